@@ -1,0 +1,38 @@
+# PTI: 'make demo' and 'make test' are all one needs on a fresh Debian; each installs what is missing first.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint zip bench setup clean
+PYTHON := .venv/bin/python
+# further arguments for pytest, e.g. make test ARGS="tests/unit -x"
+ARGS ?=
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+demo: ## run the whole chain on the embedded sample and show the results
+	@scripts/setup
+	@scripts/demo
+
+test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
+	@scripts/setup develop
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: ## check the code with ruff and bandit
+	@scripts/setup develop
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m bandit --quiet --recursive --ignore-nosec pti_plugin
+
+zip: ## build dist/pti_plugin-<version>.zip and check it as the plugin repository does
+	@scripts/setup develop
+	@$(PYTHON) scripts/check_zip.py "$$($(PYTHON) scripts/build_zip.py)"
+
+bench: ## measure speed and memory
+	@scripts/setup develop
+	@$(PYTHON) benchmarks/run.py
+
+setup: ## install what is missing: QGIS by apt, Python packages into .venv
+	@scripts/setup develop
+
+clean: ## remove what was built (not .venv)
+	@rm -rf build dist .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

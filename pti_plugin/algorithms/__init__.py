@@ -1,0 +1,1 @@
+"""The Processing tools, one class a file; each wraps one function of the core."""

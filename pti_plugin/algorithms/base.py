@@ -1,0 +1,316 @@
+"""What all tools share: parameters with help, the way to the core, and the one place where errors are translated."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingException,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+)
+from qgis.PyQt.QtGui import QIcon
+
+from ..core import provenance
+from ..core.blocks import DEFAULT_MEMORY_MB, Settings
+from ..core.errors import InputError, PtiError
+from ..core.profiles import PROFILES
+from ..core.progress import Progress
+from ..core.raster import read_info
+from ..core.resources import resource
+from ..core.staging import Staging
+from . import compat
+from .styling import style_on_completion
+
+UNITS_HELP = ("Units of products that do not say theirs, as name=unit pairs separated by semicolons, for example "
+              "obu_pp.tif=fraction; cci*.tif=K. Names may hold * and ?. PP: % or fraction; MAGT: degC or K.")
+
+
+class FeedbackProgress(Progress):
+    """Carries the core's progress to a QgsProcessingFeedback."""
+
+    def __init__(self, feedback):
+        super().__init__()
+        self._feedback = feedback
+
+    def set(self, fraction):
+        """Set the progress bar."""
+        self._feedback.setProgress(100.0 * fraction)
+
+    def info(self, message):
+        """Write a line to the log."""
+        self._feedback.pushInfo(message)
+
+    def warn(self, message):
+        """Write a warning to the log and keep it for the record."""
+        super().warn(message)
+        self._feedback.pushWarning(message)
+
+    def cancelled(self):
+        """True once the user, or a signal, asked to stop."""
+        return super().cancelled() or self._feedback.isCanceled()
+
+
+class PtiAlgorithm(QgsProcessingAlgorithm):
+    """Base of every tool. Subclasses state the class attributes, ``parameters`` and ``run``."""
+
+    #: frozen id, display name, group (id, name, icon file), tags, one sentence starting with a verb in -s, help text
+    ID = ""
+    TITLE = ""
+    GROUP = ("", "", "")
+    TAGS = ()
+    SHORT = ""
+    HELP = ""
+
+    def createInstance(self):
+        """Return a new tool of the same class."""
+        return type(self)()
+
+    def name(self):
+        """Frozen id."""
+        return self.ID
+
+    def displayName(self):
+        """Name in the toolbox."""
+        return self.TITLE
+
+    def group(self):
+        """Name of the group."""
+        return self.GROUP[1]
+
+    def groupId(self):
+        """Frozen id of the group."""
+        return self.GROUP[0]
+
+    def tags(self):
+        """Words the toolbox search finds the tool by."""
+        return [*self.TAGS, "permafrost", "pti"]
+
+    def shortDescription(self):
+        """One sentence."""
+        return self.SHORT
+
+    def shortHelpString(self):
+        """Help text, plain, so that it reads well on the command line too."""
+        return f"{self.SHORT}\n\n{self.HELP}"
+
+    def helpUrl(self):
+        """Page of the tool in the documentation."""
+        return f"https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md#{self.ID}"
+
+    def icon(self):
+        """Icon of the tool's group."""
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self):
+        """Path of the icon."""
+        return str(resource("icons", self.GROUP[2]))
+
+    # parameters ------------------------------------------------------------------------------------------------
+
+    def add(self, parameter, text, advanced=False):
+        """Add a parameter with its help."""
+        parameter.setHelp(text)
+        if advanced:
+            parameter.setFlags(parameter.flags() | compat.ADVANCED)
+        self.addParameter(parameter)
+
+    def add_raster(self, name, title, text, optional=False, advanced=False):
+        """Add a raster layer."""
+        self.add(QgsProcessingParameterRasterLayer(name, title, optional=optional), text, advanced)
+
+    def add_rasters(self, name, title, text, optional=False, minimum=1):
+        """Add a list of raster layers."""
+        parameter = QgsProcessingParameterMultipleLayers(name, title, compat.RASTER, optional=optional)
+        if not optional:
+            parameter.setMinimumNumberInputs(minimum)
+        self.add(parameter, text)
+
+    def add_file(self, name, title, text, optional=False, filters="All files (*)"):
+        """Add an input file."""
+        self.add(QgsProcessingParameterFile(name, title, compat.FILE, fileFilter=filters, optional=optional), text)
+
+    def add_integer(self, name, title, text, default, low, high=None, advanced=False):
+        """Add a whole number."""
+        limits = {} if high is None else {"maxValue": high}
+        self.add(QgsProcessingParameterNumber(name, title, compat.INTEGER, default, minValue=low, **limits), text,
+                 advanced)
+
+    def add_number(self, name, title, text, default, low=None, high=None, advanced=False):
+        """Add a decimal number."""
+        limits = {key: value for key, value in (("minValue", low), ("maxValue", high)) if value is not None}
+        self.add(QgsProcessingParameterNumber(name, title, compat.DOUBLE, default, **limits), text, advanced)
+
+    def add_text(self, name, title, text, default="", advanced=False):
+        """Add an optional text."""
+        self.add(QgsProcessingParameterString(name, title, default, optional=True), text, advanced)
+
+    def add_choice(self, name, title, text, options, default=0, advanced=False):
+        """Add a choice from a list, by its place."""
+        self.add(QgsProcessingParameterEnum(name, title, list(options), defaultValue=default), text, advanced)
+
+    def add_target(self):
+        """Add the optional target grid."""
+        self.add_raster("TARGET", "Target grid (like this layer)",
+                        "A raster whose CRS, extent and cell size the result takes. Layers on other grids are warped "
+                        "on the fly: classes by mode or nearest, numbers by average or bilinear. Leave empty when all "
+                        "layers share one grid.", optional=True)
+
+    def add_profile(self):
+        """Add the choice of the profile."""
+        self.add_choice("PROFILE", "Profile",
+                        "defensible: the choices this plugin recommends where the paper is silent or can be improved. "
+                        "as_published: every choice as the paper states it. The record beside the result lists the "
+                        "differences.", [profile.name for profile in PROFILES])
+
+    def add_settings(self):
+        """Add the advanced parameters that say how to run; they never change the result."""
+        self.add_integer("THREADS", "Threads (0 = all cores)", "Number of threads. The result does not depend on it.",
+                         0, 0, advanced=True)
+        self.add_integer("BLOCK_SIZE", "Block size in cells (0 = automatic)",
+                         "Side of the blocks read at once; 0 chooses it from the files. The result does not depend on "
+                         "it.", 0, 0, advanced=True)
+        self.add_integer("MEMORY", "Memory for blocks (MB)", "How much memory the blocks under way may take.",
+                         DEFAULT_MEMORY_MB, 16, advanced=True)
+
+    def add_raster_output(self, name, title, text, optional=False):
+        """Add a raster output; optional ones are not made unless asked for."""
+        self.add(QgsProcessingParameterRasterDestination(name, title, optional=optional, createByDefault=not optional),
+                 text)
+
+    def add_file_output(self, name, title, text, filters, optional=False):
+        """Add a file output; optional ones are not made unless asked for."""
+        self.add(QgsProcessingParameterFileDestination(name, title, filters, optional=optional,
+                                                       createByDefault=not optional), text)
+
+    # values ----------------------------------------------------------------------------------------------------
+
+    def raster_path(self, parameters, name, context):
+        """Return the data source of a raster parameter, or None where it is empty.
+
+        Raises InputError for a layer that does not exist or is not read by GDAL.
+        """
+        layer = self.parameterAsRasterLayer(parameters, name, context)
+        if layer is None:
+            given = parameters.get(name)
+            if given in (None, ""):
+                return None
+            read_info(given if isinstance(given, str) else str(given))
+            raise InputError(f"{name}: {given} is not a raster layer.")
+        return _gdal_source(layer, name)
+
+    def raster_paths(self, parameters, name, context):
+        """Return the data sources of a list of rasters; raises InputError for one that does not exist."""
+        given = parameters.get(name)
+        for item in given if isinstance(given, (list, tuple)) else [given]:
+            if isinstance(item, str) and item and context.getMapLayer(item) is None:
+                read_info(item)
+        return [_gdal_source(layer, name) for layer in self.parameterAsLayerList(parameters, name, context)]
+
+    def target_grid(self, parameters, context):
+        """Return the Grid of TARGET, or None."""
+        path = self.raster_path(parameters, "TARGET", context)
+        return read_info(path).grid if path else None
+
+    def output_path(self, parameters, name, context):
+        """Return the path of an output, or None where it is skipped."""
+        return self.parameterAsOutputLayer(parameters, name, context) or None
+
+    def file_output_path(self, parameters, name, context):
+        """Return the path of a file output, or None where it is skipped."""
+        return self.parameterAsFileOutput(parameters, name, context) or None
+
+    def profile(self, parameters, context):
+        """Return the chosen profile."""
+        return PROFILES[self.parameterAsEnum(parameters, "PROFILE", context)]
+
+    def settings(self, parameters, context):
+        """Return how to run."""
+        return Settings(self.parameterAsInt(parameters, "THREADS", context),
+                        self.parameterAsInt(parameters, "BLOCK_SIZE", context),
+                        self.parameterAsInt(parameters, "MEMORY", context))
+
+    # running ---------------------------------------------------------------------------------------------------
+
+    def processAlgorithm(self, parameters, context, feedback):
+        """Run the tool; every error of the core becomes a QgsProcessingException here and nowhere else."""
+        progress = FeedbackProgress(feedback)
+        try:
+            with _stopped_by_signals(progress):
+                return self.run(parameters, context, progress)
+        except PtiError as error:
+            raise QgsProcessingException(str(error)) from error
+        except MemoryError as error:
+            raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
+                from error
+
+    def run(self, parameters, context, progress):
+        """Do the work; return {output name: path}."""
+        raise NotImplementedError
+
+    def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None):
+        """Write the record beside the first output, put all outputs in place, and style what will be loaded.
+
+        ``inputs``: list of (role, path); ``outputs``: {parameter name: path or None}. Returns the outputs made.
+        """
+        made = {name: path for name, path in outputs.items() if path}
+        stated = {definition.name(): _plain(parameters.get(definition.name(), definition.defaultValue()))
+                  for definition in self.parameterDefinitions()}
+        if made:
+            record = provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results)
+            staging.write_text(provenance.record_path(next(iter(made.values()))), provenance.to_json(record))
+        progress.check()
+        staging.commit()
+        for name, path in made.items():
+            style_on_completion(context, self.ID, name, path)
+        return made
+
+    @staticmethod
+    def staging(inputs):
+        """Return the Staging of a run whose inputs are a list of (role, path)."""
+        return Staging([path for _, path in inputs])
+
+
+def _gdal_source(layer, name):
+    if layer.providerType() not in ("gdal",):
+        raise InputError(f"{name}: the layer {layer.name()} is not a raster file (it comes from "
+                         f"{layer.providerType()}). Export it to a file first.")
+    return layer.source()
+
+
+def _plain(value):
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    for attribute in ("source", "sink"):
+        part = getattr(value, attribute, None)
+        if callable(part):
+            return str(part())
+        if hasattr(part, "staticValue"):
+            return str(part.staticValue())
+    return str(value)
+
+
+@contextmanager
+def _stopped_by_signals(progress):
+    """Let SIGINT and SIGTERM cancel a run on the main thread (qgis_process), so that it cleans up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            kept[number] = signal.signal(number, lambda *_: progress.stop())
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:
+                signal.signal(number, handler)

@@ -1,0 +1,335 @@
+"""The block engine: reads many rasters window by window, computes in parallel, writes tiled GeoTIFFs.
+
+A block's work is a ``BlockTask``: a picklable description with a plain function of arrays, so what runs the tasks
+(threads here) can be replaced. Results are consumed in block order and tallies are integers, so the output does not
+depend on the block size or on the number of workers.
+"""
+
+import os
+import threading
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+
+import numpy as np
+from osgeo import gdal
+
+from .errors import InputError, OutputError
+from .gdal_errors import GdalErrors, call, output_error
+from .grid import Grid
+from .raster import SourceReader
+
+#: side of the tiles of the rasters written
+TILE = 256
+#: memory for the arrays of all blocks under way, MiB
+DEFAULT_MEMORY_MB = 512
+#: GDAL's own block cache while the engine runs, bytes
+GDAL_CACHE_BYTES = 192 << 20
+#: nodata of the floating point rasters written
+FLOAT_NODATA = -9999.0
+
+_GDAL_TYPES = {"uint8": gdal.GDT_Byte, "int16": gdal.GDT_Int16, "uint16": gdal.GDT_UInt16,
+               "int32": gdal.GDT_Int32, "float32": gdal.GDT_Float32, "float64": gdal.GDT_Float64}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: ``threads`` (0 = all cores), ``block_size`` in cells (0 = from the files), ``memory_mb``."""
+
+    threads: int = 0
+    block_size: int = 0
+    memory_mb: int = DEFAULT_MEMORY_MB
+
+    @property
+    def workers(self):
+        """Number of threads to use."""
+        return self.threads or os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of cells: first row and column, number of rows and columns."""
+
+    row: int
+    rows: int
+    column: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """One block's work: read ``sources`` (role → Source or list of Sources) and call ``kernel``.
+
+    ``kernel(arrays, window, grid)`` gets {role: array, or list of arrays} of the window widened by ``overlap`` cells
+    on every side, and returns ({output: array of the window}, {tally: Counter}).
+    """
+
+    kernel: object
+    sources: dict
+    window: Window
+    grid: Grid
+    overlap: int = 0
+
+
+@dataclass
+class OutputSpec:
+    """One raster to write. ``bands``: names of the bands; arrays have shape (rows, columns) or (bands, rows, columns).
+
+    ``colours``: {code: (label, (r, g, b))} for class rasters. Floating point arrays use NaN for nodata and get
+    ``nodata`` in the file.
+    """
+
+    path: str
+    dtype: str
+    nodata: float
+    bands: tuple = ("",)
+    units: tuple = ()
+    colours: dict = field(default_factory=dict)
+    metadata: dict = field(default_factory=dict)
+    band_metadata: tuple = ()
+
+
+_local = threading.local()
+
+
+def run_task(task):
+    """Read and compute one block; returns (outputs, tallies). Keeps one reader a thread."""
+    reader = getattr(_local, "reader", None)
+    if reader is None:
+        reader = _local.reader = SourceReader()
+    window, halo = task.window, task.overlap
+    place = (window.row - halo, window.rows + 2 * halo, window.column - halo, window.columns + 2 * halo)
+    arrays = {}
+    for role, item in task.sources.items():
+        if isinstance(item, (list, tuple)):
+            arrays[role] = [reader.read(one, *place) for one in item]
+        else:
+            arrays[role] = reader.read(item, *place)
+    return task.kernel(arrays, window, task.grid)
+
+
+def _close_reader():
+    reader = getattr(_local, "reader", None)
+    if reader is not None:
+        reader.close()
+        _local.reader = None
+
+
+class ThreadExecutor:
+    """Runs tasks in threads and yields results in the order of the tasks, a few tasks ahead of the consumer."""
+
+    def __init__(self, workers):
+        self.workers = workers
+
+    def ordered(self, function, tasks, check):
+        """Yield ``function(task)`` for every task; ``check()`` is called while waiting and may raise to stop."""
+        tasks = iter(tasks)
+        with ThreadPoolExecutor(self.workers) as pool:
+            pending = deque()
+            try:
+                for task in tasks:
+                    pending.append(pool.submit(function, task))
+                    if len(pending) > self.workers:
+                        yield self._wait(pending.popleft(), check)
+                while pending:
+                    yield self._wait(pending.popleft(), check)
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    @staticmethod
+    def _wait(future, check):
+        while True:
+            check()
+            try:
+                return future.result(timeout=0.1)
+            except FutureTimeout:
+                if future.done():
+                    return future.result()
+
+
+def plan_windows(grid, sources, settings, bytes_per_cell):
+    """Return the windows of a run in row order, chosen from the files' block layout and the memory budget.
+
+    Striped files are read in wide, low windows, tiled ones in whole tiles; ``bytes_per_cell`` is what one cell of one
+    block costs in memory.
+    """
+    if settings.block_size:
+        height = width = settings.block_size
+    else:
+        budget = max(settings.memory_mb << 20, 1 << 20) // (settings.workers + 1) // max(bytes_per_cell, 1)
+        budget = max(min(budget, 1 << 22), TILE)
+        striped = [item for item in sources if item.target is None and item.block[0] >= grid.width > 2 * TILE
+                   and item.block[1] < TILE]
+        if len(striped) * 2 > len(sources):
+            width = grid.width
+            height = max(budget // width, 1)
+            if height >= TILE:
+                height = height // TILE * TILE
+        else:
+            side = max(int(budget ** 0.5), 16)
+            height = width = max(side // TILE * TILE, TILE) if side >= TILE else side
+            height = min(height, 4 * TILE)
+            width = min(width, 4 * TILE)
+    return [Window(row, min(height, grid.height - row), column, min(width, grid.width - column))
+            for row in range(0, grid.height, height) for column in range(0, grid.width, width)]
+
+
+def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None, overlap=0, extra_bytes=0,
+               executor=None):
+    """Run ``kernel`` over all blocks of ``grid`` and stage the rasters of ``outputs``.
+
+    ``sources``: {role: Source or list of Sources}, all reading on ``grid``. ``outputs``: {name: OutputSpec}; a spec
+    whose path is empty is not written. ``extra_bytes``: what the kernel needs a cell beyond inputs and outputs.
+    Returns the summed tallies, {name: Counter}. Raises InputError, OutputError, Cancelled.
+    """
+    settings = settings or Settings()
+    flat = [one for item in sources.values() for one in (item if isinstance(item, (list, tuple)) else [item])]
+    for item in flat:
+        if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
+            raise InputError(f"{item.name} does not read on the grid of the run.")
+    wanted = {name: spec for name, spec in outputs.items() if spec.path}
+    cell = 12 * len(flat) + 8 * sum(len(spec.bands) for spec in wanted.values()) + extra_bytes
+    windows = plan_windows(grid, flat, settings, cell)
+    tasks = (BlockTask(kernel, sources, window, grid, overlap) for window in windows)
+    executor = executor or ThreadExecutor(settings.workers)
+    tallies = {}
+    cache = gdal.GetCacheMax()
+    gdal.SetCacheMax(GDAL_CACHE_BYTES)
+    writers = {}
+    try:
+        for name, spec in wanted.items():
+            writers[name] = RasterWriter(spec, grid, staging)
+        results = executor.ordered(run_task, tasks, progress.check)
+        total = grid.width * grid.height
+        done = 0
+        for window, (arrays, counts) in zip(windows, results):
+            for name, writer in writers.items():
+                writer.write(window, arrays[name])
+            for name, counter in counts.items():
+                tallies.setdefault(name, Counter()).update(counter)
+            done += window.rows * window.columns
+            progress.set(done / total)
+        for writer in writers.values():
+            writer.close()
+    finally:
+        for writer in writers.values():
+            writer.abandon()
+        _close_reader()
+        gdal.SetCacheMax(cache)
+    return tallies
+
+
+class RasterWriter:
+    """Writes one tiled, compressed GeoTIFF from blocks of any size that arrive in row order.
+
+    Blocks are gathered into whole rows of tiles, so the file's bytes do not depend on the blocks.
+    """
+
+    def __init__(self, spec, grid, staging):
+        if not spec.path.lower().endswith((".tif", ".tiff")):
+            raise OutputError(f"PTI writes rasters as GeoTIFF; give {spec.path} a name that ends in .tif.")
+        self._spec, self._grid = spec, grid
+        self._strips = {}
+        self._next = 0
+        self._path = spec.path
+        self._partial = staging.stage(spec.path)
+        floating = spec.dtype.startswith("float")
+        options = ["TILED=YES", f"BLOCKXSIZE={TILE}", f"BLOCKYSIZE={TILE}", "COMPRESS=DEFLATE", "INTERLEAVE=BAND",
+                   "BIGTIFF=IF_SAFER", f"PREDICTOR={3 if floating else 1 if spec.colours else 2}"]
+        driver = gdal.GetDriverByName("GTiff")
+        dataset, failure = call(driver.Create, self._partial, grid.width, grid.height, len(spec.bands),
+                                _GDAL_TYPES[spec.dtype], options=options)
+        if dataset is None:
+            raise output_error(spec.path, failure)
+        self._dataset = dataset
+        dataset.SetGeoTransform(grid.transform)
+        dataset.SetProjection(grid.wkt)
+        dataset.SetMetadata({key: str(value) for key, value in spec.metadata.items()})
+        for i, name in enumerate(spec.bands):
+            band = dataset.GetRasterBand(i + 1)
+            band.SetNoDataValue(spec.nodata)
+            if name:
+                band.SetDescription(name)
+            if i < len(spec.units) and spec.units[i]:
+                band.SetUnitType(spec.units[i])
+            if i < len(spec.band_metadata):
+                band.SetMetadata({key: str(value) for key, value in spec.band_metadata[i].items()})
+        if spec.colours:
+            self._set_colours(dataset.GetRasterBand(1))
+
+    def _set_colours(self, band):
+        colours, names = gdal.ColorTable(), [""] * (max(self._spec.colours) + 1)
+        for code, (label, rgb) in self._spec.colours.items():
+            if code >= 0:
+                colours.SetColorEntry(int(code), (*rgb, 255))
+                names[code] = label
+        if self._spec.dtype == "uint8":
+            if 0 <= self._spec.nodata <= 255 and int(self._spec.nodata) not in self._spec.colours:
+                colours.SetColorEntry(int(self._spec.nodata), (0, 0, 0, 0))
+            band.SetColorTable(colours)
+        band.SetCategoryNames(names)
+
+    def write(self, window, array):
+        """Take a block; every row of tiles that it completes goes to the file."""
+        array = np.asarray(array)
+        if array.ndim == 2:
+            array = array[None]
+        if array.dtype.kind == "f":
+            array = np.where(np.isnan(array), self._spec.nodata, array)
+        array = array.astype(self._spec.dtype, copy=False)
+        row = window.row
+        while row < window.row + window.rows:
+            index = row // TILE
+            top = index * TILE
+            bottom = min(top + TILE, self._grid.height)
+            last = min(bottom, window.row + window.rows)
+            strip = self._strips.get(index)
+            if strip is None:
+                strip = self._strips[index] = [
+                    np.empty((array.shape[0], bottom - top, self._grid.width), dtype=self._spec.dtype),
+                    (bottom - top) * self._grid.width]
+            strip[0][:, row - top:last - top, window.column:window.column + window.columns] = \
+                array[:, row - window.row:last - window.row]
+            strip[1] -= (last - row) * window.columns
+            row = last
+        while self._next in self._strips and self._strips[self._next][1] == 0:
+            self._flush(self._next * TILE, self._strips.pop(self._next)[0])
+            self._next += 1
+
+    def _flush(self, row, strip):
+        with GdalErrors() as errors:
+            try:
+                for i in range(strip.shape[0]):
+                    band = self._dataset.GetRasterBand(i + 1)
+                    band.WriteArray(strip[i], 0, row)
+                    band.FlushCache()
+            except RuntimeError as error:
+                errors.first = errors.first or str(error)
+        if errors.first:
+            raise output_error(self._path, errors.first)
+
+    def close(self):
+        """Finish the file; raises OutputError where the last bytes cannot be written or read back."""
+        with GdalErrors() as errors:
+            try:
+                self._dataset.FlushCache()
+            except RuntimeError as error:
+                errors.first = errors.first or str(error)
+            self._dataset = None
+        if errors.first:
+            raise output_error(self._path, errors.first)
+        dataset, failure = call(gdal.OpenEx, self._partial, gdal.OF_RASTER)
+        if dataset is None:
+            raise output_error(self._path, failure)
+        band = dataset.GetRasterBand(len(self._spec.bands))
+        data, failure = call(band.ReadAsArray, 0, self._grid.height - 1, self._grid.width, 1)
+        if data is None or failure:
+            raise output_error(self._path, failure)
+
+    def abandon(self):
+        """Let go of the file if it is still open; the staging removes it."""
+        if self._dataset is not None:
+            with GdalErrors():
+                self._dataset = None

@@ -1,0 +1,110 @@
+"""Predictors: the sixteen roles of the paper, and a predictor stack read by the names of its bands.
+
+Method, section 2: sixteen predictors in five groups.
+"""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+from .errors import InputError
+from .grid import Grid
+from .raster import CLASS, NUMBER, read_info, source
+
+Predictor = namedtuple("Predictor", "title group categorical")
+
+GROUPS = ("thermal", "biophysical", "hydrological", "soil", "topography")
+
+#: role → what it is
+PREDICTORS = {
+    "lst": Predictor("land surface temperature", "thermal", False),
+    "lst_trend": Predictor("trend of land surface temperature", "thermal", False),
+    "frozen_days": Predictor("frozen days a year", "thermal", False),
+    "land_cover": Predictor("ensemble land cover", "biophysical", True),
+    "peak_ndvi": Predictor("peak NDVI", "biophysical", False),
+    "sum_ndvi": Predictor("annual sum of NDVI", "biophysical", False),
+    "ndvi_trend": Predictor("trend of NDVI", "biophysical", False),
+    "snow": Predictor("snow cover", "hydrological", False),
+    "snow_trend": Predictor("trend of snow cover", "hydrological", False),
+    "soc": Predictor("soil organic carbon", "soil", False),
+    "coarse_fragments": Predictor("coarse fragments", "soil", False),
+    "bulk_density": Predictor("bulk density", "soil", False),
+    "water_content": Predictor("water content at 33 kPa", "soil", False),
+    "peat": Predictor("peat", "soil", False),
+    "elevation": Predictor("elevation", "topography", False),
+    "slope": Predictor("slope", "topography", False),
+}
+
+#: band metadata that a predictor stack carries
+KIND_TAG, GROUP_TAG, MIN_TAG, MAX_TAG = "PTI_KIND", "PTI_GROUP", "PTI_MIN", "PTI_MAX"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One predictor of a stack: its role ``name``, group, whether it is categorical, and its raw range or None."""
+
+    name: str
+    group: str
+    categorical: bool
+    low: float = None
+    high: float = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A predictor stack: ``features`` and the Sources that read them, in the order of the file's bands."""
+
+    name: str
+    grid: Grid
+    features: tuple
+    sources: tuple
+
+    def select(self, features):
+        """Return the Sources of ``features`` (of a model) by name, whatever their order in the file.
+
+        Raises InputError naming a missing predictor, a differing kind, or a differing scaling range.
+        """
+        own = {feature.name: (feature, item) for feature, item in zip(self.features, self.sources)}
+        missing = [feature.name for feature in features if feature.name not in own]
+        if missing:
+            raise InputError(f"The predictor stack {self.name} lacks {', '.join(missing)}, which the model was trained "
+                             f"on. It has {', '.join(own)}.")
+        for feature in features:
+            here = own[feature.name][0]
+            if here.categorical != feature.categorical:
+                raise InputError(f"{feature.name} is {_kind(here)} in {self.name} but {_kind(feature)} in the model.")
+            if (here.low, here.high) != (feature.low, feature.high):
+                raise InputError(
+                    f"{feature.name} in {self.name} is scaled by {here.low} to {here.high}, but the model was trained "
+                    f"on {feature.low} to {feature.high}. Scale the stack with the model's ranges.")
+        return [own[feature.name][1] for feature in features]
+
+
+def _kind(feature):
+    return "categorical" if feature.categorical else "a number"
+
+
+def read_stack(path):
+    """Return the Stack of a multi-band raster whose band descriptions are predictor names.
+
+    Raises InputError for unnamed or doubled bands.
+    """
+    info = read_info(path)
+    names = [description.strip() for description in info.descriptions]
+    if not all(names):
+        raise InputError(f"Band {names.index('') + 1} of the predictor stack {info.name} has no name. Predictors are "
+                         f"matched by band description, never by order; name every band.")
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"The predictor stack {info.name} has {doubled[0]} twice. Keep one of them.")
+    features, sources = [], []
+    for band, name in enumerate(names, start=1):
+        tags = info.band_metadata[band - 1]
+        known = PREDICTORS.get(name)
+        kind = tags.get(KIND_TAG)
+        categorical = kind == "categorical" or (kind is None and bool(known and known.categorical))
+        group = tags.get(GROUP_TAG) or (known.group if known else "other")
+        low, high = tags.get(MIN_TAG), tags.get(MAX_TAG)
+        features.append(Feature(name, group, categorical, None if categorical or low is None else float(low),
+                                None if categorical or high is None else float(high)))
+        sources.append(source(info.path, CLASS if categorical else NUMBER, band=band, info=info))
+    return Stack(info.name, info.grid, tuple(features), tuple(sources))

@@ -1,0 +1,517 @@
+"""Figures for maps and reports as PNG bytes: the PTI map, stations, areas, confusion matrix, predictor importance.
+
+Every figure is drawn on a canvas of its own, never through pyplot, so that a figure drawn in a background thread
+leaves the plotting state of QGIS and of other plugins alone. The same input gives the same bytes.
+"""
+
+import io
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from osgeo import gdal, osr
+
+from .errors import InputError
+from .gdal_errors import call, open_raster
+from .grid import coordinate_transformation, epsg_wkt, geographic_wkt, spatial_reference
+from .packages import require
+from .ranks import BY_CODE, CODES, NO_RANK, ORDER, RANKS
+
+#: most cells a side that a map reads; more than a printed page can show
+MAP_CELLS = 1500
+#: cells a side of the first look that finds how far south the ranks reach
+OVERVIEW_CELLS = 1024
+#: the map's southern limit is looked for no further south than this, and never north of the second
+SOUTHERN_LIMITS = (25, 60)
+EASE_GRID_NORTH = 6931
+POLAR_PROJECTIONS = ("Lambert_Azimuthal_Equal_Area", "Azimuthal_Equidistant", "Polar_Stereographic", "Stereographic")
+
+INK, MUTED, LINE = "#22282e", "#5b6670", "#8d99a3"
+SEA, LAND, COAST = "#eef3f7", "#e3e3e3", "#77828b"
+#: predictor groups of the method; apart under colour-vision deficiencies (after Okabe and Ito)
+GROUP_COLOURS = {"thermal": "#d55e00", "biophysical": "#009e73", "hydrological": "#56b4e9", "soil": "#8a5a2b",
+                 "topography": "#777777"}
+FONT = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.usetex": False, "font.size": 10,
+        "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
+SMALL_SPACE = "\u202f"
+
+
+def pti_map(source, title, subtitle="", background=None, stations=None, note="", width_px=2000,
+            limits=(-3.0, -1.5, 3.0), isolated=10.0):
+    """Draw the PTI map in polar projection with a legend in two tiers; return PNG bytes.
+
+    ``source`` is a raster of PTI codes (0 or nodata: no rank) in any CRS; ``background`` a raster whose nodata is
+    sea and whose values are land, such as the base map; ``stations`` an iterable of mappings with ``lon``, ``lat``
+    (degrees, WGS 84) and perhaps ``rank``; ``limits`` the MAGT limits of the tiers in °C and ``isolated`` the PP
+    limit of rank 40 in %, both for the legend.
+    Raises InputError where a raster cannot be read or ``source`` holds other codes than PTI ranks, or none at all.
+    """
+    dataset = open_raster(source)
+    projection = _polar_wkt(dataset, source)
+    frame = _frame(dataset, source, projection)
+    codes = _ranks_in_frame(dataset, source, frame, MAP_CELLS)
+    land = None if background is None else _land_in_frame(background, frame, codes)
+
+    with _figure(8.0, 10.7, width_px) as (figure, png):
+        figure.text(0.035, 0.98, title, fontsize=16, fontweight="bold", va="top")
+        if subtitle:
+            figure.text(0.035, 0.949, subtitle, fontsize=10.5, color=MUTED, va="top")
+        axes = figure.add_axes((0.02, 0.205, 0.96, 0.96 * 8.0 / 10.7))
+        _draw_cells(axes, frame, codes, land)
+        _draw_graticule(axes, frame)
+        drawn = _draw_stations(axes, frame, stations or ())
+        _draw_scale_bar(axes, frame)
+        legend = figure.add_axes((0.035, 0.034, 0.93, 0.171))
+        _draw_map_legend(legend, limits, isolated, land is not None, drawn)
+        footer = ". ".join(part.rstrip(".") for part in (note, f"Projection: {frame.projection_name}") if part)
+        figure.text(0.035, 0.012, footer, fontsize=8, color=MUTED, va="bottom")
+        return png()
+
+
+def station_scatter(station_ranks, map_ranks, title):
+    """Draw rank on the map against rank measured at the station, both in order of vulnerability; return PNG bytes.
+
+    The two sequences hold PTI codes, one a station. Pairs in which either has no rank (None or 0) are left out and
+    counted in the caption line. Several stations in one place of the plot are laid side by side.
+    """
+    station_ranks, map_ranks = list(station_ranks), list(map_ranks)
+    if len(station_ranks) != len(map_ranks):
+        raise InputError(f"There are {len(station_ranks)} station ranks but {len(map_ranks)} map ranks; give one of "
+                         f"each for every station.")
+    pairs = [(_code(a), _code(b)) for a, b in zip(station_ranks, map_ranks) if a and b]
+    places = [(ORDER[a], ORDER[b]) for a, b in pairs]
+    counts = {place: places.count(place) for place in sorted(set(places))}
+    exact = sum(x == y for x, y in places)
+    near = sum(abs(x - y) <= 1 for x, y in places)
+    line = f"{len(places)} stations: {exact} on the 1:1 line, {near} within one rank"
+    if len(places) < len(station_ranks):
+        line += f"; {len(station_ranks) - len(places)} without a rank left out"
+
+    last = len(CODES) - 1
+    with _figure(7.0, 7.2, 1400) as (figure, png):
+        axes = figure.add_axes((0.115, 0.1, 0.855, 0.79))
+        figure.text(0.03, 0.975, title, fontsize=13, fontweight="bold", va="top")
+        figure.text(0.03, 0.935, line, fontsize=10, color=MUTED, va="top")
+        ends = np.array((-0.5, last + 0.5))
+        axes.fill_between(ends, ends - 1.5, ends + 1.5, color="#edf1f4", linewidth=0, zorder=0)
+        axes.plot(ends, ends, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+        axes.text(last + 0.42, last + 0.12, "1:1", fontsize=9, color=MUTED, ha="right", va="top")
+        for (x, y), count in counts.items():
+            offsets = _side_by_side(count)
+            axes.scatter(x + offsets[:, 0], y + offsets[:, 1], s=52, c=BY_CODE[CODES[x]].colour, edgecolors=INK,
+                         linewidths=0.7, zorder=3)
+            if count > 1:
+                axes.annotate(str(count), (x, y), xytext=(-13, 11), textcoords="offset points", fontsize=8.5,
+                              color=INK, ha="center", va="center", zorder=4)
+        _rank_axis(axes.xaxis)
+        _rank_axis(axes.yaxis)
+        axes.set(xlim=ends, ylim=ends, xlabel="Rank measured at the station", ylabel="Rank on the map")
+        axes.set_aspect("equal")
+        for edge in (2.5, 5.5, 8.5):
+            axes.axvline(edge, color="#d5dbe0", linewidth=0.8, zorder=0.5)
+            axes.axhline(edge, color="#d5dbe0", linewidth=0.8, zorder=0.5)
+        _open_frame(axes)
+        return png()
+
+
+def area_bars(rows):
+    """Draw the area of each rank as a bar; ``rows`` are mappings with rank, label, area_km2, share_percent."""
+    rows = list(rows)
+    with _figure(7.5, 0.75 + 0.42 * max(len(rows), 1), 1500) as (figure, png):
+        height = figure.get_figheight()
+        axes = figure.add_axes((0.36, 0.62 / height, 0.5, 1 - 0.72 / height))
+        areas = np.array([float(row["area_km2"]) for row in rows]) / 1e6
+        axes.barh(range(len(rows)), areas, color=[BY_CODE[_code(row["rank"])].colour for row in rows],
+                  edgecolor=INK, linewidth=0.5, height=0.72)
+        for place, (row, area) in enumerate(zip(rows, areas)):
+            share = float(row["share_percent"])
+            axes.annotate(f"{share:.1f}{SMALL_SPACE}%", (area, place), xytext=(5, 0), textcoords="offset points",
+                          va="center", fontsize=9.5)
+        axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlim(0, max(areas.max() if len(rows) else 0, 1e-9) * 1.12)
+        axes.set_xlabel("Area (million km²)")
+        axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
+        axes.set_axisbelow(True)
+        _open_frame(axes)
+        return png()
+
+
+def confusion_matrix(matrix, labels):
+    """Draw a confusion matrix with its counts; rows are classified, columns are reference; return PNG bytes.
+
+    The shade of a cell is its share of the reference column, so that the diagonal shows recall.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    size = len(labels)
+    if matrix.shape != (size, size):
+        raise InputError(f"The confusion matrix has shape {matrix.shape}, but there are {size} labels; it must be "
+                         f"square with a row and a column for every label.")
+    totals = matrix.sum(axis=0, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
+    colours = require("matplotlib.colors", "drawing figures").LinearSegmentedColormap.from_list(
+        "shares", ("#ffffff", "#9dbbdc", "#4f7fbb", "#08397c"))
+    side = max(3.6, 0.56 * size)
+    with _figure(side + 1.15, side + 0.85, 1500) as (figure, png):
+        width, height = figure.get_size_inches()
+        axes = figure.add_axes((0.95 / width, 0.1 / height, side / width, side / height))
+        axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+        for row in range(size):
+            for column in range(size):
+                count = matrix[row, column]
+                text = f"{count:,.0f}" if count == round(count) else f"{count:,.2f}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=9,
+                          fontweight="bold" if row == column else "normal",
+                          color="#ffffff" if shares[row, column] > 0.45 else INK if count else "#9aa4ac")
+        axes.set_xticks(range(size), labels)
+        axes.set_yticks(range(size), labels)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.set_xlabel("Reference (shade: share of the column)", labelpad=8)
+        axes.set_ylabel("Classified", labelpad=8)
+        axes.tick_params(length=0)
+        axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color="#d5dbe0", linewidth=0.8)
+        axes.tick_params(which="minor", length=0)
+        return png()
+
+
+def shap_bars(names, groups, values, gains=None):
+    """Draw predictor importance, largest first, coloured by predictor group; return PNG bytes.
+
+    ``values`` are mean |SHAP| and ``gains`` the model's gain, in any unit; both are shown as shares of their sum (%).
+    """
+    names, groups = list(names), list(groups)
+    shares = _shares(values, names)
+    gain_shares = None if gains is None else _shares(gains, names)
+    if len(groups) != len(names):
+        raise InputError(f"There are {len(names)} predictors but {len(groups)} groups; give one for each.")
+    order = np.argsort(-shares, kind="stable")
+    with _figure(7.5, 0.95 + 0.36 * len(names), 1500) as (figure, png):
+        height = figure.get_figheight()
+        axes = figure.add_axes((0.3, 0.6 / height, 0.66, 1 - 0.7 / height))
+        places = np.arange(len(names))
+        axes.barh(places, shares[order], height=0.68,
+                  color=[GROUP_COLOURS.get(groups[i].lower(), "#b5bcc2") for i in order])
+        handles = _legend_handles([group for group in dict.fromkeys(groups[i] for i in order)])
+        if gain_shares is not None:
+            points = axes.plot(gain_shares[order], places, linestyle="none", marker="D", markersize=6,
+                               markerfacecolor="#ffffff", markeredgecolor=INK, markeredgewidth=1, label="gain")
+            handles += points
+        axes.set_yticks(places, [names[i] for i in order])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("Share of the total (%): bars mean |SHAP|" + ("" if gains is None else ", diamonds gain"))
+        axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(handles=handles, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+        _open_frame(axes)
+        return png()
+
+
+# ---- the map's geometry ---------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class _Frame:
+    """A circle round the pole in a polar azimuthal CRS with the 0° meridian pointing down."""
+
+    wkt: str
+    projection_name: str
+    x: float
+    y: float
+    radius: float
+    south: int
+
+    def project(self, longitudes, latitudes):
+        """Return x and y of points in degrees."""
+        points = np.column_stack([np.atleast_1d(longitudes), np.atleast_1d(latitudes)]).astype(float)
+        transformation = coordinate_transformation(geographic_wkt(self.wkt), self.wkt)
+        out = np.array(transformation.TransformPoints(points.tolist()))
+        return out[:, 0], out[:, 1]
+
+
+def _polar_wkt(dataset, source):
+    """Return the raster's CRS where it is polar with the 0° meridian down, else EASE-Grid 2.0 North's."""
+    wkt = dataset.GetProjection()
+    if not wkt:
+        raise InputError(f"The raster {source} has no coordinate reference system; assign one before mapping it.")
+    reference = spatial_reference(wkt)
+    if reference.GetAttrValue("PROJECTION") not in POLAR_PROJECTIONS:
+        return epsg_wkt(EASE_GRID_NORTH)
+    origin = max(reference.GetProjParm(name, 0.0) for name in (osr.SRS_PP_LATITUDE_OF_CENTER,
+                                                               osr.SRS_PP_LATITUDE_OF_ORIGIN))
+    meridian = [reference.GetProjParm(name, 0.0) for name in (osr.SRS_PP_LONGITUDE_OF_CENTER,
+                                                              osr.SRS_PP_CENTRAL_MERIDIAN)]
+    return wkt if origin > 45 and not any(meridian) else epsg_wkt(EASE_GRID_NORTH)
+
+
+def _frame(dataset, source, wkt):
+    """Return the frame from the pole to the parallel (a multiple of 5°) that holds every rank of the raster."""
+    reference = spatial_reference(wkt)
+    pole = _Frame(wkt, _projection_name(reference), 0.0, 0.0, 0.0, 90)
+    x, y = (float(value[0]) for value in pole.project(0.0, 90.0))
+    widest = _frame_to(pole, x, y, SOUTHERN_LIMITS[0])
+    ranks = _ranks_in_frame(dataset, source, widest, OVERVIEW_CELLS)
+    centres = (np.arange(OVERVIEW_CELLS) + 0.5) * 2 * widest.radius / OVERVIEW_CELLS - widest.radius
+    furthest = np.hypot(centres[:, None], centres[None, :])[ranks != NO_RANK].max()
+    south = SOUTHERN_LIMITS[1]
+    while south > SOUTHERN_LIMITS[0] and _frame_to(pole, x, y, south - 1).radius < furthest:
+        south -= 5
+    return _frame_to(pole, x, y, south)
+
+
+def _frame_to(pole, x, y, south):
+    edge_x, edge_y = pole.project(0.0, south)
+    radius = math.hypot(float(edge_x[0]) - x, float(edge_y[0]) - y)
+    return _Frame(pole.wkt, pole.projection_name, x, y, radius, south)
+
+
+def _projection_name(reference):
+    code = reference.GetAuthorityCode(None)
+    return f"{reference.GetName()} (EPSG:{code})" if code else reference.GetName()
+
+
+def _warped(dataset, source, frame, cells, resampling, **options):
+    bounds = (frame.x - frame.radius, frame.y - frame.radius, frame.x + frame.radius, frame.y + frame.radius)
+    warped, failure = call(gdal.Warp, "", dataset, format="MEM", dstSRS=frame.wkt, outputBounds=bounds, width=cells,
+                           height=cells, resampleAlg=resampling, **options)
+    if warped is None:
+        raise InputError(f"The raster {source} cannot be projected for the map: {failure or 'no reason given'}.")
+    return warped
+
+
+def _ranks_in_frame(dataset, source, frame, cells):
+    """Return PTI codes (cells × cells, uint8, 0 = no rank). Cells without a rank take part in the majority."""
+    resampling = "mode" if cells == MAP_CELLS else "near"
+    nodata = dataset.GetRasterBand(1).GetNoDataValue()
+    warped = _warped(dataset, source, frame, cells, resampling, srcNodata="None", dstNodata="None",
+                     warpOptions=[f"INIT_DEST={NO_RANK}"], outputType=gdal.GDT_Float32)
+    values = warped.GetRasterBand(1).ReadAsArray()
+    if nodata is not None:
+        values[values == np.float32(nodata)] = NO_RANK
+    values[np.isnan(values)] = NO_RANK
+    found = np.unique(values)
+    strange = [f"{value:g}" for value in found if value != NO_RANK and value not in BY_CODE]
+    if strange:
+        raise InputError(f"{source} holds {', '.join(strange[:5])}, which are no PTI ranks; the map needs a PTI "
+                         f"raster with the codes {', '.join(map(str, CODES))} and 0.")
+    if not (found != NO_RANK).any():
+        raise InputError(f"{source} holds no PTI rank north of {frame.south}° N; there is nothing to map.")
+    return values.astype(np.uint8)
+
+
+def _land_in_frame(background, frame, codes):
+    """Return where ``background`` holds data, or where there is a rank (cells × cells, bool)."""
+    dataset = open_raster(background)
+    if not dataset.GetProjection():
+        raise InputError(f"The raster {background} has no coordinate reference system; assign one before mapping it.")
+    warped = _warped(dataset, background, frame, MAP_CELLS, "near", dstAlpha=True)
+    return (warped.GetRasterBand(warped.RasterCount).ReadAsArray() > 0) | (codes != NO_RANK)
+
+
+# ---- the map's parts ------------------------------------------------------------------------------------------------
+
+def _draw_cells(axes, frame, codes, land):
+    colours = np.empty(codes.shape + (3,), dtype=np.uint8)
+    colours[:] = _rgb("#ffffff" if land is None else SEA)
+    if land is not None:
+        colours[land] = _rgb(LAND)
+    for rank in RANKS:
+        colours[codes == rank.code] = _rgb(rank.colour)
+    extent = (-frame.radius, frame.radius, -frame.radius, frame.radius)
+    circle = require("matplotlib.patches", "drawing figures").Circle
+    edge = axes.add_patch(circle((0, 0), frame.radius, facecolor="none", edgecolor=MUTED, linewidth=1.0, zorder=6))
+    image = axes.imshow(colours, extent=extent, interpolation="nearest", origin="upper", zorder=1)
+    image.set_clip_path(edge)
+    if land is not None and land.any() and not land.all():
+        centres = (np.arange(codes.shape[0]) + 0.5) * 2 * frame.radius / codes.shape[0] - frame.radius
+        coast = axes.contour(centres, -centres, land.astype(np.uint8), levels=[0.5], colors=COAST, linewidths=0.45,
+                             zorder=2)
+        for lines in coast.collections if hasattr(coast, "collections") else [coast]:
+            lines.set_clip_path(edge)
+    margin = frame.radius * 1.1
+    axes.set(xlim=(-margin, margin), ylim=(-margin, margin))
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def _draw_graticule(axes, frame):
+    halo = require("matplotlib.patheffects", "drawing figures").withStroke(linewidth=2.6, foreground="#ffffffd0")
+    style = {"color": "#4c5963", "linewidth": 0.5, "alpha": 0.45, "zorder": 3}
+    turn = np.arange(-180.0, 180.5, 1.0)
+    for latitude in range(frame.south - frame.south % 10 + 10, 90, 10):
+        x, y = frame.project(turn, np.full(turn.shape, float(latitude)))
+        axes.plot(x - frame.x, y - frame.y, **style)
+        # 10° W runs through the Atlantic and the Greenland Sea, where the label hides no rank
+        x, y = frame.project(-10.0, float(latitude))
+        axes.text(x[0] - frame.x, y[0] - frame.y, f"{latitude}° N", fontsize=8, color=INK, ha="center", va="center",
+                  path_effects=[halo], zorder=5)
+    for longitude in range(-180, 180, 30):
+        x, y = frame.project(np.full(2, float(longitude)), np.array((frame.south, 85.0)))
+        x, y = x - frame.x, y - frame.y
+        axes.plot(x, y, **style)
+        axes.text(x[0] * 1.018, y[0] * 1.018, _longitude_label(longitude), fontsize=8.5, color=MUTED,
+                  ha=_anchor(x[0] / frame.radius, "right", "center", "left"),
+                  va=_anchor(y[0] / frame.radius, "top", "center", "bottom"), zorder=5)
+
+
+def _longitude_label(longitude):
+    if longitude in (0, -180):
+        return f"{abs(longitude)}°"
+    return f"{abs(longitude)}° {'E' if longitude > 0 else 'W'}"
+
+
+def _anchor(direction, low, middle, high):
+    return low if direction < -0.3 else high if direction > 0.3 else middle
+
+
+def _draw_stations(axes, frame, stations):
+    stations = list(stations)
+    if not stations:
+        return 0
+    x, y = frame.project([float(s["lon"]) for s in stations], [float(s["lat"]) for s in stations])
+    x, y = x - frame.x, y - frame.y
+    inside = np.hypot(x, y) <= frame.radius
+    faces = [BY_CODE[s["rank"]].colour if s.get("rank") in BY_CODE else "#ffffff" for s in stations]
+    for stroke, size in (("#ffffff", 62), (INK, 34)):
+        axes.scatter(x[inside], y[inside], s=size, c=[f for f, shown in zip(faces, inside) if shown],
+                     edgecolors=stroke, linewidths=1.1, zorder=7)
+    return int(inside.sum())
+
+
+def _draw_scale_bar(axes, frame):
+    """Draw 1,000 km as long as it is along the parallel halfway down the map, and say which."""
+    latitude = float(round((frame.south + 90) / 2 / 5) * 5)
+    x, y = frame.project(0.0, latitude)
+    reference = spatial_reference(frame.wkt)
+    axis, flattening = reference.GetSemiMajor(), 1 / reference.GetInvFlattening() if reference.GetInvFlattening() else 0
+    sine = math.sin(math.radians(latitude))
+    parallel = axis * math.cos(math.radians(latitude)) / math.sqrt(1 - flattening * (2 - flattening) * sine ** 2)
+    kilometres = 1000 if frame.south < 60 else 500
+    length = kilometres * 1000 * math.hypot(x[0] - frame.x, y[0] - frame.y) / parallel
+    left, base = -1.08 * frame.radius, -1.035 * frame.radius
+    for part in range(2):
+        axes.fill_between([left + part * length / 2, left + (part + 1) * length / 2], base,
+                          base + 0.014 * frame.radius, facecolor=INK if part == 0 else "#ffffff", edgecolor=INK,
+                          linewidth=0.7, zorder=5)
+    for share in (0, 0.5, 1):
+        axes.text(left + share * length, base + 0.022 * frame.radius, f"{kilometres * share:,.0f}", fontsize=8,
+                  ha="center" if share else "left", va="bottom")
+    axes.text(left, base + 0.075 * frame.radius, f"km, true at {latitude:.0f}° N", fontsize=8, color=MUTED,
+              ha="left", va="bottom")
+
+
+def _draw_map_legend(axes, limits, isolated, with_land, stations):
+    """Draw the two-tier legend: temperature tiers down, number of positive trends across."""
+    rectangle = require("matplotlib.patches", "drawing figures").Rectangle
+    axes.set(xlim=(0, 100), ylim=(0, 24))
+    axes.axis("off")
+    cold, cool, warm = (f"{value:g}".replace("-", "\u2212") for value in limits)
+    rows = (("cold", f"MAGT < {cold} °C"), ("cool", f"{cold} to {cool} °C"), ("warm", f"> {cool} to {warm} °C"))
+
+    def swatch(x, y, width, colour, text=""):
+        axes.add_patch(rectangle((x, y), width, 4.6, facecolor=colour, edgecolor=INK, linewidth=0.6))
+        axes.text(x + width / 2, y + 2.25, text, ha="center", va="center", fontsize=9.5, fontweight="bold",
+                  color=text_colour_on(colour))
+
+    axes.text(35.5, 21.7, "Positive trends (MAGT, ALT)", ha="center", va="center", fontsize=10, fontweight="bold")
+    for column, heading in enumerate(("none", "one", "both")):
+        axes.text(26.5 + 9 * column, 18.2, heading, ha="center", va="center", fontsize=9.5)
+    for row, (tier, meaning) in enumerate(rows):
+        y = 11.4 - 5.6 * row
+        axes.text(0, y + 2.25, tier.capitalize(), va="center", fontsize=10, fontweight="bold")
+        axes.text(7.4, y + 2.25, meaning, va="center", fontsize=9)
+        for column, rank in enumerate(rank for rank in RANKS if rank.tier == tier):
+            swatch(22.2 + 9 * column, y, 8.6, rank.colour, str(rank.code))
+    entries = [(BY_CODE[40].colour, "40", f"isolated patches (PP < {isolated:g} %)")]
+    if with_land:
+        entries += [(LAND, "", "land without permafrost"), (SEA, "", "sea, or no data")]
+    for place, (colour, text, label) in enumerate(entries):
+        y = 11.4 - 5.6 * place
+        swatch(56, y, 8.6, colour, text)
+        axes.text(66, y + 2.25, label, va="center", fontsize=9.5)
+    if stations:
+        axes.scatter([60.3], [19.3], s=38, c="#ffffff", edgecolors=INK, linewidths=1.1)
+        axes.text(66, 19.2, f"station ({stations}), colour: rank measured", va="center", fontsize=9.5)
+
+
+# ---- shared by the figures ------------------------------------------------------------------------------------------
+
+@contextmanager
+def _figure(width, height, width_px):
+    """Yield (figure, function that returns its PNG bytes): ``width`` × ``height`` inches, ``width_px`` pixels wide."""
+    matplotlib = require("matplotlib", "drawing figures")
+    style = require("matplotlib.style", "drawing figures")
+    canvas = require("matplotlib.backends.backend_agg", "drawing figures").FigureCanvasAgg
+    # the user's own plotting defaults must not change a figure
+    with style.context("default"), matplotlib.rc_context(FONT):
+        figure = require("matplotlib.figure", "drawing figures").Figure(figsize=(width, height), dpi=width_px / width,
+                                                                        facecolor="#ffffff")
+        canvas(figure)
+
+        def png():
+            stream = io.BytesIO()
+            figure.canvas.print_png(stream, metadata={"Software": None})
+            return stream.getvalue()
+
+        yield figure, png
+
+
+def text_colour_on(background):
+    """Return black or white, whichever reads better on a '#rrggbb' colour."""
+    return "#ffffff" if relative_luminance(background) < 0.18 else "#111111"
+
+
+def relative_luminance(colour):
+    """Return the WCAG relative luminance, 0 to 1, of a '#rrggbb' colour."""
+    channels = _rgb(colour) / 255.0
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def _rgb(colour):
+    return np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)])
+
+
+def _code(value):
+    code = int(value)
+    if code not in BY_CODE:
+        raise InputError(f"{value} is no PTI rank; the ranks are {', '.join(map(str, CODES))}.")
+    return code
+
+
+def _side_by_side(count):
+    """Return offsets (count × 2) that lay points round a place, the same for the same count."""
+    if count == 1:
+        return np.zeros((1, 2))
+    index = np.arange(count)
+    radius = 0.34 * np.sqrt((index + 0.5) / count) if count > 6 else np.full(count, 0.16)
+    angle = index * (math.pi * (3 - math.sqrt(5)) if count > 6 else 2 * math.pi / count)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+
+def _rank_axis(axis):
+    axis.set_ticks(range(len(CODES)), [str(code) for code in CODES])
+    axis.set_tick_params(length=0)
+
+
+def _open_frame(axes):
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _shares(values, names):
+    values = np.asarray(list(values), dtype=float)
+    if len(values) != len(names) or not len(names):
+        raise InputError(f"There are {len(names)} predictors but {len(values)} importance values; give one for each.")
+    total = values.sum()
+    return values / total * 100 if total > 0 else values
+
+
+def _legend_handles(groups):
+    patch = require("matplotlib.patches", "drawing figures").Patch
+    return [patch(facecolor=GROUP_COLOURS.get(group.lower(), "#b5bcc2"), label=group) for group in groups]

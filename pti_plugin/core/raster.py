@@ -1,0 +1,431 @@
+"""Raster sources: any band GDAL can read, delivered as plain arrays on one grid.
+
+Here, and only here, scale and offset, nodata, masks, flag codes, NaN and units are dealt with, and sources on another
+grid are warped. Numbers come out as float64 with NaN for nodata; classes as int32 with ``NO_CLASS``.
+"""
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+from osgeo import gdal, osr
+
+from .errors import GridError, InputError
+from .gdal_errors import call, open_raster
+from .grid import Grid, coordinate_transformation, geographic_wkt, spatial_reference
+
+NUMBER, CLASS = "number", "class"
+#: what a class array holds where there is no data; 0 stays a class
+NO_CLASS = np.iinfo(np.int32).min
+
+#: most source cells read at once for one warped window; larger windows are warped in parts
+WARP_SOURCE_CELLS = 8_000_000
+#: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
+#: size: the origin of a window enters the warper's arithmetic in the last digits
+WARP_TILE = 256
+#: warped tiles a reader keeps, for windows smaller than a tile
+WARP_TILES_KEPT = 64
+#: datasets a reader keeps open; well under the usual limit of 1,024 descriptors for two threads
+OPEN_DATASETS = 400
+#: points a side at which a window is carried into the source's CRS to find the cells it needs
+LATTICE = 21
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What is known of a raster before its cells are read (one entry a band in the tuples)."""
+
+    path: str
+    name: str
+    grid: Grid
+    bands: int
+    dtypes: tuple
+    units: tuple
+    descriptions: tuple
+    band_metadata: tuple
+    block: tuple
+    metadata: dict
+
+
+@dataclass(frozen=True)
+class Source:
+    """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
+
+    ``scale`` and ``offset`` convert units after the band's own scale and offset; ``flags`` are raw codes that mean
+    nodata; ``valid`` (low, high) are the plausible values after conversion, anything else is an error; ``target``
+    is set where the band must be warped, with ``resampling`` chosen once for the whole raster.
+    """
+
+    path: str
+    band: int
+    kind: str
+    grid: Grid
+    scale: float = 1.0
+    offset: float = 0.0
+    flags: tuple = ()
+    valid: tuple = ()
+    target: Grid = None
+    resampling: str = ""
+    block: tuple = (256, 256)
+
+    @property
+    def name(self):
+        """File name, with the band where it is not the first."""
+        return display_name(self.path) + (f" (band {self.band})" if self.band > 1 else "")
+
+
+def display_name(path):
+    """Return the short name of a raster path or subdataset string."""
+    path = str(path)
+    if path.upper().startswith(("NETCDF:", "HDF4", "HDF5:")):
+        parts = path.replace('"', "").split(":")
+        return f"{os.path.basename(parts[-2])}:{parts[-1]}" if len(parts) > 2 else path
+    return os.path.basename(path)
+
+
+def read_info(path):
+    """Return the RasterInfo of ``path``.
+
+    Raises InputError where it cannot be opened and GridError where it has no CRS or no georeference.
+    """
+    dataset = open_raster(path)
+    name = display_name(path)
+    transform = dataset.GetGeoTransform(can_return_null=True)
+    wkt = dataset.GetProjection()
+    if not wkt:
+        raise GridError(f"The raster {name} has no CRS. Assign the right one first, with the tool 'Assign projection'.")
+    if transform is None or transform[1] * transform[5] - transform[2] * transform[4] == 0:
+        raise GridError(f"The raster {name} has no georeference (no cell size or origin). Assign it first.")
+    grid = Grid(wkt, tuple(transform), dataset.RasterXSize, dataset.RasterYSize)
+    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    return RasterInfo(
+        path=str(path), name=name, grid=grid, bands=len(bands),
+        dtypes=tuple(gdal.GetDataTypeName(band.DataType) for band in bands),
+        units=tuple(band.GetUnitType() or band.GetMetadataItem("units") or "" for band in bands),
+        descriptions=tuple(band.GetDescription() or "" for band in bands),
+        band_metadata=tuple(band.GetMetadata() or {} for band in bands),
+        block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+
+
+def source(path, kind=NUMBER, band=1, single_band=False, info=None):
+    """Return the Source of one band of ``path``.
+
+    Raises InputError where the band does not exist, or where ``single_band`` is asked and there are more.
+    """
+    info = info or read_info(path)
+    if single_band and info.bands != 1:
+        raise InputError(f"{info.name} has {info.bands} bands where a single layer is expected. "
+                         f"Extract the band or average the series first.")
+    if not 1 <= band <= info.bands:
+        raise InputError(f"{info.name} has no band {band}; it has {info.bands}.")
+    return Source(path=info.path, band=band, kind=kind, grid=info.grid, block=info.block)
+
+
+def on_grid(item, grid):
+    """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
+
+    Classes: mode down, nearest up. Numbers: average down, bilinear up. Raises GridError where the two do not overlap.
+    """
+    if item.grid.same(grid):
+        return replace(item, target=None, resampling="")
+    ratio = _cell_ratio(item.grid, grid)
+    if item.kind == CLASS:
+        resampling = "mode" if ratio > 1.0 else "near"
+    else:
+        resampling = "average" if ratio > 1.0 else "bilinear"
+    return replace(item, target=grid, resampling=resampling)
+
+
+def _cell_ratio(source_grid, target_grid):
+    """Typical number of source cells along a target cell, from a lattice of points where the two overlap."""
+    columns, rows = np.meshgrid(np.linspace(0.1, 0.9, 9) * target_grid.width,
+                                np.linspace(0.1, 0.9, 9) * target_grid.height)
+    columns, rows = columns.ravel(), rows.ravel()
+    here = np.array(_to_source_cells(source_grid, target_grid, columns, rows))
+    right = np.array(_to_source_cells(source_grid, target_grid, columns + 1, rows))
+    below = np.array(_to_source_cells(source_grid, target_grid, columns, rows + 1))
+    inside = (here[0] >= 0) & (here[0] <= source_grid.width) & (here[1] >= 0) & (here[1] <= source_grid.height)
+    step = np.abs((right[0] - here[0]) * (below[1] - here[1]) - (right[1] - here[1]) * (below[0] - here[0]))
+    step = step[inside & np.isfinite(step)]
+    return float(np.sqrt(np.median(step))) if step.size else 1.0
+
+
+def _to_source_cells(source_grid, target_grid, columns, rows):
+    """Carry positions in cells of ``target_grid`` to cells of ``source_grid``; NaN where there is no answer."""
+    x, y = target_grid.xy(columns, rows)
+    change = coordinate_transformation(target_grid.wkt, source_grid.wkt)
+    points, _ = call(change.TransformPoints, np.column_stack([np.ravel(x), np.ravel(y)]))
+    points = np.array(points, dtype=float)[:, :2] if points else np.full((np.size(x), 2), np.nan)
+    points[~np.isfinite(points).all(axis=1)] = np.nan
+    if source_grid.is_geographic:
+        turn = 2 * np.pi / spatial_reference(source_grid.wkt).GetAngularUnits()
+        west = min(source_grid.transform[0], source_grid.transform[0] + source_grid.transform[1] * source_grid.width)
+        points[:, 0] = west + np.mod(points[:, 0] - west, turn)
+    return source_grid.cells_at(points[:, 0], points[:, 1])
+
+
+class SourceReader:
+    """Reads windows of Sources, keeping their datasets open. One reader a thread: GDAL datasets are not shared."""
+
+    def __init__(self):
+        self._datasets = OrderedDict()
+        self._tiles = OrderedDict()
+
+    def close(self):
+        """Close every dataset."""
+        self._datasets.clear()
+        self._tiles.clear()
+
+    def _dataset(self, path):
+        dataset = self._datasets.pop(path, None)
+        if dataset is None:
+            if len(self._datasets) >= OPEN_DATASETS:
+                self._datasets.popitem(last=False)
+            dataset = open_raster(path)
+        self._datasets[path] = dataset
+        return dataset
+
+    def read(self, item, row, rows, column, columns):
+        """Return the window as a (rows, columns) array on ``item``'s own grid, or its target grid where set.
+
+        Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
+        Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
+        """
+        if item.target is None:
+            values = self._own_grid(item, row, rows, column, columns)
+        else:
+            values = self._warped(item, row, rows, column, columns)
+        if item.kind == CLASS:
+            classes = np.full(values.shape, NO_CLASS, dtype=np.int32)
+            known = ~np.isnan(values)
+            classes[known] = values[known].astype(np.int32)
+            return classes
+        return values
+
+    def sample(self, item, size=512):
+        """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
+
+        Where that meets no data at all, the rows are read in full until some is found, so that an all-NaN sample
+        means an empty raster.
+        """
+        height, width = item.grid.height, item.grid.width
+        values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
+        if np.isnan(values).all() and (height > size or width > size):
+            step = max(1, min(height, (1 << 22) // width))
+            for row in range(0, height, step):
+                part = self._values(item, row, min(step, height - row), 0, width)
+                if not np.isnan(part).all():
+                    return part
+        return values
+
+    def _own_grid(self, item, row, rows, column, columns):
+        grid = item.grid
+        top, bottom = max(row, 0), min(row + rows, grid.height)
+        left, right = max(column, 0), min(column + columns, grid.width)
+        values = np.full((rows, columns), np.nan)
+        if top < bottom and left < right:
+            values[top - row:bottom - row, left - column:right - column] = self._values(
+                item, top, bottom - top, left, right - left)
+        return values
+
+    def _values(self, item, row, rows, column, columns, out_rows=None, out_columns=None):
+        """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
+        band = self._dataset(item.path).GetRasterBand(item.band)
+        size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
+        raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
+        if raw is None or failure:
+            raise InputError(f"{item.name} cannot be read at row {row}, column {column}: "
+                             f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
+        if np.iscomplexobj(raw):
+            raise InputError(f"{item.name} holds complex numbers; PTI reads real ones.")
+        values = raw.astype(np.float64)
+        missing = np.isnan(values)
+        nodata = band.GetNoDataValue()
+        if nodata is not None and not np.isnan(nodata):
+            missing |= raw == raw.dtype.type(nodata) if _fits(nodata, raw.dtype) else values == nodata
+        for flag in item.flags:
+            missing |= values == flag
+        if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
+            mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, columns, rows, **size)
+            if mask is None or failure:
+                raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
+            missing |= mask == 0
+        if item.kind == NUMBER:
+            own_scale, own_offset = band.GetScale(), band.GetOffset()
+            if own_scale not in (None, 1.0) or own_offset not in (None, 0.0):
+                values = values * (1.0 if own_scale is None else own_scale) + (own_offset or 0.0)
+            if item.scale != 1.0 or item.offset != 0.0:
+                values = values * item.scale + item.offset
+            missing |= ~np.isfinite(values)
+        values[missing] = np.nan
+        _guard(item, values)
+        return values
+
+    def _warped(self, item, row, rows, column, columns):
+        values = np.full((rows, columns), np.nan)
+        grid = item.target
+        top, bottom = max(row, 0), min(row + rows, grid.height)
+        left, right = max(column, 0), min(column + columns, grid.width)
+        for tile_row in range(top // WARP_TILE * WARP_TILE, bottom, WARP_TILE):
+            for tile_column in range(left // WARP_TILE * WARP_TILE, right, WARP_TILE):
+                tile = self._tile(item, tile_row, tile_column)
+                first, last = max(top, tile_row), min(bottom, tile_row + tile.shape[0])
+                start, stop = max(left, tile_column), min(right, tile_column + tile.shape[1])
+                values[first - row:last - row, start - column:stop - column] = tile[
+                    first - tile_row:last - tile_row, start - tile_column:stop - tile_column]
+        return values
+
+    def _tile(self, item, row, column):
+        key = (item, row, column)
+        tile = self._tiles.pop(key, None)
+        if tile is None:
+            tile = self._warped_part(item, row, min(WARP_TILE, item.target.height - row),
+                                     column, min(WARP_TILE, item.target.width - column))
+            if len(self._tiles) >= WARP_TILES_KEPT:
+                self._tiles.popitem(last=False)
+        self._tiles[key] = tile
+        return tile
+
+    def _warped_part(self, item, row, rows, column, columns):
+        window = _source_window(item, row, rows, column, columns)
+        if window is None:
+            return np.full((rows, columns), np.nan)
+        top, height, left, width = window
+        if height * width > WARP_SOURCE_CELLS and rows * columns > 1:
+            if rows >= columns:
+                half = rows // 2
+                return np.vstack([self._warped_part(item, row, half, column, columns),
+                                  self._warped_part(item, row + half, rows - half, column, columns)])
+            half = columns // 2
+            return np.hstack([self._warped_part(item, row, rows, column, half),
+                              self._warped_part(item, row, rows, column + half, columns - half)])
+        values = self._values(item, top, height, left, width)
+        return _warp(item, values, top, left, row, rows, column, columns)
+
+
+def _fits(nodata, dtype):
+    """True where ``nodata`` survives a round trip through ``dtype``, so raw values can be compared exactly."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return float(nodata).is_integer() and limits.min <= nodata <= limits.max
+    # a float32 band may declare its nodata rounded in decimal
+    return True
+
+
+def _guard(item, values):
+    if not item.valid:
+        return
+    low, high = item.valid
+    with np.errstate(invalid="ignore"):
+        wrong = (values < low) | (values > high)
+    if wrong.any():
+        raise InputError(
+            f"{item.name} holds the value {values[wrong][0]:.9g}, outside the plausible {low:g} to {high:g}. "
+            f"Check its unit, its scale, its nodata value and its flag codes.")
+
+
+def _source_window(item, row, rows, column, columns):
+    """Cells of the source (top, height, left, width) needed for a window of the target, or None for none."""
+    grid, target = item.grid, item.target
+    lattice_columns, lattice_rows = np.meshgrid(np.linspace(column, column + columns, LATTICE),
+                                                np.linspace(row, row + rows, LATTICE))
+    x, y = _to_source_cells(grid, target, lattice_columns.ravel(), lattice_rows.ravel())
+    x, y = x.reshape(lattice_columns.shape), y.reshape(lattice_columns.shape)
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return None
+    margin_x, margin_y = 4 + _largest_step(x), 4 + _largest_step(y)
+    left, right = np.nanmin(x) - margin_x, np.nanmax(x) + margin_x
+    top, bottom = np.nanmin(y) - margin_y, np.nanmax(y) + margin_y
+    if grid.is_geographic:
+        if _largest_step(x) > grid.width / 3:
+            # the window straddles the seam of the longitudes
+            left, right = 0, grid.width
+        for latitude in (90.0, -90.0):
+            if _holds_pole(target, latitude, row, rows, column, columns):
+                left, right = 0, grid.width
+                edge = float(grid.cells_at(grid.transform[0], latitude)[1])
+                top, bottom = min(top, edge), max(bottom, edge)
+    left, right = max(int(np.floor(left)), 0), min(int(np.ceil(right)), grid.width)
+    top, bottom = max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), grid.height)
+    if left >= right or top >= bottom:
+        return None
+    return top, bottom - top, left, right - left
+
+
+def _largest_step(values):
+    steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
+    steps = np.concatenate([step[np.isfinite(step)].ravel() for step in steps])
+    return float(steps.max()) if steps.size else 0.0
+
+
+def _holds_pole(target, latitude, row, rows, column, columns):
+    change = coordinate_transformation(geographic_wkt(target.wkt), target.wkt)
+    point, _ = call(change.TransformPoint, 0.0, latitude)
+    if point is None or not np.isfinite(point[:2]).all():
+        return False
+    pole_column, pole_row = target.cells_at(point[0], point[1])
+    return column - 1 <= pole_column <= column + columns + 1 and row - 1 <= pole_row <= row + rows + 1
+
+
+def _memory_dataset(values, grid, row, column):
+    rows, columns = values.shape
+    dataset = gdal.GetDriverByName("MEM").Create("", columns, rows, 1, gdal.GDT_Float64)
+    x, y = grid.xy(column, row)
+    _, a, b, _, d, e = grid.transform
+    dataset.SetGeoTransform((float(x), a, b, float(y), d, e))
+    reference = osr.SpatialReference()
+    reference.ImportFromWkt(grid.wkt)
+    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    dataset.SetSpatialRef(reference)
+    band = dataset.GetRasterBand(1)
+    band.SetNoDataValue(float("nan"))
+    band.WriteArray(values)
+    return dataset
+
+
+def _warp(item, values, top, left, row, rows, column, columns):
+    """Warp a source window onto a target window. Exact transformation, so results do not depend on the window."""
+    moved = _memory_dataset(values, item.grid, top, left)
+    result = _memory_dataset(np.full((rows, columns), np.nan), item.target, row, column)
+    done, failure = call(gdal.Warp, result, moved, resampleAlg=item.resampling, errorThreshold=0,
+                         srcNodata="nan", dstNodata="nan", multithread=False, warpOptions=["SAMPLE_GRID=YES"])
+    if not done or failure:
+        raise InputError(f"{item.name} cannot be brought to the target grid: {failure}.")
+    return result.GetRasterBand(1).ReadAsArray()
+
+
+def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
+    """Return (values, distances) of ``path`` at WGS 84 points.
+
+    ``values``: float64, NaN where the point is off the raster or has no data; ``distances``: cells to the valid cell
+    used (0 = the point's own cell, infinite = no data within reach, NaN = off the raster). With ``search`` > 0 the
+    nearest valid cell within that many cells stands in, the first in row order among equals.
+    """
+    item = source(path, kind)
+    reader = SourceReader()
+    change = coordinate_transformation(_WGS84, item.grid.wkt)
+    values = np.full(len(longitudes), np.nan)
+    distances = np.full(len(longitudes), np.nan)
+    for i, (longitude, latitude) in enumerate(zip(longitudes, latitudes)):
+        point, _ = call(change.TransformPoint, float(longitude), float(latitude))
+        if point is None or not np.isfinite(point[:2]).all():
+            continue
+        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(point[0], point[1]))
+        if not (0 <= column < item.grid.width and 0 <= row < item.grid.height):
+            continue
+        side = 2 * search + 1
+        window = reader.read(item, row - search, side, column - search, side).astype(float)
+        if kind == CLASS:
+            window[window == NO_CLASS] = np.nan
+        offset = np.hypot(*np.mgrid[-search:search + 1, -search:search + 1])
+        offset[np.isnan(window)] = np.inf
+        nearest = np.unravel_index(np.argmin(offset), offset.shape)
+        distances[i] = offset[nearest] if offset[nearest] <= search else np.inf
+        if np.isfinite(distances[i]):
+            values[i] = window[nearest]
+    return values, distances
+
+
+_WGS84 = osr.SRS_WKT_WGS84_LAT_LONG

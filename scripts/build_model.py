@@ -1,0 +1,156 @@
+"""Builds the bundled model, resources/models/full_chain.model3, from the tools as they are.
+
+Run it with the oldest QGIS supported (3.22) after changing a tool's parameters: models saved by newer versions name
+their outputs in a way the old one does not know. Usage: QT_QPA_PLATFORM=offscreen PYTHONPATH=. python scripts/build_model.py
+"""
+
+import sys
+from pathlib import Path
+
+from qgis.core import (
+    QgsApplication,
+    QgsProcessing,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelOutput,
+    QgsProcessingModelParameter,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+)
+from qgis.PyQt.QtCore import QPointF
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "resources" / "models" / "full_chain.model3"
+
+HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, XGBoost ensemble, "
+        "predicted map and validation. Every layer may be on its own grid; the result takes the grid of TARGET, which "
+        "the predictor stack must share.")
+
+
+def rasters(name, title, optional=False):
+    """Return a multiple raster parameter."""
+    return QgsProcessingParameterMultipleLayers(name, title, QgsProcessing.TypeRaster, optional=optional)
+
+
+def number(name, title, default, low):
+    """Return a whole-number parameter."""
+    return QgsProcessingParameterNumber(name, title, QgsProcessingParameterNumber.Integer, default, minValue=low)
+
+
+PARAMETERS = [
+    rasters("PP", "Permafrost percent products (PP)"),
+    rasters("MAGT", "Ground temperature products (MAGT)"),
+    QgsProcessingParameterString("UNITS", "Units of the products (name=unit; …)", "", optional=True),
+    QgsProcessingParameterString("ABSENT", "PP products whose nodata means 'no permafrost'", "", optional=True),
+    rasters("MAGT_SERIES", "Annual MAGT layers"),
+    rasters("ALT_SERIES", "Annual active layer thickness layers"),
+    rasters("CCI", "LandCover_CCI, one raster a year"),
+    QgsProcessingParameterRasterLayer("GLCC", "GLCC Global Ecosystems"),
+    QgsProcessingParameterRasterLayer("CAVM", "CAVM raster"),
+    QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
+    QgsProcessingParameterRasterLayer("STACK", "Predictor stack"),
+    QgsProcessingParameterFile("STATIONS_MAGT", "Ground temperature stations"),
+    QgsProcessingParameterFile("STATIONS_ALT", "Thaw depth stations"),
+    QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
+    number("RUNS", "Runs of the ensemble", 100, 1),
+    number("ROUNDS", "Boosting rounds", 300, 1),
+    number("PER_CLASS", "Samples a rank", 4000, 10),
+    number("SEED", "Seed", 42, 0),
+    QgsProcessingParameterString("NOTE", "Note on the map", "", optional=True),
+]
+
+#: child id → (tool, {parameter: model parameter, or (child, output)}, {model output: tool output}, place)
+CHILDREN = {
+    "ensemble": ("pti:ensemblepermafrost",
+                 {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET"},
+                 {"BASE": "OUTPUT_BASE", "PP": "OUTPUT_PP", "MAGT": "OUTPUT_MAGT", "COUNT": "OUTPUT_COUNT",
+                  "SPREAD": "OUTPUT_SPREAD"}, (0, 0)),
+    "magt_trend": ("pti:trendrasters", {"INPUT": "MAGT_SERIES"},
+                   {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (1, 0)),
+    "alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES"},
+                  {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (2, 0)),
+    "landcover": ("pti:ensemblelandcover",
+                  {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "TARGET": "TARGET", "PROFILE": "PROFILE"},
+                  {"COVER": "OUTPUT"}, (3, 0)),
+    "index": ("pti:buildpti",
+              {"MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
+               "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"),
+               "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "TARGET": "TARGET", "PROFILE": "PROFILE"},
+              {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (1, 1)),
+    "train": ("pti:trainxgboost",
+              {"PTI": ("index", "OUTPUT"), "STACK": "STACK", "RUNS": "RUNS", "ROUNDS": "ROUNDS",
+               "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
+              {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (1, 2)),
+    "predict": ("pti:predictxgboost",
+                {"STACK": "STACK", "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("ensemble", "OUTPUT_BASE")},
+                {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
+                 "TABLE": "OUTPUT_TABLE"}, (1, 3)),
+    "validate": ("pti:validateboreholes",
+                 {"PTI": ("predict", "OUTPUT"), "BASE": ("ensemble", "OUTPUT_BASE"),
+                  "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
+                  "METRICS": ("train", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
+                 {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT"},
+                 (1, 4)),
+}
+
+
+def build():
+    """Return the model."""
+    model = QgsProcessingModelAlgorithm("fullchain", "6 Models", "models")
+    model.setHelpContent({"ALG_DESC": HELP, "SHORT_DESCRIPTION": "Runs the whole method from products to report."})
+    for i, parameter in enumerate(PARAMETERS):
+        component = QgsProcessingModelParameter(parameter.name())
+        component.setPosition(QPointF(120 + 230 * (i % 5), 60 + 70 * (i // 5)))
+        model.addModelParameter(parameter, component)
+    for name, (tool, sources, outputs, (column, row)) in CHILDREN.items():
+        child = QgsProcessingModelChildAlgorithm(tool)
+        child.setChildId(name)
+        child.setDescription(child.algorithm().displayName() if not name.endswith("trend")
+                             else f"{child.algorithm().displayName()}: {name[:-6].upper()}")
+        child.setPosition(QPointF(160 + 300 * column, 420 + 150 * row))
+        for parameter, origin in sources.items():
+            source = QgsProcessingModelChildParameterSource
+            child.addParameterSources(parameter, [source.fromModelParameter(origin) if isinstance(origin, str)
+                                                  else source.fromChildOutput(*origin)])
+        for definition in child.algorithm().parameterDefinitions():
+            # a child takes none of its tool's defaults by itself
+            if definition.name() not in sources and definition.defaultValue() not in (None, "") \
+                    and not definition.isDestination():
+                child.addParameterSources(definition.name(), [
+                    QgsProcessingModelChildParameterSource.fromStaticValue(definition.defaultValue())])
+        made = {}
+        for i, (title, output) in enumerate(outputs.items()):
+            result = QgsProcessingModelOutput(title, title)
+            result.setChildId(name)
+            result.setChildOutputName(output)
+            result.setPosition(QPointF(300 + 300 * column, 400 + 150 * row + 35 * i))
+            made[title] = result
+        child.setModelOutputs(made)
+        model.addChildAlgorithm(child)
+    return model
+
+
+def main():
+    """Build, check and save the model."""
+    application = QgsApplication([], False)
+    application.initQgis()
+    sys.path.insert(0, str(ROOT))
+    from pti_plugin.provider import PtiProvider
+    provider = PtiProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    model = build()
+    ok, problems = model.validate()
+    if not ok:
+        raise SystemExit("\n".join(problems))
+    TARGET.parent.mkdir(exist_ok=True)
+    if not model.toFile(str(TARGET)):
+        raise SystemExit(f"{TARGET} cannot be written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Fixtures shared by all tests. Nothing here imports QGIS until a test asks for it."""
+
+import os
+import sys
+
+import pytest
+
+from support import ROOT, QgisProcess
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data beside the repository; tests that need it are skipped where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data set is not here (a folder shared/data beside the repository)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qgis_app(tmp_path_factory):
+    """A QgsApplication without a screen and with an empty profile."""
+    os.environ["QGIS_CUSTOM_CONFIG_PATH"] = str(tmp_path_factory.mktemp("profile"))
+    from qgis.core import QgsApplication
+
+    application = QgsApplication([], True)
+    application.initQgis()
+    # Processing is a plugin of QGIS, kept in its data folder and not among Python's packages.
+    sys.path.append(os.path.join(QgsApplication.pkgDataPath(), "python", "plugins"))
+    yield application
+    application.exitQgis()
+
+
+@pytest.fixture(scope="session")
+def provider(qgis_app):
+    """PTI's Processing provider, registered beside QGIS's own ones."""
+    from processing.core.Processing import Processing
+
+    from pti_plugin.provider import PtiProvider
+
+    Processing.initialize()
+    registered = PtiProvider()
+    if not qgis_app.processingRegistry().addProvider(registered):
+        raise RuntimeError("Processing refused the provider")
+    # The bundled model finds its steps only once the provider itself is known.
+    registered.refreshAlgorithms()
+    return registered
+
+
+@pytest.fixture(scope="session")
+def qgis_process(tmp_path_factory):
+    """qgis_process as a function of a list of arguments, with one scratch profile a session."""
+    return QgisProcess(tmp_path_factory.mktemp("profile"))
