@@ -58,4 +58,5 @@ class PtiProvider(QgsProcessingProvider):
         for path in sorted(resource("models").glob("*.model3")):
             model = BundledModel()
             if model.fromFile(str(path)):
+                model.explain()
                 self.addAlgorithm(model)

@@ -1,7 +1,8 @@
 """Builds the bundled model, resources/models/full_chain.model3, from the tools as they are.
 
 Run it with the oldest QGIS supported (3.22) after changing a tool's parameters: models saved by newer versions name
-their outputs in a way the old one does not know. Usage: QT_QPA_PLATFORM=offscreen PYTHONPATH=. python scripts/build_model.py
+their outputs in a way the old one does not know. QT_HASH_SEED keeps the file's order, so that a difference shows what
+changed. Usage: QT_HASH_SEED=0 QT_QPA_PLATFORM=offscreen PYTHONPATH=. python scripts/build_model.py
 """
 
 import sys
@@ -64,6 +65,16 @@ PARAMETERS = [
     QgsProcessingParameterString("NOTE", "Note on the map", "", optional=True),
 ]
 
+ADVANCED = ("ROUNDS", "PER_CLASS", "SEED", "NOTE")
+
+#: titles of outputs that two steps would give alike; the others keep the title of their tool
+OUTPUT_TITLES = {
+    "magt_trend:SIGN": "Significant sign of MAGT", "magt_trend:SLOPE": "Sen slope of MAGT",
+    "alt_trend:SIGN": "Significant sign of ALT", "alt_trend:SLOPE": "Sen slope of ALT",
+    "index:PTI": "Conceptual PTI", "index:TABLE": "Area by rank of the conceptual PTI",
+    "predict:TABLE": "Area by rank of the predicted PTI",
+}
+
 #: child id → (tool, {parameter: model parameter, or (child, output)}, {model output: tool output}, place)
 CHILDREN = {
     "ensemble": ("pti:ensemblepermafrost",
@@ -99,11 +110,27 @@ CHILDREN = {
 }
 
 
+def help_of(parameter):
+    """Return the help of the first tool parameter that a model parameter feeds."""
+    for tool, sources, _, _ in CHILDREN.values():
+        for name, origin in sources.items():
+            if origin == parameter:
+                return QgsApplication.processingRegistry().algorithmById(tool).parameterDefinition(name).help()
+    raise SystemExit(f"{parameter} feeds no tool")
+
+
+#: child id → {parameter: value} where the chain departs from a tool's default
+CONSTANTS = {"ensemble": {"MIN_LATITUDE": 45.0}}
+
+
 def build():
     """Return the model."""
     model = QgsProcessingModelAlgorithm("fullchain", "6 Models", "models")
-    model.setHelpContent({"ALG_DESC": HELP, "SHORT_DESCRIPTION": "Runs the whole method from products to report."})
+    model.setHelpContent({"ALG_DESC": HELP, "SHORT_DESCRIPTION": "Runs the whole method from products to report.",
+                          **{parameter.name(): help_of(parameter.name()) for parameter in PARAMETERS}})
     for i, parameter in enumerate(PARAMETERS):
+        if parameter.name() in ADVANCED:
+            parameter.setFlags(parameter.flags() | parameter.FlagAdvanced)
         component = QgsProcessingModelParameter(parameter.name())
         component.setPosition(QPointF(120 + 230 * (i % 5), 60 + 70 * (i // 5)))
         model.addModelParameter(parameter, component)
@@ -117,21 +144,25 @@ def build():
             source = QgsProcessingModelChildParameterSource
             child.addParameterSources(parameter, [source.fromModelParameter(origin) if isinstance(origin, str)
                                                   else source.fromChildOutput(*origin)])
+        constants = CONSTANTS.get(name, {})
         for definition in child.algorithm().parameterDefinitions():
             # a child takes none of its tool's defaults by itself
             if definition.name() not in sources and definition.defaultValue() not in (None, "") \
                     and not definition.isDestination():
                 child.addParameterSources(definition.name(), [
-                    QgsProcessingModelChildParameterSource.fromStaticValue(definition.defaultValue())])
+                    QgsProcessingModelChildParameterSource.fromStaticValue(
+                        constants.get(definition.name(), definition.defaultValue()))])
         made = {}
         for i, (title, output) in enumerate(outputs.items()):
-            result = QgsProcessingModelOutput(title, title)
+            shown = child.algorithm().parameterDefinition(output).description()
+            result = QgsProcessingModelOutput(title, OUTPUT_TITLES.get(f"{name}:{title}", shown))
             result.setChildId(name)
             result.setChildOutputName(output)
             result.setPosition(QPointF(300 + 300 * column, 400 + 150 * row + 35 * i))
             made[title] = result
         child.setModelOutputs(made)
         model.addChildAlgorithm(child)
+    model.setParameterOrder([parameter.name() for parameter in PARAMETERS])
     return model
 
 

@@ -113,3 +113,26 @@ class QgisProcess:
         return subprocess.Popen([QGIS_PROCESS, *run_arguments(algorithm, parameters)],
                                 env={**self.environment, **(environment or {})}, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+
+
+def standing(folder):
+    """Return {path within ``folder``: bytes} of every file below it, None for a folder."""
+    folder = Path(folder)
+    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
+            for path in sorted(folder.rglob("*"))}
+
+
+def refusal(finished, *said):
+    """Return the message of a run that must have failed cleanly.
+
+    Asserts exit code 1 (a crash has another one), that the message holds every text of ``said`` and reads as plain
+    sentences, and that no Python traceback was printed.
+    """
+    assert finished.code == 1, finished
+    _, mark, message = finished.stderr.partition("ERROR:")
+    assert mark, finished
+    for text in said:
+        assert text in message, message
+    for text in ("Traceback", 'File "', "Errno", "Exception", "Error:", "object at 0x", "</"):
+        assert text not in finished.stdout + message, finished
+    return message.strip()

@@ -3,6 +3,7 @@
 import signal
 import threading
 from contextlib import contextmanager
+from decimal import Decimal
 
 from qgis.core import (
     QgsProcessingAlgorithm,
@@ -27,7 +28,10 @@ from ..core.raster import read_info
 from ..core.resources import resource
 from ..core.staging import Staging
 from . import compat
+from .layer_check import layers_problem
 from .styling import style_on_completion
+
+HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
 
 UNITS_HELP = ("Units of products that do not say theirs, as name=unit pairs separated by semicolons, for example "
               "obu_pp.tif=fraction; cci*.tif=K. Names may hold * and ?. PP: % or fraction; MAGT: degC or K.")
@@ -59,7 +63,7 @@ class FeedbackProgress(Progress):
 
 
 class PtiAlgorithm(QgsProcessingAlgorithm):
-    """Base of every tool. Subclasses state the class attributes, ``parameters`` and ``run``."""
+    """Base of every tool. Subclasses state the class attributes, ``initAlgorithm`` and ``compute``."""
 
     #: frozen id, display name, group (id, name, icon file), tags, one sentence starting with a verb in -s, help text
     ID = ""
@@ -103,7 +107,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
 
     def helpUrl(self):
         """Page of the tool in the documentation."""
-        return f"https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md#{self.ID}"
+        return f"{HELP_PAGE}#{self.ID}"
 
     def icon(self):
         """Icon of the tool's group."""
@@ -146,7 +150,11 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
     def add_number(self, name, title, text, default, low=None, high=None, advanced=False):
         """Add a decimal number."""
         limits = {key: value for key, value in (("minValue", low), ("maxValue", high)) if value is not None}
-        self.add(QgsProcessingParameterNumber(name, title, compat.DOUBLE, default, **limits), text, advanced)
+        parameter = QgsProcessingParameterNumber(name, title, compat.DOUBLE, default, **limits)
+        # QGIS shows six decimals of every number unless told; one more than the limits have leaves room
+        places = max(-Decimal(str(value)).normalize().as_tuple().exponent for value in (default, *limits.values()))
+        parameter.setMetadata({"widget_wrapper": {"decimals": max(2, places + 1)}})
+        self.add(parameter, text, advanced)
 
     def add_text(self, name, title, text, default="", advanced=False):
         """Add an optional text."""
@@ -192,6 +200,11 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
 
     # values ----------------------------------------------------------------------------------------------------
 
+    def checkParameterValues(self, parameters, context):
+        """Return (True, "") or (False, what is wrong)."""
+        problem = layers_problem(self.parameterDefinitions(), parameters, context)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
     def raster_path(self, parameters, name, context):
         """Return the data source of a raster parameter, or None where it is empty.
 
@@ -201,6 +214,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         if layer is None:
             given = parameters.get(name)
             if given in (None, ""):
+                self._refuse_empty(name)
                 return None
             read_info(given if isinstance(given, str) else str(given))
             raise InputError(f"{name}: {given} is not a raster layer.")
@@ -212,12 +226,25 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         for item in given if isinstance(given, (list, tuple)) else [given]:
             if isinstance(item, str) and item and context.getMapLayer(item) is None:
                 read_info(item)
-        return [_gdal_source(layer, name) for layer in self.parameterAsLayerList(parameters, name, context)]
+        layers = self.parameterAsLayerList(parameters, name, context)
+        if not layers:
+            self._refuse_empty(name)
+        return [_gdal_source(layer, name) for layer in layers]
+
+    def _refuse_empty(self, name):
+        definition = self.parameterDefinition(name)
+        if not definition.flags() & definition.FlagOptional:
+            raise InputError(f"{name} is empty. Give it a layer: {definition.description()}.")
 
     def target_grid(self, parameters, context):
         """Return the Grid of TARGET, or None."""
         path = self.raster_path(parameters, "TARGET", context)
         return read_info(path).grid if path else None
+
+    def target_input(self, parameters, context):
+        """Return [("TARGET", path)], or an empty list, for the list of a run's inputs."""
+        path = self.raster_path(parameters, "TARGET", context)
+        return [("TARGET", path)] if path else []
 
     def output_path(self, parameters, name, context):
         """Return the path of an output, or None where it is skipped."""
@@ -244,15 +271,15 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         progress = FeedbackProgress(feedback)
         try:
             with _stopped_by_signals(progress):
-                return self.run(parameters, context, progress)
+                return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
         except MemoryError as error:
             raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
                 from error
 
-    def run(self, parameters, context, progress):
-        """Do the work; return {output name: path}."""
+    def compute(self, parameters, context, progress):
+        """Do the work; return {output name: path}. Not called run: that is QGIS's own way into an algorithm."""
         raise NotImplementedError
 
     def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None):
@@ -261,7 +288,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         ``inputs``: list of (role, path); ``outputs``: {parameter name: path or None}. Returns the outputs made.
         """
         made = {name: path for name, path in outputs.items() if path}
-        stated = {definition.name(): _plain(parameters.get(definition.name(), definition.defaultValue()))
+        stated = {definition.name(): self._stated(definition, parameters, context)
                   for definition in self.parameterDefinitions()}
         if made:
             record = provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results)
@@ -271,6 +298,27 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         for name, path in made.items():
             style_on_completion(context, self.ID, name, path)
         return made
+
+    def _stated(self, definition, parameters, context):
+        """Return a parameter's value as JSON holds it and as the tool can be run with again: files, not layer ids."""
+        name, kind = definition.name(), definition.type()
+        if kind == "multilayer":
+            return self.raster_paths(parameters, name, context)
+        if kind == "raster":
+            return self.raster_path(parameters, name, context)
+        if kind == "source":
+            layer = self.parameterAsVectorLayer(parameters, name, context)
+            return layer.source() if layer else _plain(parameters.get(name))
+        if kind == "number":
+            whole = definition.dataType() == compat.INTEGER
+            return (self.parameterAsInt if whole else self.parameterAsDouble)(parameters, name, context)
+        if kind == "enum":
+            return self.parameterAsEnum(parameters, name, context)
+        if kind == "boolean":
+            return self.parameterAsBool(parameters, name, context)
+        if kind in ("string", "file"):
+            return self.parameterAsString(parameters, name, context)
+        return _plain(parameters.get(name, definition.defaultValue()))
 
     @staticmethod
     def staging(inputs):

@@ -50,10 +50,10 @@ class BuildPti(PtiAlgorithm):
         self.add_file_output("OUTPUT_TABLE", "Area by rank", "CSV: cells, true area, share, PP-weighted area by rank.",
                              "CSV (*.csv)", optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Build the index."""
         paths = {role: self.raster_path(parameters, role, context) for role in ROLES}
-        inputs = list(paths.items())
+        inputs = [*paths.items(), *self.target_input(parameters, context)]
         outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_REASON")}
         outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
         profile = self.profile(parameters, context)

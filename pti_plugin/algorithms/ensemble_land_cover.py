@@ -34,13 +34,14 @@ class EnsembleLandCover(PtiAlgorithm):
         self.add_raster_output("OUTPUT", "Ensemble land cover", "Codes 10 to 220, 0 nodata.")
         self.add_raster_output("OUTPUT_SOURCE", "Deciding source", "Which product decided each cell.", optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Run the join."""
         cci = self.raster_paths(parameters, "CCI", context)
         glcc, cavm = (self.raster_path(parameters, name, context) for name in ("GLCC", "CAVM"))
         crosswalk = self.parameterAsFile(parameters, "CROSSWALK", context) or None
         inputs = [("CCI", path) for path in cci] + [
             (role, path) for role, path in (("GLCC", glcc), ("CAVM", cavm), ("CROSSWALK", crosswalk)) if path]
+        inputs += self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_SOURCE")}
         profile = self.profile(parameters, context)
         with self.staging(inputs) as staging:

@@ -36,6 +36,9 @@ class EnsemblePermafrost(PtiAlgorithm):
                          "A cell is permafrost where at least so many products exceed 0 %.", 2, 1, advanced=True)
         self.add_integer("MIN_MAGT", "MAGT products needed",
                          "A cell has a MAGT where at least so many products have one.", 2, 1, advanced=True)
+        self.add_number("MIN_LATITUDE", "Southern limit (degrees north)",
+                        "Cells whose centre lies south of it are nodata; the paper maps the land north of 45. -90 for "
+                        "no limit.", -90.0, -90.0, 90.0, advanced=True)
         self.add_settings()
         self.add_raster_output("OUTPUT_BASE", "Permafrost base map", "1 permafrost, 0 land without, 255 nodata.")
         self.add_raster_output("OUTPUT_PP", "Permafrost percent", "Median PP on the base map, %.")
@@ -45,15 +48,17 @@ class EnsemblePermafrost(PtiAlgorithm):
         self.add_raster_output("OUTPUT_SPREAD", "Spread of the products",
                                "Largest minus smallest product: band 1 PP in %, band 2 MAGT in °C.", optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Run the ensemble."""
         percent = self.raster_paths(parameters, "PP", context)
         temperature = self.raster_paths(parameters, "MAGT", context)
         inputs = [("PP", path) for path in percent] + [("MAGT", path) for path in temperature]
+        inputs += self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         options = EnsembleOptions(
             self.parameterAsInt(parameters, "MIN_PRODUCTS", context),
             self.parameterAsInt(parameters, "MIN_MAGT", context),
+            self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
             self.parameterAsString(parameters, "UNITS", context),
             self.parameterAsString(parameters, "ABSENT", context))
         with self.staging(inputs) as staging:

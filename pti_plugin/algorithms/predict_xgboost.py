@@ -37,7 +37,7 @@ class PredictXgboost(PtiAlgorithm):
         self.add_file_output("OUTPUT_TABLE", "Area by rank", "CSV: cells, true area and share by rank.", "CSV (*.csv)",
                              optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Predict the map."""
         stack, base = (self.raster_path(parameters, name, context) for name in ("STACK", "BASE"))
         model = self.parameterAsFile(parameters, "MODEL", context)

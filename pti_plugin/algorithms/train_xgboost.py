@@ -1,16 +1,22 @@
 """Tool: train the XGBoost ensemble."""
 
+import math
+
 import numpy as np
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsCsException,
     QgsProcessingParameterFeatureSource,
+    QgsProviderRegistry,
+    QgsWkbTypes,
 )
 
 from ..core import tables, training
 from ..core.errors import InputError
 from ..core.features import PREDICTORS, Feature, read_stack
 from ..core.model_file import write_model
+from ..core.packages import require
 from ..core.sampling import Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
@@ -30,8 +36,8 @@ class TrainXgboost(PtiAlgorithm):
     HELP = ("Samples come from a point layer (class field 'pti', predictors by field name) or are drawn from a PTI "
             "raster and a predictor stack. Each run trains on a random 80 %. The metrics put the out-of-bag vote, "
             "spatial-block and random cross-validation, the single-run hold-out and the in-sample vote side by side "
-            "and say what each means. The model file is a zip of JSON and XGBoost's own UBJ, never a pickle. "
-            "Needs xgboost.")
+            "and say what each means. The model file is a zip of JSON and XGBoost's own format; reading it "
+            "runs no code. Needs xgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -70,8 +76,10 @@ class TrainXgboost(PtiAlgorithm):
         self.add_file_output("OUTPUT_SHAP", "SHAP", "CSV: mean |SHAP| and gain by predictor and group.", "CSV (*.csv)",
                              optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Train the ensemble."""
+        # before samples are drawn, which takes long
+        require("xgboost", "training the model")
         layer = self.parameterAsSource(parameters, "SAMPLES", context)
         pti, stack = (self.raster_path(parameters, name, context) for name in ("PTI", "STACK"))
         seed = self.parameterAsInt(parameters, "SEED", context)
@@ -80,8 +88,12 @@ class TrainXgboost(PtiAlgorithm):
         if layer is None and not (pti and stack):
             raise InputError("Nothing to learn from: give SAMPLES (a point layer), or PTI and STACK (rasters).")
         if layer is not None:
-            samples = _samples_of(layer, context)
-            inputs = []
+            samples = _samples_of(layer, context, progress)
+            points = self.parameterAsVectorLayer(parameters, "SAMPLES", context)
+            path = _file_of(points) if points else None
+            inputs = [("SAMPLES", path or layer.sourceName())]
+            if not path:
+                progress.warn("The sample points are not in a file. Save them to one to be able to repeat this run.")
         else:
             samples = draw_samples(
                 pti, read_stack(stack), self.parameterAsInt(parameters, "PER_CLASS", context),
@@ -101,9 +113,11 @@ class TrainXgboost(PtiAlgorithm):
         outputs = {name: self.file_output_path(parameters, name, context)
                    for name in ("OUTPUT_MODEL", "OUTPUT_METRICS", "OUTPUT_SHAP")}
         with self.staging(inputs) as staging:
+            staging.reserve(*outputs.values())
             result = training.train(samples, options, progress.part(0.1, 1), profile)
-            write_model(staging.stage(outputs["OUTPUT_MODEL"]), samples.features, result.codes, result.boosters,
-                        training.manifest(result, samples, options, profile))
+            with staging.writing(outputs["OUTPUT_MODEL"]) as partial:
+                write_model(partial, samples.features, result.codes, result.boosters,
+                            training.manifest(result, samples, options, profile))
             if outputs["OUTPUT_METRICS"]:
                 staging.write_text(outputs["OUTPUT_METRICS"], tables.to_csv(result.metrics))
             if outputs["OUTPUT_SHAP"]:
@@ -112,11 +126,18 @@ class TrainXgboost(PtiAlgorithm):
             for row in panel:
                 progress.info(f"{row['line']}: {row['value']:.1f} % (n = {row['n']})")
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile, seed,
-                               {"accuracy": panel, "samples": len(samples.y)})
+                               {"accuracy": panel, "samples": len(samples.y), "samples_sha256": samples.checksum()})
 
 
-def _samples_of(layer, context):
-    """Return the Samples of a point layer; raises InputError naming missing fields."""
+def _file_of(layer):
+    """Return the file of a vector layer, or None where it comes from no file."""
+    return QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source()).get("path")
+
+
+def _samples_of(layer, context, progress):
+    """Return the Samples of a point layer, one a feature; raises InputError naming missing fields."""
+    if QgsWkbTypes.geometryType(layer.wkbType()) != compat.POINT:
+        raise InputError("SAMPLES is not a point layer. Give points with the class and the predictors as fields.")
     names = [field.name() for field in layer.fields()]
     if CLASS_FIELD not in names:
         raise InputError(f"The sample points have no field '{CLASS_FIELD}' with the PTI rank. They have "
@@ -129,17 +150,40 @@ def _samples_of(layer, context):
         raise InputError("The sample points have no CRS. Assign one first.")
     change = QgsCoordinateTransform(layer.sourceCrs(), QgsCoordinateReferenceSystem("EPSG:4326"),
                                     context.transformContext())
-    x, y, places = [], [], []
-    for point in layer.getFeatures():
-        values = [point[feature.name] for feature in features]
-        if not point.hasGeometry() or any(not isinstance(value, (int, float)) for value in (*values,
-                                                                                            point[CLASS_FIELD])):
+    x, y, places, left_out = [], [], [], 0
+    for feature in layer.getFeatures():
+        progress.check()
+        values = [feature[predictor.name] for predictor in features]
+        place = _place(feature.geometry(), change)
+        if place is None or not all(map(_is_number, (*values, feature[CLASS_FIELD]))):
+            left_out += 1
             continue
-        place = change.transform(point.geometry().asPoint())
         x.append(values)
-        y.append(int(point[CLASS_FIELD]))
-        places.append((place.x(), place.y()))
+        y.append(int(feature[CLASS_FIELD]))
+        places.append(place)
     if not y:
         raise InputError("No sample point has a geometry, a rank and all predictors.")
+    if left_out:
+        progress.warn(f"{left_out} of {left_out + len(y)} sample points lack a place, a rank or a predictor and were "
+                      f"left out.")
     places = np.array(places)
     return Samples(np.array(x, dtype=np.float32), np.array(y), places[:, 0], places[:, 1], features)
+
+
+def _is_number(value):
+    # an empty attribute comes as a QVariant
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _place(geometry, change):
+    """Return (longitude, latitude) of a geometry of one point, or None where it has none or several."""
+    if geometry.isEmpty():
+        return None
+    points = geometry.asMultiPoint() if geometry.isMultipart() else [geometry.asPoint()]
+    if len(points) != 1:
+        return None
+    try:
+        place = change.transform(points[0])
+    except QgsCsException:
+        return None
+    return place.x(), place.y()

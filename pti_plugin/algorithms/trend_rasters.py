@@ -1,13 +1,18 @@
 """Tool: trend rasters."""
 
-from qgis.core import QgsProcessingParameterBoolean
+from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterCrs, QgsProcessingParameterFile
 
-from ..core.trends import trend_rasters
+from ..core.corrections import METHODS
+from ..core.errors import InputError
+from ..core.time_axis import files_in, variable_of
+from ..core.trends import TrendOptions, trend_rasters
+from . import compat
 from .base import PtiAlgorithm
 from .groups import TRENDS
 
-OUTPUTS = {"slope": "OUTPUT_SLOPE", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S", "sign": "OUTPUT_SIGN",
-           "count": "OUTPUT_COUNT"}
+OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
+           "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "lag_1": "OUTPUT_LAG1",
+           "slope_significant": "OUTPUT_SLOPE_SIGNIFICANT", "limits": "OUTPUT_LIMITS", "step": "OUTPUT_STEP"}
 
 
 class TrendRasters(PtiAlgorithm):
@@ -16,48 +21,115 @@ class TrendRasters(PtiAlgorithm):
     ID = "trendrasters"
     TITLE = "Mann-Kendall trend rasters"
     GROUP = TRENDS
-    TAGS = ("trend", "mann-kendall", "sen slope", "theil-sen", "time series", "seasonal")
+    TAGS = ("trend", "mann-kendall", "sen slope", "theil-sen", "time series", "seasonal", "autocorrelation")
     SHORT = "Computes Mann-Kendall tests and Sen slopes of a raster time series, cell by cell."
     HELP = ("Annual series (PERIOD 1) use the original Mann-Kendall test, others the seasonal test of Hirsch (1982), "
-            "both with ties and gaps, as pymannkendall computes them. The layers are single rasters or the bands of "
-            "one file; years are read from band names, metadata or file names. Trend first, warp afterwards: the sign "
-            "raster keeps the grid of the series unless TARGET is given.")
+            "both with ties and gaps. The layers are single rasters, the bands of one file, the files of a folder, or "
+            "a variable of a netCDF file; time stamps are read from the time axis, band metadata, band names or file "
+            "names (2001, 2001-07, 20010715, A2001195), or counted from START. Every run recomputes 64 random cells "
+            "with pymannkendall and fails if they differ. Serially correlated series give too many significant trends "
+            "under the plain test: the log states the share of cells at risk, and the documentation (docs/trends.md) "
+            "says which METHOD to choose. Trend first, warp afterwards: the result keeps the grid of the series unless "
+            "TARGET is given.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
-        self.add_rasters("INPUT", "Layers of the series", "Single-band rasters, or one multi-band raster.")
+        self.add_rasters("INPUT", "Layers of the series",
+                         "Single-band rasters, or one multi-band raster. Leave empty to use FOLDER or FILE.",
+                         optional=True)
+        self.add(QgsProcessingParameterFile("FOLDER", "Folder of layers", compat.FOLDER, optional=True),
+                 "Instead of INPUT: a folder with one raster a time step.")
+        self.add_text("PATTERN", "File names in the folder", "Which files of FOLDER to take; * and ? may be used.",
+                      "*.tif")
+        self.add_file("FILE", "netCDF or HDF file", "Instead of INPUT: a file whose variable is the series.",
+                      optional=True, filters="netCDF, HDF (*.nc *.nc4 *.hdf *.h5 *.he5);;All files (*)")
+        self.add_text("VARIABLE", "Variable of the file", "Name of the variable in FILE; only needed where it has "
+                      "several.")
+        self.add(QgsProcessingParameterCrs("CRS", "CRS of files that state none", optional=True),
+                 "netCDF files often state no CRS; for longitudes and latitudes choose EPSG:4326.", advanced=True)
         self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites.",
                          1, 1)
+        self.add_choice("METHOD", "Method",
+                        "original: plain (seasonal) Mann-Kendall, as the paper. pre_whitening, "
+                        "trend_free_pre_whitening, yue_wang, hamed_rao: corrections for serial correlation of annual "
+                        "series. hirsch_slack: seasonal test with the covariances of the seasons.", METHODS)
         self.add_number("ALPHA", "Significance level", "Two-sided; a trend is significant where p is below it.", 0.05,
                         0.0001, 0.5)
         self.add(QgsProcessingParameterBoolean("SORT", "Sort layers by their time stamps", False),
-                 "Put the layers in the order of the years in their names. Without it, layers out of order are an "
-                 "error.")
+                 "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
+        self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
+                      "2000-07-01; the others follow one step apart.")
+        self.add_integer("SEASON_START", "First month of the year", "7 for snow years from July to June.", 1, 1, 12,
+                         advanced=True)
         self.add_number("MIN_SHARE", "Share of the time steps a cell needs",
                         "Cells with fewer values are not tested and are nodata; at least 4 values are always needed.",
                         0.8, 0.0, 1.0, advanced=True)
+        self.add(QgsProcessingParameterBoolean("FDR", "Control the false-discovery rate", False),
+                 "Significance by Benjamini and Hochberg over all tested cells instead of cell by cell.",
+                 advanced=True)
+        self.add(QgsProcessingParameterBoolean("FILL", "Fill missing layers", False),
+                 "Layers that are missing or empty get, cell by cell, the mean of the same season in the ten nearest "
+                 "years; the record lists them.", advanced=True)
+        self.add_integer("STEP_YEAR", "First year after a suspected step",
+                         "For OUTPUT_STEP, such as 2003 for Permafrost_CCI, whose forcing changes then; 0 for none.",
+                         0, 0, advanced=True)
         self.add_target()
         self.add_settings()
         self.add_raster_output("OUTPUT_SLOPE", "Sen slope", "Units of the layers a year.")
         self.add_raster_output("OUTPUT_SIGN", "Significant sign",
                                "1 significant increase, -1 significant decrease, 0 no significant trend; untestable "
                                "cells are nodata.")
-        self.add_raster_output("OUTPUT_P", "p value", "Two-sided p of the test.", optional=True)
-        self.add_raster_output("OUTPUT_Z", "Z", "Standardised test statistic.", optional=True)
-        self.add_raster_output("OUTPUT_S", "S", "Mann-Kendall score.", optional=True)
-        self.add_raster_output("OUTPUT_COUNT", "Valid values", "Number of layers with a value.", optional=True)
+        for name, title, text in (
+                ("OUTPUT_P", "p value", "Two-sided p of the test."),
+                ("OUTPUT_Z", "Z", "Standardised test statistic."),
+                ("OUTPUT_S", "S", "Mann-Kendall score."),
+                ("OUTPUT_TAU", "Kendall's tau", "S over the number of pairs."),
+                ("OUTPUT_COUNT", "Valid values", "Number of layers with a value."),
+                ("OUTPUT_LAG1", "Lag-1 autocorrelation", "Of the residuals after Sen trend and season means."),
+                ("OUTPUT_SLOPE_SIGNIFICANT", "Sen slope where significant",
+                 "0 where the trend is not significant, nodata where it is not testable."),
+                ("OUTPUT_LIMITS", "Confidence limits of the slope", "Band 1 lower, band 2 upper, at 1 - ALPHA."),
+                ("OUTPUT_STEP", "Step at a year", "Band 1 shift of the medians after STEP_YEAR with the trend taken "
+                 "out, band 2 rank-sum Z.")):
+            self.add_raster_output(name, title, text, optional=True)
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Run the trend."""
-        layers = self.raster_paths(parameters, "INPUT", context)
-        inputs = [("INPUT", path) for path in layers]
+        layers = self._layers(parameters, context)
+        inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
+        crs = self.parameterAsCrs(parameters, "CRS", context)
+        options = TrendOptions(
+            wkt=crs.toWkt() if crs.isValid() else "",
+            period=self.parameterAsInt(parameters, "PERIOD", context),
+            season_start=self.parameterAsInt(parameters, "SEASON_START", context),
+            method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
+            alpha=self.parameterAsDouble(parameters, "ALPHA", context),
+            min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
+            fdr=self.parameterAsBool(parameters, "FDR", context),
+            step_at=self.parameterAsInt(parameters, "STEP_YEAR", context),
+            fill=self.parameterAsBool(parameters, "FILL", context),
+            sort=self.parameterAsBool(parameters, "SORT", context),
+            start=self.parameterAsString(parameters, "START", context).strip())
+        if outputs["OUTPUT_STEP"] and not options.step_at:
+            raise InputError("OUTPUT_STEP needs STEP_YEAR, the first year after the suspected step.")
         with self.staging(inputs) as staging:
             result = trend_rasters(
-                layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
-                self.parameterAsInt(parameters, "PERIOD", context),
-                self.parameterAsDouble(parameters, "ALPHA", context),
-                self.parameterAsDouble(parameters, "MIN_SHARE", context),
-                self.parameterAsBool(parameters, "SORT", context), self.target_grid(parameters, context),
-                self.settings(parameters, context))
+                layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
+                self.target_grid(parameters, context), self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+
+    def _layers(self, parameters, context):
+        """Return the rasters of the series from whichever of INPUT, FOLDER and FILE is given."""
+        folder = self.parameterAsString(parameters, "FOLDER", context)
+        file = self.parameterAsString(parameters, "FILE", context)
+        given = [name for name, value in (("INPUT", parameters.get("INPUT")), ("FOLDER", folder), ("FILE", file))
+                 if value]
+        if len(given) != 1:
+            raise InputError("Give the series by exactly one of INPUT (layers), FOLDER and FILE; "
+                             f"{' and '.join(given) if given else 'none'} given.")
+        if folder:
+            return files_in(folder, self.parameterAsString(parameters, "PATTERN", context))
+        if file:
+            return [variable_of(file, self.parameterAsString(parameters, "VARIABLE", context).strip())]
+        return self.raster_paths(parameters, "INPUT", context)

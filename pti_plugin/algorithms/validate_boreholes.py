@@ -64,7 +64,7 @@ class ValidateBoreholes(PtiAlgorithm):
                              optional=True)
         self.add_file_output("OUTPUT_REPORT", "Report", "One offline HTML page.", "HTML (*.html)")
 
-    def run(self, parameters, context, progress):
+    def compute(self, parameters, context, progress):
         """Validate the map and write the report."""
         pti, base = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
@@ -124,7 +124,7 @@ class ValidateBoreholes(PtiAlgorithm):
                     warnings=progress.warnings, notes=[note] if note else [],
                     sources={"map": pti, "areas": pti, "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
                              "metrics": files["METRICS"], "confusion": files["METRICS"], "shap": files["SHAP"]},
-                    )
+                    staging=staging)
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile,
                                results={"summary": result.summary, "areas": areas})
 

@@ -7,9 +7,10 @@ depend on the block size or on the number of workers.
 
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +19,7 @@ from osgeo import gdal
 from .errors import InputError, OutputError
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import Grid
-from .raster import SourceReader
+from .raster import Series, SourceReader
 
 #: side of the tiles of the rasters written
 TILE = 256
@@ -28,6 +29,9 @@ DEFAULT_MEMORY_MB = 512
 GDAL_CACHE_BYTES = 192 << 20
 #: nodata of the floating point rasters written
 FLOAT_NODATA = -9999.0
+
+#: GDAL drivers on the HDF4 and HDF5 libraries
+SINGLE_THREADED = ("netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image")
 
 _GDAL_TYPES = {"uint8": gdal.GDT_Byte, "int16": gdal.GDT_Int16, "uint16": gdal.GDT_UInt16,
                "int32": gdal.GDT_Int32, "float32": gdal.GDT_Float32, "float64": gdal.GDT_Float64}
@@ -97,12 +101,14 @@ def run_task(task):
     """Read and compute one block; returns (outputs, tallies). Keeps one reader a thread."""
     reader = getattr(_local, "reader", None)
     if reader is None:
-        reader = _local.reader = SourceReader()
+        reader = _local.reader = SourceReader(os.cpu_count() or 1)
     window, halo = task.window, task.overlap
     place = (window.row - halo, window.rows + 2 * halo, window.column - halo, window.columns + 2 * halo)
     arrays = {}
     for role, item in task.sources.items():
-        if isinstance(item, (list, tuple)):
+        if isinstance(item, Series):
+            arrays[role] = reader.read_series(item, *place)
+        elif isinstance(item, (list, tuple)):
             arrays[role] = [reader.read(one, *place) for one in item]
         else:
             arrays[role] = reader.read(item, *place)
@@ -149,6 +155,17 @@ class ThreadExecutor:
                     return future.result()
 
 
+class InlineExecutor:
+    """Runs tasks one after the other on the calling thread, for formats whose library is not made for threads."""
+
+    @staticmethod
+    def ordered(function, tasks, check):
+        """Yield ``function(task)`` for every task, calling ``check()`` between them."""
+        for task in tasks:
+            check()
+            yield function(task)
+
+
 def plan_windows(grid, sources, settings, bytes_per_cell):
     """Return the windows of a run in row order, chosen from the files' block layout and the memory budget.
 
@@ -176,16 +193,23 @@ def plan_windows(grid, sources, settings, bytes_per_cell):
             for row in range(0, grid.height, height) for column in range(0, grid.width, width)]
 
 
+def _layers(item):
+    if isinstance(item, Series):
+        return item.items
+    return item if isinstance(item, (list, tuple)) else [item]
+
+
 def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None, overlap=0, extra_bytes=0,
                executor=None):
     """Run ``kernel`` over all blocks of ``grid`` and stage the rasters of ``outputs``.
 
     ``sources``: {role: Source or list of Sources}, all reading on ``grid``. ``outputs``: {name: OutputSpec}; a spec
     whose path is empty is not written. ``extra_bytes``: what the kernel needs a cell beyond inputs and outputs.
-    Returns the summed tallies, {name: Counter}. Raises InputError, OutputError, Cancelled.
+    Returns the tallies of all blocks, {name: Counter, or another thing with ``update``}, put together in block order.
+    Raises InputError, OutputError, Cancelled.
     """
     settings = settings or Settings()
-    flat = [one for item in sources.values() for one in (item if isinstance(item, (list, tuple)) else [item])]
+    flat = [one for item in sources.values() for one in _layers(item)]
     for item in flat:
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")
@@ -193,7 +217,9 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
     cell = 12 * len(flat) + 8 * sum(len(spec.bands) for spec in wanted.values()) + extra_bytes
     windows = plan_windows(grid, flat, settings, cell)
     tasks = (BlockTask(kernel, sources, window, grid, overlap) for window in windows)
-    executor = executor or ThreadExecutor(settings.workers)
+    if executor is None:
+        threaded = not any(item.driver in SINGLE_THREADED for item in flat)
+        executor = ThreadExecutor(settings.workers) if threaded else InlineExecutor()
     tallies = {}
     cache = gdal.GetCacheMax()
     gdal.SetCacheMax(GDAL_CACHE_BYTES)
@@ -201,16 +227,20 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
     try:
         for name, spec in wanted.items():
             writers[name] = RasterWriter(spec, grid, staging)
-        results = executor.ordered(run_task, tasks, progress.check)
         total = grid.width * grid.height
         done = 0
-        for window, (arrays, counts) in zip(windows, results):
-            for name, writer in writers.items():
-                writer.write(window, arrays[name])
-            for name, counter in counts.items():
-                tallies.setdefault(name, Counter()).update(counter)
-            done += window.rows * window.columns
-            progress.set(done / total)
+        # closed at once when a write fails, so that no block goes on behind the error
+        with closing(executor.ordered(run_task, tasks, progress.check)) as results:
+            for window, (arrays, counts) in zip(windows, results):
+                for name, writer in writers.items():
+                    writer.write(window, arrays[name])
+                for name, tally in counts.items():
+                    if name in tallies:
+                        tallies[name].update(tally)
+                    else:
+                        tallies[name] = tally
+                done += window.rows * window.columns
+                progress.set(done / total)
         for writer in writers.values():
             writer.close()
     finally:

@@ -83,10 +83,20 @@ def _kind(feature):
     return "categorical" if feature.categorical else "a number"
 
 
+def _number(tags, tag, place):
+    if tags.get(tag) is None:
+        return None
+    try:
+        return float(tags[tag])
+    except ValueError:
+        raise InputError(f"The band item {tag} of {place} is '{tags[tag]}', not a number. Write the stack "
+                         f"again.") from None
+
+
 def read_stack(path):
     """Return the Stack of a multi-band raster whose band descriptions are predictor names.
 
-    Raises InputError for unnamed or doubled bands.
+    Raises InputError for unnamed or doubled bands, and for a scaling range that is no number.
     """
     info = read_info(path)
     names = [description.strip() for description in info.descriptions]
@@ -103,8 +113,8 @@ def read_stack(path):
         kind = tags.get(KIND_TAG)
         categorical = kind == "categorical" or (kind is None and bool(known and known.categorical))
         group = tags.get(GROUP_TAG) or (known.group if known else "other")
-        low, high = tags.get(MIN_TAG), tags.get(MAX_TAG)
-        features.append(Feature(name, group, categorical, None if categorical or low is None else float(low),
-                                None if categorical or high is None else float(high)))
+        place = f"{name} in {info.name}"
+        low, high = (None if categorical else _number(tags, tag, place) for tag in (MIN_TAG, MAX_TAG))
+        features.append(Feature(name, group, categorical, low, high))
         sources.append(source(info.path, CLASS if categorical else NUMBER, band=band, info=info))
     return Stack(info.name, info.grid, tuple(features), tuple(sources))

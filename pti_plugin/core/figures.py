@@ -64,8 +64,8 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
         _draw_scale_bar(axes, frame)
         legend = figure.add_axes((0.035, 0.034, 0.93, 0.171))
         _draw_map_legend(legend, limits, isolated, land is not None, drawn)
-        footer = ". ".join(part.rstrip(".") for part in (note, f"Projection: {frame.projection_name}") if part)
-        figure.text(0.035, 0.012, footer, fontsize=8, color=MUTED, va="bottom")
+        footer = "\n".join(part for part in (note, f"Projection: {frame.projection_name}") if part)
+        figure.text(0.035, 0.006, footer, fontsize=8, color=MUTED, va="bottom", linespacing=1.4)
         return png()
 
 
@@ -370,17 +370,22 @@ def _anchor(direction, low, middle, high):
 
 
 def _draw_stations(axes, frame, stations):
+    """Draw stations, those with a rank large and on top; return how many (ranked, not ranked) lie in the frame."""
     stations = list(stations)
     if not stations:
-        return 0
-    x, y = frame.project([float(s["lon"]) for s in stations], [float(s["lat"]) for s in stations])
+        return 0, 0
+    x, y = frame.project([float(station["lon"]) for station in stations],
+                         [float(station["lat"]) for station in stations])
     x, y = x - frame.x, y - frame.y
     inside = np.hypot(x, y) <= frame.radius
-    faces = [BY_CODE[s["rank"]].colour if s.get("rank") in BY_CODE else "#ffffff" for s in stations]
+    ranked = np.array([station.get("rank") in BY_CODE for station in stations])
+    bare = inside & ~ranked
+    axes.scatter(x[bare], y[bare], s=9, c="#ffffff", edgecolors=INK, linewidths=0.6, zorder=7)
+    faces = [BY_CODE[stations[i]["rank"]].colour for i in np.flatnonzero(inside & ranked)]
     for stroke, size in (("#ffffff", 62), (INK, 34)):
-        axes.scatter(x[inside], y[inside], s=size, c=[f for f, shown in zip(faces, inside) if shown],
-                     edgecolors=stroke, linewidths=1.1, zorder=7)
-    return int(inside.sum())
+        axes.scatter(x[inside & ranked], y[inside & ranked], s=size, c=faces, edgecolors=stroke, linewidths=1.1,
+                     zorder=8)
+    return len(faces), int(bare.sum())
 
 
 def _draw_scale_bar(axes, frame):
@@ -434,9 +439,13 @@ def _draw_map_legend(axes, limits, isolated, with_land, stations):
         y = 11.4 - 5.6 * place
         swatch(56, y, 8.6, colour, text)
         axes.text(66, y + 2.25, label, va="center", fontsize=9.5)
-    if stations:
-        axes.scatter([60.3], [19.3], s=38, c="#ffffff", edgecolors=INK, linewidths=1.1)
-        axes.text(66, 19.2, f"station ({stations}), colour: rank measured", va="center", fontsize=9.5)
+    ranked, bare = stations
+    if ranked:
+        axes.scatter([60.3], [18.6], s=38, c="#ffffff", edgecolors=INK, linewidths=1.1)
+        axes.text(66, 18.5, f"station ({ranked}), colour: its rank", va="center", fontsize=9.5)
+    if bare:
+        axes.scatter([60.3], [22.2], s=9, c="#ffffff", edgecolors=INK, linewidths=0.6)
+        axes.text(66, 22.1, f"station without a rank ({bare})", va="center", fontsize=9.5)
 
 
 # ---- shared by the figures ------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import osr
 
 from .errors import GridError
+from .gdal_errors import call
 
 #: share of a cell by which origins and cell sizes may differ and still be the same grid (rounding in headers)
 TOLERANCE_CELLS = 1e-3
@@ -41,6 +42,27 @@ def spatial_reference(wkt):
 def coordinate_transformation(source_wkt, target_wkt):
     """Return the osr.CoordinateTransformation between two CRSs given as WKT, x before y on both sides."""
     return osr.CoordinateTransformation(spatial_reference(source_wkt), spatial_reference(target_wkt))
+
+
+def transform_points(change, x, y):
+    """Return (x, y) carried through an osr.CoordinateTransformation, NaN where a point has no image.
+
+    With GDAL's exceptions on, one such point makes the whole call fail, so failing calls are halved until only the
+    points concerned are left.
+    """
+    points = np.column_stack([np.ravel(x), np.ravel(y)])
+    moved = np.full(points.shape, np.nan)
+    parts = [(0, len(points))] if len(points) else []
+    while parts:
+        first, last = parts.pop()
+        found, _ = call(change.TransformPoints, points[first:last])
+        if found is not None:
+            moved[first:last] = np.array(found, dtype=float)[:, :2]
+        elif last - first > 1:
+            middle = (first + last) // 2
+            parts += [(first, middle), (middle, last)]
+    moved[~np.isfinite(moved).all(axis=1)] = np.nan
+    return moved[:, 0].reshape(np.shape(x)), moved[:, 1].reshape(np.shape(y))
 
 
 def geographic_wkt(wkt):
@@ -109,11 +131,9 @@ class Grid:
         return (e * dx - b * dy) / determinant, (a * dy - d * dx) / determinant
 
     def lonlat(self, columns, rows):
-        """Return WGS 84 longitudes and latitudes of positions in cells (arrays of the inputs' shape)."""
+        """Return WGS 84 longitudes and latitudes of positions in cells (arrays of the inputs' shape, NaN off Earth)."""
         x, y = np.broadcast_arrays(*self.xy(columns, rows))
-        change = coordinate_transformation(self.wkt, epsg_wkt(4326))
-        points = np.array(change.TransformPoints(np.column_stack([x.ravel(), y.ravel()])))
-        return points[:, 0].reshape(x.shape), points[:, 1].reshape(x.shape)
+        return transform_points(coordinate_transformation(self.wkt, epsg_wkt(4326)), x, y)
 
     def differences(self, other):
         """Return a list of phrases saying in what ``other`` differs from this grid; empty when it is the same."""
@@ -174,8 +194,7 @@ class Grid:
         equal_area.ImportFromProj4(
             f"+proj=laea +lat_0={round(float(latitude))} +lon_0={round(float(longitude))} +datum=WGS84 +units=m")
         change = coordinate_transformation(self.wkt, equal_area.ExportToWkt())
-        points = np.array(change.TransformPoints(np.column_stack([x.ravel(), y.ravel()])))
-        px, py = points[:, 0].reshape(x.shape), points[:, 1].reshape(x.shape)
+        px, py = transform_points(change, x, y)
         # shoelace formula by the two diagonals of every quadrilateral
         area = 0.5 * np.abs((px[1:, 1:] - px[:-1, :-1]) * (py[1:, :-1] - py[:-1, 1:])
                             - (px[1:, :-1] - px[:-1, 1:]) * (py[1:, 1:] - py[:-1, :-1]))

@@ -67,8 +67,10 @@ def read_crosswalk(path=None, profile=DEFENSIBLE):
                                  f"{', '.join(_COLUMNS)}.")
             for row in reader:
                 _read_row(row, f"{name}, line {reader.line_num}", classes, codes, tundra)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The crosswalk {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise InputError(f"The crosswalk {path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The crosswalk {path} is not a CSV table in UTF-8: {error}.") from error
     if own and profile.cci_202_is_tundra:
         codes["LandCover_CCI"][202] = 202
     return Crosswalk(codes, tundra)

@@ -88,8 +88,9 @@ def read_model(path):
             codes = tuple(int(code) for code in manifest["codes"])
     except FileNotFoundError:
         raise InputError(f"The model file {path} does not exist. Check the path.") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError, NotImplementedError,
-            zlib.error) as error:
+    except OSError as error:
+        raise InputError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zlib.error) as error:
         raise InputError(f"{path} is not a PTI model file, or it is damaged ({error}).") from error
     if not boosters:
         raise InputError(f"The model {path} holds no booster.")

@@ -23,7 +23,7 @@ def require(module, purpose):
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:  # one built for another numpy fails with ValueError, RuntimeError and others
         package = module.split(".")[0]
         install = INSTALL_NAMES.get(package, package)
         raise DependencyError(
@@ -34,8 +34,8 @@ def require(module, purpose):
 
 
 def version_of(module):
-    """Return the installed version of ``module``, or None where it is absent."""
+    """Return the installed version of ``module``, or None where it is absent or broken."""
     try:
         return getattr(importlib.import_module(module), "__version__", "unknown")
-    except ImportError:
+    except Exception:  # see require
         return None

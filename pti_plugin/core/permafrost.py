@@ -22,7 +22,8 @@ BASE_COLOURS = {0: ("No permafrost on the base map", (232, 230, 225)), 1: ("Perm
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """``min_products``: products with PP > 0 that make permafrost; ``min_magt``: products a MAGT needs.
+    """``min_products``: products with PP > 0 that make permafrost; ``min_magt``: products a MAGT needs;
+    ``min_latitude``: cells whose centre lies south of it are nodata.
 
     ``units`` and ``absent`` are the user's texts: name=unit pairs, and name patterns of the PP products whose nodata
     means "no permafrost" wherever another product has a value.
@@ -30,6 +31,7 @@ class EnsembleOptions:
 
     min_products: int = 2
     min_magt: int = 2
+    min_latitude: float = -90.0
     units: str = ""
     absent: str = ""
 
@@ -41,11 +43,18 @@ class EnsembleKernel:
     absent: tuple
     min_products: int
     min_magt: int
+    min_latitude: float = -90.0
 
     def __call__(self, arrays, window, grid):
         """Return the five outputs of a block and its tallies."""
-        base, percent, pp_count, pp_spread = ensemble_percent(np.array(arrays["PP"]), self.absent, self.min_products)
-        magt, magt_count, magt_spread = ensemble_temperature(np.array(arrays["MAGT"]), self.min_magt)
+        percents, temperatures = np.array(arrays["PP"]), np.array(arrays["MAGT"])
+        if self.min_latitude > -90.0:
+            rows, columns = np.mgrid[window.row:window.row + window.rows,
+                                     window.column:window.column + window.columns] + 0.5
+            outside = ~(grid.lonlat(columns, rows)[1] >= self.min_latitude)
+            percents[:, outside] = temperatures[:, outside] = np.nan
+        base, percent, pp_count, pp_spread = ensemble_percent(percents, self.absent, self.min_products)
+        magt, magt_count, magt_spread = ensemble_temperature(temperatures, self.min_magt)
         counts = Counter(permafrost=int((base == 1).sum()), no_permafrost=int((base == 0).sum()),
                          magt=int((~np.isnan(magt)).sum()),
                          permafrost_without_magt=int(((base == 1) & np.isnan(magt)).sum()))
@@ -142,7 +151,7 @@ def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, option
     flags = tuple(matching(absent, info.name) is not None for info in pp_info)
     for info, flagged in zip(pp_info, flags):
         progress.info(f"{info.name}: nodata means {'no permafrost' if flagged else 'no information'}.")
-    kernel = EnsembleKernel(flags, options.min_products, options.min_magt)
+    kernel = EnsembleKernel(flags, options.min_products, options.min_magt, options.min_latitude)
     specs = {
         "base": OutputSpec(outputs.get("base"), "uint8", BASE_NODATA, ("permafrost base map",), colours=BASE_COLOURS),
         "pp": OutputSpec(outputs.get("pp"), "float32", FLOAT_NODATA, ("permafrost percent",), ("%",)),

@@ -24,7 +24,7 @@ REASONS = {
     3: ("Not ranked: PP missing on the base map", "#9e9e9e"),
     4: ("Not ranked: MAGT missing", "#616161"),
     5: ("Not ranked: a trend is not testable", "#bdbdbd"),
-    10: ("Isolated: PP below the limit", "#7a0177"),
+    10: ("Isolated: PP below the limit", ranks.BY_CODE[40].colour),
     11: ("Isolated: PP below the limit, MAGT missing", "#c51b8a"),
     20: ("Ranked by MAGT and both trends", "#2171b5"),
     21: ("Ranked; MAGT trend not testable, taken as none", "#41b6c4"),

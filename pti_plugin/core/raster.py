@@ -13,7 +13,7 @@ from osgeo import gdal, osr
 
 from .errors import GridError, InputError
 from .gdal_errors import call, open_raster
-from .grid import Grid, coordinate_transformation, geographic_wkt, spatial_reference
+from .grid import Grid, coordinate_transformation, geographic_wkt, spatial_reference, transform_points
 
 NUMBER, CLASS = "number", "class"
 #: what a class array holds where there is no data; 0 stays a class
@@ -21,13 +21,17 @@ NO_CLASS = np.iinfo(np.int32).min
 
 #: most source cells read at once for one warped window; larger windows are warped in parts
 WARP_SOURCE_CELLS = 8_000_000
+#: the warper's own limit, MB: so far above what one window needs that it is never split again
+WARP_MEMORY_MB = 1024
 #: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
 #: size: the origin of a window enters the warper's arithmetic in the last digits
 WARP_TILE = 256
 #: warped tiles a reader keeps, for windows smaller than a tile
 WARP_TILES_KEPT = 64
-#: datasets a reader keeps open; well under the usual limit of 1,024 descriptors for two threads
-OPEN_DATASETS = 400
+#: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
+OPEN_DATASETS = 4096
+#: share of the plausible range by which rounding in a file may overstep it
+ROUNDING = 1e-6
 #: points a side at which a window is carried into the source's CRS to find the cells it needs
 LATTICE = 21
 
@@ -44,6 +48,8 @@ class RasterInfo:
     units: tuple
     descriptions: tuple
     band_metadata: tuple
+    scales: tuple
+    driver: str
     block: tuple
     metadata: dict
 
@@ -68,11 +74,29 @@ class Source:
     target: Grid = None
     resampling: str = ""
     block: tuple = (256, 256)
+    driver: str = "GTiff"
 
     @property
     def name(self):
         """File name, with the band where it is not the first."""
         return display_name(self.path) + (f" (band {self.band})" if self.band > 1 else "")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Layers read as one array (layers, rows, columns), NaN = nodata.
+
+    With ``single`` they come as float32 in stored units, their scale and offset left out, which costs no copy; only
+    for bands that float32 holds exactly.
+    """
+
+    items: tuple
+    single: bool = False
+
+
+def exact_in_float32(info):
+    """True where every value of all bands of a raster is exact in float32."""
+    return set(info.dtypes) <= {"Byte", "Int8", "Int16", "UInt16", "Float32"}
 
 
 def display_name(path):
@@ -84,28 +108,45 @@ def display_name(path):
     return os.path.basename(path)
 
 
-def read_info(path):
-    """Return the RasterInfo of ``path``.
+def read_info(path, wkt=""):
+    """Return the RasterInfo of ``path``; ``wkt`` is the CRS to take where the file states none.
 
     Raises InputError where it cannot be opened and GridError where it has no CRS or no georeference.
     """
     dataset = open_raster(path)
     name = display_name(path)
     transform = dataset.GetGeoTransform(can_return_null=True)
-    wkt = dataset.GetProjection()
+    wkt = dataset.GetProjection() or _cf_geographic(dataset.GetMetadata() or {}) or wkt
     if not wkt:
         raise GridError(f"The raster {name} has no CRS. Assign the right one first, with the tool 'Assign projection'.")
     if transform is None or transform[1] * transform[5] - transform[2] * transform[4] == 0:
         raise GridError(f"The raster {name} has no georeference (no cell size or origin). Assign it first.")
     grid = Grid(wkt, tuple(transform), dataset.RasterXSize, dataset.RasterYSize)
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    if len(bands) > 1 and bands[-1].GetColorInterpretation() == gdal.GCI_AlphaBand:
+        # it is the mask of the others and no layer of its own
+        bands.pop()
     return RasterInfo(
         path=str(path), name=name, grid=grid, bands=len(bands),
         dtypes=tuple(gdal.GetDataTypeName(band.DataType) for band in bands),
         units=tuple(band.GetUnitType() or band.GetMetadataItem("units") or "" for band in bands),
         descriptions=tuple(band.GetDescription() or "" for band in bands),
         band_metadata=tuple(band.GetMetadata() or {} for band in bands),
+        scales=tuple((band.GetScale() if band.GetScale() is not None else 1.0, band.GetOffset() or 0.0)
+                     for band in bands),
+        driver=dataset.GetDriver().ShortName,
         block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+
+
+def _cf_geographic(metadata):
+    """WKT of WGS 84 where a netCDF file's coordinates are longitudes and latitudes by the CF convention, else ''.
+
+    Such files state no CRS because their units state it: degrees_east and degrees_north.
+    """
+    units = {value.lower() for key, value in metadata.items() if key.endswith("#units")}
+    east = units & {"degrees_east", "degree_east", "degrees_e", "degree_e"}
+    north = units & {"degrees_north", "degree_north", "degrees_n", "degree_n"}
+    return osr.SRS_WKT_WGS84_LAT_LONG if east and north else ""
 
 
 def source(path, kind=NUMBER, band=1, single_band=False, info=None):
@@ -119,7 +160,8 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                          f"Extract the band or average the series first.")
     if not 1 <= band <= info.bands:
         raise InputError(f"{info.name} has no band {band}; it has {info.bands}.")
-    return Source(path=info.path, band=band, kind=kind, grid=info.grid, block=info.block)
+    return Source(path=info.path, band=band, kind=kind, grid=info.grid, block=info.block,
+                  driver=info.driver)
 
 
 def on_grid(item, grid):
@@ -129,6 +171,9 @@ def on_grid(item, grid):
     """
     if item.grid.same(grid):
         return replace(item, target=None, resampling="")
+    if _source_window(replace(item, target=grid), 0, grid.height, 0, grid.width) is None:
+        raise GridError(f"{item.name} does not overlap the target grid ({grid.describe()}). Check the CRS and extent "
+                        f"of both, or leave the layer out.")
     ratio = _cell_ratio(item.grid, grid)
     if item.kind == CLASS:
         resampling = "mode" if ratio > 1.0 else "near"
@@ -155,22 +200,26 @@ def _to_source_cells(source_grid, target_grid, columns, rows):
     """Carry positions in cells of ``target_grid`` to cells of ``source_grid``; NaN where there is no answer."""
     x, y = target_grid.xy(columns, rows)
     change = coordinate_transformation(target_grid.wkt, source_grid.wkt)
-    points, _ = call(change.TransformPoints, np.column_stack([np.ravel(x), np.ravel(y)]))
-    points = np.array(points, dtype=float)[:, :2] if points else np.full((np.size(x), 2), np.nan)
-    points[~np.isfinite(points).all(axis=1)] = np.nan
-    if source_grid.is_geographic:
-        turn = 2 * np.pi / spatial_reference(source_grid.wkt).GetAngularUnits()
-        west = min(source_grid.transform[0], source_grid.transform[0] + source_grid.transform[1] * source_grid.width)
-        points[:, 0] = west + np.mod(points[:, 0] - west, turn)
-    return source_grid.cells_at(points[:, 0], points[:, 1])
+    x, y = transform_points(change, np.ravel(x), np.ravel(y))
+    return source_grid.cells_at(_turned_into(source_grid, x), y)
+
+
+def _turned_into(grid, x):
+    """Return longitudes turned by whole circles into the grid's own range; other coordinates as they are."""
+    if not grid.is_geographic:
+        return x
+    turn = 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits()
+    west = min(grid.transform[0], grid.transform[0] + grid.transform[1] * grid.width)
+    return west + np.mod(x - west, turn)
 
 
 class SourceReader:
     """Reads windows of Sources, keeping their datasets open. One reader a thread: GDAL datasets are not shared."""
 
-    def __init__(self):
+    def __init__(self, readers=1):
         self._datasets = OrderedDict()
         self._tiles = OrderedDict()
+        self._most_open = _descriptors() // readers
 
     def close(self):
         """Close every dataset."""
@@ -180,7 +229,7 @@ class SourceReader:
     def _dataset(self, path):
         dataset = self._datasets.pop(path, None)
         if dataset is None:
-            if len(self._datasets) >= OPEN_DATASETS:
+            if len(self._datasets) >= self._most_open:
                 self._datasets.popitem(last=False)
             dataset = open_raster(path)
         self._datasets[path] = dataset
@@ -202,6 +251,48 @@ class SourceReader:
             classes[known] = values[known].astype(np.int32)
             return classes
         return values
+
+    def read_series(self, series, row, rows, column, columns):
+        """Return the window of all layers as (layers, rows, columns), float64, or float32 where ``single``.
+
+        Bands of one file are read together, so that a file interleaved by pixel is decoded once.
+        """
+        items = series.items
+        values = np.empty((len(items), rows, columns), dtype=np.float32 if series.single else np.float64)
+        grid = items[0].grid
+        inside = 0 <= row and row + rows <= grid.height and 0 <= column and column + columns <= grid.width
+        start = 0
+        while start < len(items):
+            stop = start + 1
+            if series.single and inside and items[start].target is None:
+                while stop < len(items) and items[stop].path == items[start].path:
+                    stop += 1
+                self._stored(items[start:stop], values[start:stop], row, column)
+            else:
+                values[start] = self.read(items[start], row, rows, column, columns)
+            start = stop
+        return values
+
+    def _stored(self, items, values, row, column):
+        """Read bands of one file into float32 ``values`` as they are stored, NaN where anything says nodata."""
+        dataset = self._dataset(items[0].path)
+        result, failure = call(dataset.ReadAsArray, column, row, values.shape[2], values.shape[1], buf_obj=values,
+                               band_list=[item.band for item in items])
+        if result is None or failure:
+            raise InputError(f"{items[0].name} cannot be read at row {row}, column {column}: "
+                             f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
+        for item, layer in zip(items, values):
+            band = dataset.GetRasterBand(item.band)
+            nodata = band.GetNoDataValue()
+            if nodata is not None and not np.isnan(nodata):
+                layer[layer == np.float32(nodata)] = np.nan
+            for flag in item.flags:
+                layer[layer == np.float32(flag)] = np.nan
+            if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
+                mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, values.shape[2], values.shape[1])
+                if mask is None or failure:
+                    raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
+                layer[mask == 0] = np.nan
 
     def sample(self, item, size=512):
         """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
@@ -246,8 +337,9 @@ class SourceReader:
             missing |= raw == raw.dtype.type(nodata) if _fits(nodata, raw.dtype) else values == nodata
         for flag in item.flags:
             missing |= values == flag
-        if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
-            mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, columns, rows, **size)
+        mask_band = _mask_band(self._dataset(item.path), band)
+        if mask_band is not None:
+            mask, failure = call(mask_band.ReadAsArray, column, row, columns, rows, **size)
             if mask is None or failure:
                 raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
             missing |= mask == 0
@@ -301,7 +393,44 @@ class SourceReader:
             return np.hstack([self._warped_part(item, row, rows, column, half),
                               self._warped_part(item, row, rows, column + half, columns - half)])
         values = self._values(item, top, height, left, width)
-        return _warp(item, values, top, left, row, rows, column, columns)
+        result = _warp(item, values, top, left, row, rows, column, columns)
+        if _closes_circle(item.grid) and width == item.grid.width:
+            # the warper takes the footprint of a cell across the seam for the rest of the circle, so the half of the
+            # target near the seam is warped from the same cells with the seam on the other side
+            half = width // 2
+            turned = _warp(item, np.roll(values, -half, axis=1), top, half, row, rows, column, columns)
+            place = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
+            longitude, _ = _to_source_cells(item.grid, item.target, *place)
+            with np.errstate(invalid="ignore"):
+                near_seam = np.abs(longitude - width / 2) > width / 4
+            result[near_seam.reshape(rows, columns)] = turned[near_seam.reshape(rows, columns)]
+        return result
+
+
+def _descriptors():
+    """Number of datasets that may be open at once; asks the system for more than its usual 1,024 where it can."""
+    try:
+        import resource
+    except ImportError:
+        return 400
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_DATASETS + 512 if hard == resource.RLIM_INFINITY else min(OPEN_DATASETS + 512, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            wanted = soft
+    return max(64, min(OPEN_DATASETS, wanted - 512 if wanted > 1024 else wanted // 2))
+
+
+def _mask_band(dataset, band):
+    """Return the band whose zeros mask ``band``: a mask of the data set or an alpha band of any type; else None."""
+    if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
+        return band.GetMaskBand()
+    last = dataset.GetRasterBand(dataset.RasterCount)
+    # GDAL itself makes masks only of alpha bands of unsigned integers
+    return last if dataset.RasterCount > 1 and last.GetColorInterpretation() == gdal.GCI_AlphaBand else None
 
 
 def _fits(nodata, dtype):
@@ -314,11 +443,18 @@ def _fits(nodata, dtype):
 
 
 def _guard(item, values):
+    if item.kind == CLASS:
+        with np.errstate(invalid="ignore"):
+            wrong = (values != np.rint(values)) & ~np.isnan(values) | (np.abs(values) > np.iinfo(np.int32).max)
+        if wrong.any():
+            raise InputError(f"{item.name} holds the value {values[wrong][0]:.6g} where whole-numbered codes are "
+                             f"expected. Check that it is the right layer.")
     if not item.valid:
         return
     low, high = item.valid
+    margin = ROUNDING * (high - low)
     with np.errstate(invalid="ignore"):
-        wrong = (values < low) | (values > high)
+        wrong = (values < low - margin) | (values > high + margin)
     if wrong.any():
         raise InputError(
             f"{item.name} holds the value {values[wrong][0]:.9g}, outside the plausible {low:g} to {high:g}. "
@@ -339,8 +475,8 @@ def _source_window(item, row, rows, column, columns):
     left, right = np.nanmin(x) - margin_x, np.nanmax(x) + margin_x
     top, bottom = np.nanmin(y) - margin_y, np.nanmax(y) + margin_y
     if grid.is_geographic:
-        if _largest_step(x) > grid.width / 3:
-            # the window straddles the seam of the longitudes
+        if _largest_step(x) > grid.width / 3 or _closes_circle(grid) and (left < 0 or right > grid.width):
+            # the window reaches across the seam of the longitudes
             left, right = 0, grid.width
         for latitude in (90.0, -90.0):
             if _holds_pole(target, latitude, row, rows, column, columns):
@@ -352,6 +488,14 @@ def _source_window(item, row, rows, column, columns):
     if left >= right or top >= bottom:
         return None
     return top, bottom - top, left, right - left
+
+
+def _closes_circle(grid):
+    """True where a geographic grid goes round the Earth, so that its first and last columns are neighbours."""
+    if not grid.is_geographic or grid.transform[2] or grid.transform[4]:
+        return False
+    turn = 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits()
+    return abs(abs(grid.transform[1]) * grid.width - turn) < abs(grid.transform[1]) / 2
 
 
 def _largest_step(values):
@@ -389,8 +533,14 @@ def _warp(item, values, top, left, row, rows, column, columns):
     """Warp a source window onto a target window. Exact transformation, so results do not depend on the window."""
     moved = _memory_dataset(values, item.grid, top, left)
     result = _memory_dataset(np.full((rows, columns), np.nan), item.target, row, column)
+    # the warper is given all of the source: by itself it would find the cells it needs from too few points
+    options = ["SAMPLE_GRID=YES", f"SOURCE_EXTRA={max(values.shape)}"]
+    if item.resampling == "bilinear":
+        # between the four neighbours: left alone, the warper widens its kernel by the shape of the window
+        options += ["XSCALE=1", "YSCALE=1"]
     done, failure = call(gdal.Warp, result, moved, resampleAlg=item.resampling, errorThreshold=0,
-                         srcNodata="nan", dstNodata="nan", multithread=False, warpOptions=["SAMPLE_GRID=YES"])
+                         srcNodata="nan", dstNodata="nan", multithread=False, warpOptions=options,
+                         warpMemoryLimit=WARP_MEMORY_MB)
     if not done or failure:
         raise InputError(f"{item.name} cannot be brought to the target grid: {failure}.")
     return result.GetRasterBand(1).ReadAsArray()
@@ -412,7 +562,7 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
         point, _ = call(change.TransformPoint, float(longitude), float(latitude))
         if point is None or not np.isfinite(point[:2]).all():
             continue
-        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(point[0], point[1]))
+        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(_turned_into(item.grid, point[0]), point[1]))
         if not (0 <= column < item.grid.width and 0 <= row < item.grid.height):
             continue
         side = 2 * search + 1

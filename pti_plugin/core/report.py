@@ -56,7 +56,8 @@ table{border-collapse:collapse;width:100%;font-size:.92rem;line-height:1.4}
 th,td{padding:.4rem .65rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 tbody tr:last-child th,tbody tr:last-child td{border-bottom:0}
 thead th{background:var(--soft);vertical-align:bottom;font-weight:600}
-tbody th{font-weight:400;overflow-wrap:anywhere}
+tbody th{font-weight:400}
+.mid,.long{overflow-wrap:anywhere}
 .mid{min-width:9rem}
 .long{min-width:15rem}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -85,7 +86,7 @@ h2{break-after:avoid}tr,.picture,.warnings,li{break-inside:avoid}thead{display:t
 .numbers figcaption{break-after:avoid}.picture img{max-height:95mm;width:auto}
 .picture.tall img{max-height:205mm}.mid,.long{min-width:0}
 .scroll{overflow:visible;border:0}table{font-size:8.5pt}th,td{padding:2pt 4pt}.scroll .code{min-width:0}
-summary{list-style:none;padding:0;background:none}}
+details{break-after:avoid}summary{list-style:none;padding:0;background:none}}
 """
 
 
@@ -163,7 +164,7 @@ class Report:
 
     def key_values(self, pairs, caption, source=None):
         """Add a table of two columns, name and value."""
-        body = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_linked(_plain(value))}</td></tr>'
+        body = "".join(f'<tr><th scope="row" class="mid">{_text(name)}</th><td>{_linked(_plain(value))}</td></tr>'
                        for name, value in pairs)
         self._parts.append(self._boxed("", body, caption, _source(source)))
 
@@ -216,16 +217,19 @@ class Report:
                 f'<body><main class="page"><h1>{_text(self._title)}</h1>{subtitle}\n{navigation}\n{body}\n'
                 "</main></body></html>\n")
 
-    def write(self, path):
-        """Write the page, all or nothing; raises OutputError."""
-        with Staging() as staging:
+    def write(self, path, staging=None):
+        """Write the page, all or nothing, with the other outputs of ``staging`` where given; raises OutputError."""
+        if staging is not None:
             staging.write_text(path, self.to_html())
-            staging.commit()
+            return
+        with Staging() as own:
+            own.write_text(path, self.to_html())
+            own.commit()
 
 
 def validation_report(path, *, map_png=None, area_rows=None, station_result=None, metrics_rows=None, shap_rows=None,
                       confusion=None, records=(), warnings=(), notes=(), title="Permafrost Thaw Index",
-                      subtitle="Validation report", sources=None, products=()):
+                      subtitle="Validation report", sources=None, products=(), staging=None):
     """Write the report of a run of the chain; a part whose input is None says in a sentence that it was not given.
 
     ``area_rows``: mappings rank, label, cells, area_km2, share_percent. ``station_result``: a
@@ -259,7 +263,7 @@ def validation_report(path, *, map_png=None, area_rows=None, station_result=None
         report.record(record)
     report.how_to_cite(next((record["plugin_version"] for record in records if record.get("plugin_version")), None),
                        products)
-    report.write(path)
+    report.write(path, staging)
 
 
 # ---- the sections of the validation report --------------------------------------------------------------------------

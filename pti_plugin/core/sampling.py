@@ -4,16 +4,16 @@ Every cell gets a pseudo-random key from its place and the seed, and the smalles
 sample does not depend on how the raster is read. Method, section 5; the paper's section 2.2.4.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import ranks
 from .errors import InputError
+from .geodesic import FLATTENING, SEMI_MAJOR_M
 from .raster import CLASS, NO_CLASS, SourceReader, source
 
-#: mean Earth radius for straight-line distances between sample points, km
-_EARTH_KM = 6371.0072
 _ROWS_AT_ONCE = 256
 
 
@@ -26,6 +26,13 @@ class Samples:
     longitude: np.ndarray
     latitude: np.ndarray
     features: tuple
+
+    def checksum(self):
+        """Return the SHA-256 of predictors, classes and places, so that the same samples are known again."""
+        digest = hashlib.sha256()
+        for values in (self.x, self.y.astype(np.int64), self.longitude, self.latitude):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
     def check(self):
         """Raise InputError where the samples cannot train a classifier."""
@@ -127,9 +134,11 @@ def _candidates(pti, stack, kept, seed, progress):
 
 def _thin(longitude, latitude, spacing_km, wanted, progress):
     """Return the indices kept when points are taken in order and none may lie closer than ``spacing_km``."""
-    # chord of the great-circle distance; cubes of that side hold the neighbours of a point in 27 cubes
-    chord = 2 * np.sin(min(spacing_km / _EARTH_KM, np.pi) / 2)
-    place = _unit_vectors(longitude, latitude)
+    # chord of the distance, on the largest radius of curvature, so that no distance can fall short; cubes of that
+    # side hold the neighbours of a point in 27 cubes
+    largest = SEMI_MAJOR_M / 1000 / (1 - FLATTENING)
+    chord = 2 * largest * np.sin(min(spacing_km / largest, np.pi) / 2)
+    place = _geocentric_km(longitude, latitude)
     cubes = np.floor(place / chord).astype(np.int64)
     taken, chosen = {}, []
     around = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
@@ -147,9 +156,13 @@ def _thin(longitude, latitude, spacing_km, wanted, progress):
     return np.array(chosen, dtype=int)
 
 
-def _unit_vectors(longitude, latitude):
+def _geocentric_km(longitude, latitude):
+    """Return places on the WGS 84 ellipsoid as (n, 3) geocentric coordinates in km."""
     longitude, latitude = np.radians(longitude), np.radians(latitude)
-    return np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], 1)
+    e2 = FLATTENING * (2 - FLATTENING)
+    normal = SEMI_MAJOR_M / 1000 / np.sqrt(1 - e2 * np.sin(latitude) ** 2)
+    across = normal * np.cos(latitude)
+    return np.stack([across * np.cos(longitude), across * np.sin(longitude), (1 - e2) * normal * np.sin(latitude)], 1)
 
 
 def _predictors(stack, rows, columns, progress):

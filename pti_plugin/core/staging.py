@@ -1,10 +1,12 @@
 """Outputs that appear only when the whole run has succeeded.
 
 Everything is written under ``<name>.partial`` in the target's own folder and moved into place at the end, all files
-of a run together. What stands at an output path after a run is that run's result, or nothing.
+of a run together. Once a run has begun to write, what stands at its output paths is its result, or nothing; a run that
+is refused before leaves them alone.
 """
 
 import os
+from contextlib import contextmanager
 
 from .errors import OutputError
 
@@ -19,6 +21,16 @@ class Staging:
     def __init__(self, inputs=()):
         self._inputs = {_identity(path) for path in inputs if os.path.exists(str(path))}
         self._staged = {}
+        self._reserved = set()
+
+    def reserve(self, *paths):
+        """Stage paths that are written only after long work, so that a bad one is refused before it.
+
+        Each may then be staged once more, by whatever writes it; empty ones are passed over.
+        """
+        for path in filter(None, paths):
+            self.stage(path)
+            self._reserved.add(os.path.abspath(str(path)))
 
     def stage(self, path):
         """Return the temporary path to write ``path`` under, and clear what stood at ``path`` before.
@@ -27,6 +39,9 @@ class Staging:
         twice.
         """
         path = os.path.abspath(str(path))
+        if path in self._reserved:
+            self._reserved.remove(path)
+            return self._staged[path]
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             raise OutputError(f"The folder of the output {path} does not exist. Create it or choose another one.")
@@ -62,10 +77,15 @@ class Staging:
 
     def write_bytes(self, path, data):
         """Stage ``path`` with ``data``; raises OutputError."""
+        with self.writing(path) as partial, open(partial, "wb") as stream:
+            stream.write(data)
+
+    @contextmanager
+    def writing(self, path):
+        """Stage ``path`` for the block that writes the file; what fails in writing becomes an OutputError."""
         partial = self.stage(path)
         try:
-            with open(partial, "wb") as stream:
-                stream.write(data)
+            yield partial
         except OSError as error:
             raise OutputError(f"Writing {path} failed: {error.strerror}. Free some space or choose another "
                               f"folder.") from error

@@ -31,8 +31,10 @@ def read_csv(path):
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"The table {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise InputError(f"The table {path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The table {path} is not a CSV table in UTF-8: {error}.") from error
 
 
 def _value(text):

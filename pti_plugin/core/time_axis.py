@@ -1,23 +1,39 @@
-"""Time stamps of layers: read from band metadata, band names or file names, put in order, gaps found.
+"""The time axis of a series: stamps of layers read, put in order, gaps found and named.
 
-A stamp is a year, or a year and a month; the rule that found it is told to the user.
+A stamp is the number of steps since year 0, with ``period`` steps a year. It is read from the band's metadata, the
+time axis of a netCDF file, the band's name or the file's name, whichever gives one first, or counted from a start. The
+forms known in names: 2001, 2001-07, 200107, 2001-07-15, 20010715, 2001195 and A2001195 (day of the year).
 """
 
+import datetime
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+from osgeo import gdal
 
 from .errors import InputError
+from .gdal_errors import call, open_raster
 from .raster import read_info
 
-_METADATA_KEYS = ("TIME", "time", "year", "YEAR", "date", "DATE")
-_YEAR = r"(?:19|20|21)\d\d"
-_STAMP = re.compile(rf"(?<!\d)({_YEAR})(?:[-_.]?(0[1-9]|1[0-2]))?(?!\d)")
-_SPAN = re.compile(rf"(?<!\d){_YEAR}[-_]{_YEAR}(?!\d)")
+_METADATA_KEYS = ("TIME", "time", "year", "YEAR", "date", "DATE", "TIFFTAG_DATETIME")
+_YEAR = r"(?:18|19|20|21)\d\d"
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_FORMS = (
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?P<sep>[-_.:]?)(?P<month>{_MONTH})(?P=sep)(?P<day>{_DAY})(?!\d)"),
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_.]?(?P<doy>00[1-9]|0[1-9]\d|[12]\d\d|3[0-5]\d|36[0-6])(?!\d)"),
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_.]?(?P<month>{_MONTH})(?!\d)"),
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?!\d)"),
+)
+_SPAN = re.compile(rf"(?<!\d){_YEAR}(?:{_MONTH})?[-_]{_YEAR}(?:{_MONTH})?(?!\d)")
+_UNITS = re.compile(r"(?P<unit>second|minute|hour|day|month|year)s?\s+since\s+(?P<date>\d+-\d+-\d+)", re.IGNORECASE)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a series: raster ``path``, ``band``, and its time ``index`` in steps (None = not stamped)."""
+    """One layer of a series: raster ``path``, ``band``, a ``label`` for messages and its time ``index`` in steps."""
 
     path: str
     band: int
@@ -28,66 +44,168 @@ class Layer:
 def stamp_of(text, period):
     """Return the stamp in ``text`` as a whole number of steps since year 0, or None.
 
-    ``period`` 1 counts years, 12 months; for other periods stamps are not read. Spans such as 1997-2021 are no stamps.
+    Where there are several, the last of the most exact form counts. Spans such as 1997-2021 are no stamps, and a year
+    alone is one only for annual series.
     """
-    found = _STAMP.findall(_SPAN.sub(" ", text))
-    if period == 1 and found:
-        return int(found[-1][0])
-    if period == 12 and found and found[-1][1]:
-        return int(found[-1][0]) * 12 + int(found[-1][1]) - 1
+    text = _SPAN.sub(" ", text)
+    for form in _FORMS:
+        found = list(form.finditer(text))
+        if found:
+            parts = found[-1].groupdict()
+            year, month = int(parts["year"]), int(parts.get("month") or 0)
+            if period == 1:
+                return year
+            if parts.get("doy"):
+                return year * period + _slot(int(parts["doy"]), period)
+            if month and period == 12:
+                return year * 12 + month - 1
+            if parts.get("day"):
+                return _of_date(year, month, int(parts["day"]), period)
+            return None
     return None
+
+
+def _of_date(year, month, day, period):
+    try:
+        date = datetime.date(year, month, day)
+    except ValueError:
+        return None
+    if period == 12:
+        return year * 12 + month - 1
+    return year * period + _slot(date.timetuple().tm_yday, period)
+
+
+def _slot(day_of_year, period):
+    """Place in the year of a day: months by length, 46 composites of 8 days, else equal parts."""
+    if period == 12:
+        return (datetime.date(2001, 1, 1) + datetime.timedelta(min(day_of_year, 365) - 1)).month - 1
+    if period == 46:
+        return (day_of_year - 1) // 8
+    return min((day_of_year - 1) * period // 365, period - 1)
 
 
 def stamp_text(index, period):
     """Return the readable form of a stamp."""
-    return str(index) if period == 1 else f"{index // 12}-{index % 12 + 1:02d}"
+    if period == 1:
+        return str(index)
+    return f"{index // period}-{index % period + 1:02d}"
 
 
-def series(paths, period, sort, progress):
+def _netcdf_stamp(metadata, units, period):
+    """Stamp of a netCDF band from its time coordinate and the unit 'days since …', or None."""
+    value = metadata.get("NETCDF_DIM_time")
+    form = _UNITS.search(units or "")
+    if value is None or form is None:
+        return None
+    year, month, day = (int(part) for part in form["date"].split("-"))
+    amount, unit = float(value), form["unit"].lower()
+    if unit in ("month", "year"):
+        months = year * 12 + month - 1 + int(amount * (12 if unit == "year" else 1) + 1e-6)
+        year, month, day = months // 12, months % 12 + 1, 1
+    else:
+        date = datetime.datetime(max(year, 1), month, day) + datetime.timedelta(seconds=amount * _SECONDS[unit])
+        year, month, day = date.year, date.month, date.day
+    return year if period == 1 else _of_date(year, month, day, period)
+
+
+def files_in(folder, pattern):
+    """Return the sorted files of ``folder`` whose names match ``pattern``; raises InputError where there are none."""
+    if not os.path.isdir(folder):
+        raise InputError(f"The folder {folder} does not exist.")
+    names = sorted(name for name in os.listdir(folder) if fnmatch(name, pattern or "*.tif")
+                   and not name.endswith(".aux.xml"))
+    if not names:
+        raise InputError(f"No file in {folder} matches {pattern or '*.tif'}.")
+    return [os.path.join(folder, name) for name in names]
+
+
+def variable_of(path, variable):
+    """Return the path of one variable (subdataset) of a netCDF or HDF file; raises InputError listing those it has."""
+    dataset = _open_container(path)
+    names = {name.replace('"', "").rsplit(":", 1)[-1]: name for name, _ in dataset.GetSubDatasets()}
+    if not names and not variable:
+        return path
+    if not variable and len(names) == 1:
+        return next(iter(names.values()))
+    if variable in names:
+        return names[variable]
+    if not names and dataset.RasterCount and dataset.GetRasterBand(1).GetMetadataItem("NETCDF_VARNAME") == variable:
+        return path
+    known = ", ".join(sorted(names)) or (dataset.GetRasterBand(1).GetMetadataItem("NETCDF_VARNAME") or "one layer")
+    raise InputError(f"{path} has no variable '{variable or ''}'. Set VARIABLE to one of: {known}.")
+
+
+def _open_container(path):
+    try:
+        return open_raster(path)
+    except InputError as error:
+        if "holds no raster band" not in str(error):
+            raise
+        return call(gdal.OpenEx, str(path), gdal.OF_RASTER)[0]
+
+
+def series(paths, period, sort, progress, start="", wkt=""):
     """Return the Layers of a series in time order: a list of rasters, or the bands of one.
 
-    Stamps come from the band's metadata, else its name, else the file's name. With ``sort`` the layers are put in
-    order of their stamps; without it layers out of order are an error. Layers without any stamp keep their order.
-    Raises InputError for duplicates, for stamps on some layers only, and for lists that mix several bands a file.
+    ``wkt`` is the CRS of files that state none. With ``start`` (such as 2000-07) the stamps are counted from there in
+    the order given. With ``sort`` layers are put in order of their stamps; without it layers out of order are an
+    error. Layers without any stamp keep their order and count from 0. Raises InputError for duplicates, for stamps on
+    some layers only, and for lists that mix several bands a file.
     """
-    infos = [read_info(path) for path in paths]
-    if len(infos) > 1:
-        several = [info.name for info in infos if info.bands > 1]
-        if several:
-            raise InputError(f"{several[0]} has {read_info(paths[[i.name for i in infos].index(several[0])]).bands} "
-                             f"bands in a list of single layers. Give one multi-band file, or single layers.")
-    layers = []
-    for info in infos:
-        for band in range(1, info.bands + 1):
-            metadata = info.band_metadata[band - 1]
-            texts = [metadata[key] for key in _METADATA_KEYS if key in metadata] + [info.descriptions[band - 1]]
-            if info.bands == 1:
-                texts.append(info.name)
-            stamps = [stamp for stamp in (stamp_of(text, period) for text in texts) if stamp is not None]
-            label = info.name if info.bands == 1 else f"{info.name} band {band}"
-            layers.append(Layer(info.path, band, label, stamps[0] if stamps else None))
+    infos = [read_info(path, wkt) for path in paths]
+    several = [info for info in infos if info.bands > 1]
+    if len(infos) > 1 and several:
+        raise InputError(f"{several[0].name} has {several[0].bands} bands in a list of single layers. Give one "
+                         f"multi-band file, or single layers.")
+    layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}",
+                    None if start else _band_stamp(info, band, period))
+              for info in infos for band in range(1, info.bands + 1)]
+    if start:
+        first = stamp_of(start, period)
+        if first is None:
+            raise InputError(f"START is '{start}', which gives no {'year' if period == 1 else 'date'}; write for "
+                             f"example {'1997' if period == 1 else '2000-07-01'}.")
+        return [replace(layer, index=first + i) for i, layer in enumerate(layers)]
     stamped = [layer for layer in layers if layer.index is not None]
     if not stamped:
         progress.info("The layers carry no time stamps; they are taken in the order given, one step apart.")
-        return [Layer(layer.path, layer.band, layer.label, i) for i, layer in enumerate(layers)]
+        return [replace(layer, index=i) for i, layer in enumerate(layers)]
     if len(stamped) < len(layers):
         missing = next(layer.label for layer in layers if layer.index is None)
         raise InputError(f"{missing} carries no time stamp while others do. Name all layers with their year "
-                         f"(or year-month), or none.")
+                         f"(or year and month), or none.")
     ordered = sorted(layers, key=lambda layer: layer.index)
     for first, second in zip(ordered, ordered[1:]):
         if first.index == second.index:
             raise InputError(f"{first.label} and {second.label} carry the same time stamp, "
                              f"{stamp_text(first.index, period)}. Leave one out.")
     if ordered != layers:
-        place = next(i for i, (a, b) in enumerate(zip(layers, layers[1:])) if b.index < a.index)
-        if not sort:
-            raise InputError(
-                f"The layers are out of order: {layers[place + 1].label} "
-                f"({stamp_text(layers[place + 1].index, period)}) comes after {layers[place].label} "
-                f"({stamp_text(layers[place].index, period)}). Put them in order, or set SORT to true.")
-        progress.info("The layers were put in the order of their time stamps.")
+        _out_of_order(layers, period, sort, progress)
     gaps = [stamp_text(i, period) for a, b in zip(ordered, ordered[1:]) for i in range(a.index + 1, b.index)]
     if gaps:
-        progress.warn(f"The series has no layer for {', '.join(gaps)}; the gap is kept in the time axis.")
+        listed = ", ".join(gaps[:20]) + (f" and {len(gaps) - 20} more" if len(gaps) > 20 else "")
+        progress.warn(f"The series has no layer for {listed}; the gap is kept in the time axis.")
+    progress.info(f"{len(ordered)} layers, {stamp_text(ordered[0].index, period)} to "
+                  f"{stamp_text(ordered[-1].index, period)}, by the time stamps in their metadata or names.")
     return ordered
+
+
+def _band_stamp(info, band, period):
+    metadata = info.band_metadata[band - 1]
+    stamp = _netcdf_stamp(metadata, info.metadata.get("time#units"), period)
+    if stamp is not None:
+        return stamp
+    texts = [metadata[key] for key in _METADATA_KEYS if key in metadata] + [info.descriptions[band - 1]]
+    if info.bands == 1:
+        texts.append(os.path.splitext(info.name)[0])
+    return next((stamp for stamp in (stamp_of(text, period) for text in texts) if stamp is not None), None)
+
+
+def _out_of_order(layers, period, sort, progress):
+    place = next(i for i, (a, b) in enumerate(zip(layers, layers[1:])) if b.index < a.index)
+    first, second = layers[place], layers[place + 1]
+    if not sort:
+        raise InputError(
+            f"The layers are out of order: {second.label} ({stamp_text(second.index, period)}) comes after "
+            f"{first.label} ({stamp_text(first.index, period)}). Put them in order, or set SORT to true.")
+    progress.info("The layers were put in the order of their time stamps.")

@@ -211,7 +211,7 @@ def noise(name, length, shape=(LATENT.ny, LATENT.nx)):
 
 def yearly_noise(name, n, length, shape=(LATENT.ny, LATENT.nx)):
     """n random fields with lag-1 autocorrelation AR1, SD 1."""
-    out = [noise("%s 0" % name, length, shape)]
+    out = [noise(f"{name} 0", length, shape)]
     for k in range(1, n):
         out.append(AR1 * out[-1] + np.sqrt(1 - AR1 ** 2) * noise("%s %d" % (name, k), length, shape))
     return np.array(out)
@@ -355,7 +355,7 @@ def read_climate(folder, elevation):
     ERA5's own orography is not in the package: the relief, smoothed, stands for it.
     """
     lon, lat = LATENT.lonlat()
-    path = 'NETCDF:"%s":%%s' % os.path.join(folder, ERA5)
+    path = f'NETCDF:"{os.path.join(folder, ERA5)}":%s'
     # the unit attribute of t2m says K, the values are degC
     t2m = [Globe(m, 0.0, 90.0, 0.25).bilinear(lon, lat) for m in read(path % "t2m")]
     rain = [Globe(m, 0.0, 90.0, 0.25).bilinear(lon, lat) for m in read(path % "tp")]
@@ -873,7 +873,7 @@ def write_stack(w, out, frozen, cover, land):
     for name, group, unit, origin in STACK:
         values = raw[name]
         low, high = values[land].min(), values[land].max()
-        item = {"PTI_GROUP": group, "PTI_MIN": "%.6g" % low, "PTI_MAX": "%.6g" % high, "PTI_RAW_UNIT": unit,
+        item = {"PTI_GROUP": group, "PTI_MIN": f"{low:.6g}", "PTI_MAX": f"{high:.6g}", "PTI_RAW_UNIT": unit,
                 "PTI_NOTE": origin}
         if name == "land_cover":
             item["PTI_KIND"] = "categorical"
@@ -969,9 +969,9 @@ def write_stations(w, out):
             local = np.exp(rng.normal(0, 0.15))
             for year in site_years(rng, short=(3 + k % 2) * (k % 11 == 6)):
                 value = 100 * depth[k] * local * (1 + anomaly[CCI_YEARS.index(year), k] + rng.normal(0, 0.015))
-                text = "" if rng.random() < 0.04 else "%.1f" % value
-                table.writerow(["SIM-A%02d" % (k + 1), "Simulated thaw grid %02d" % (k + 1), "%.5f" % lat[k],
-                                "%.5f" % lon[k], year, text])
+                text = "" if rng.random() < 0.04 else f"{value:.1f}"
+                table.writerow(["SIM-A%02d" % (k + 1), "Simulated thaw grid %02d" % (k + 1), f"{lat[k]:.5f}",
+                                f"{lon[k]:.5f}", year, text])
 
 
 # === main =======================================================================================

@@ -130,12 +130,16 @@ def test_the_map_is_turned_alike_from_every_polar_crs(four_quarters, tmp_path, e
     assert_quarters(figures.pti_map(target, "Quarters", width_px=800))
 
 
-def test_the_map_is_cut_at_the_parallel_that_holds_every_rank(four_quarters):
-    dataset = gdal.Open(four_quarters)
-    frame = figures._frame(dataset, four_quarters, figures._polar_wkt(dataset, four_quarters))
-    assert frame.south == 50
+@pytest.mark.parametrize("lowest, south", [(66, 60), (56, 55), (51, 50), (46, 45), (41, 40)])
+def test_the_map_is_cut_at_the_parallel_that_holds_every_rank(tmp_path, lowest, south):
+    values = np.zeros((70, 360), dtype=np.uint8)
+    values[10: 90 - lowest, 200:260] = 11
+    path = write(tmp_path / "band.tif", values, (-180, 1, 0, 90, 0, -1), 4326)
+    dataset = gdal.Open(path)
+    frame = figures._frame(dataset, path, figures._polar_wkt(dataset, path))
+    assert frame.south == south
     # equal-area radius on the sphere of the same area, to half a percent
-    assert frame.radius == pytest.approx(2 * 6371007 * np.sin(np.radians(20)), rel=5e-3)
+    assert frame.radius == pytest.approx(2 * 6371007 * np.sin(np.radians((90 - south) / 2)), rel=5e-3)
 
 
 def test_land_and_sea_come_from_the_background(four_quarters, tmp_path):

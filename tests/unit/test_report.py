@@ -141,6 +141,8 @@ def test_text_from_files_is_escaped_everywhere():
     page = Page(report.to_html())
     assert not page.all("script")
     assert page.text.count(planted) >= 15
+    assert page.all("img")[0]["alt"] == planted
+    assert page.all("div")[0]["aria-label"] == planted
 
 
 def test_a_figure_is_embedded_unchanged_with_its_size():
@@ -185,6 +187,7 @@ def test_every_area_stands_on_the_page_with_its_sum(tmp_path):
     for area in AREAS:
         assert [str(area["rank"]), area["label"][3:], f"{area['share_percent']:.2f}", f"{area['area_km2']:,.0f}",
                 f"{area['cells']:,}"] in rows
+    assert len(re.findall('<tr class="total"><th[^>]*></th><td[^>]*>All ranks', full_page(tmp_path))) == 1
     assert ["", "All ranks", "100.00", f"{123456.7 * 55:,.0f}", "10,045"] in rows
 
 

@@ -1,62 +1,227 @@
-"""The trend statistics equal pymannkendall's, gaps, ties and seasons included."""
+"""Trend rasters: files in, files out; the time axis; filling; false-discovery control; the self-check."""
 
 import numpy as np
 import pymannkendall
 import pytest
 
-from pti_plugin.core.trends import mann_kendall
+from pti_plugin.core import trends
+from pti_plugin.core.blocks import Settings
+from pti_plugin.core.errors import GridError, InputError, PtiError
+from pti_plugin.core.progress import Progress
+from pti_plugin.core.staging import Staging
+from pti_plugin.core.time_axis import stamp_of
+from pti_plugin.core.trends import TrendOptions, discovery_threshold, fill_steps, trend_rasters
+from support import read_raster, write_raster
 
 
-def random_series(rng, length, kind):
-    x = rng.normal(size=length) + rng.choice([0, 0.05, -0.1]) * np.arange(length)
-    if kind == "ties":
-        x = np.round(x)
-    elif kind == "gaps":
-        x[rng.random(length) < 0.3] = np.nan
-    elif kind == "gaps and ties":
-        x = np.round(x * 2) / 2
-        x[rng.random(length) < 0.2] = np.nan
-    elif kind == "constant":
-        x[:] = 3.5
-    elif kind == "monotone":
-        x = np.sort(x)
-    return x
+class Log(Progress):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def info(self, message):
+        self.lines.append(message)
 
 
-KINDS = ("plain", "ties", "gaps", "gaps and ties", "constant", "monotone")
+def write_series(folder, cube, first=2000, **options):
+    paths = []
+    for i, layer in enumerate(cube):
+        paths.append(str(folder / f"layer_{first + i}.tif"))
+        write_raster(paths[-1], layer, **options)
+    return paths
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_annual_equals_pymannkendall(kind):
-    rng = np.random.default_rng(11)
-    for length in range(4, 61, 2):
-        cells = np.stack([random_series(rng, length, kind) for _ in range(12)], axis=1)
-        trend = mann_kendall(cells)
-        for i in range(cells.shape[1]):
-            if (~np.isnan(cells[:, i])).sum() < 2:
+def run(paths, folder, names=("slope", "sign", "p", "z", "s", "count"), settings=None, **options):
+    outputs = {name: str(folder / f"{name}.tif") for name in names}
+    log = Log()
+    with Staging(paths) as staging:
+        result = trend_rasters(paths, outputs, staging, log, TrendOptions(**options), settings=settings)
+        staging.commit()
+    return {name: read_raster(path) for name, path in outputs.items()}, result, log
+
+
+@pytest.fixture
+def cube():
+    rng = np.random.default_rng(1)
+    cube = np.round(rng.normal(size=(20, 12, 9)) + 0.1 * np.arange(20)[:, None, None], 2)
+    cube[rng.random(cube.shape) < 0.05] = np.nan
+    cube[:, 0, 0] = np.nan
+    cube[5:, 0, 1] = np.nan
+    return cube
+
+
+def test_files_give_what_pymannkendall_gives(tmp_path, cube):
+    paths = write_series(tmp_path, np.where(np.isnan(cube), -999, cube), nodata=-999, dtype="float32")
+    got, result, log = run(paths, tmp_path)
+    for row in range(12):
+        for column in range(9):
+            x = cube[:, row, column].astype(np.float32).astype(float)
+            if (~np.isnan(x)).sum() < 16:
+                assert all(np.isnan(got[name][row, column]) for name in ("slope", "p", "z", "s", "sign"))
                 continue
-            expected = pymannkendall.original_test(cells[:, i])
-            assert trend.s[i] == expected.s
-            np.testing.assert_allclose(
-                [trend.variance[i], trend.z[i], trend.p[i], trend.slope[i]],
-                [expected.var_s, expected.z, expected.p, expected.slope], rtol=1e-9, atol=1e-12)
+            expected = pymannkendall.original_test(x)
+            assert got["s"][row, column] == expected.s
+            assert got["p"][row, column] == pytest.approx(expected.p, rel=1e-6)
+            assert got["z"][row, column] == pytest.approx(expected.z, rel=1e-6)
+            assert got["slope"][row, column] == pytest.approx(expected.slope, rel=1e-5, abs=1e-6)
+            assert got["sign"][row, column] == (np.sign(expected.s) if expected.p < 0.05 else 0)
+    assert result["self_check"]["cells"] == 64 and result["self_check"]["largest_difference"] < 1e-6
+    assert any("by chance" in line for line in log.lines) and any("lag-1" in line for line in log.lines)
+    valid = (~np.isnan(cube)).sum(axis=0)
+    assert result["cells"]["few"] == ((valid > 0) & (valid < 16)).sum() and result["cells"]["empty"] == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("period", [4, 12])
-def test_seasonal_equals_pymannkendall(kind, period):
-    rng = np.random.default_rng(12)
-    for years in (3, 5, 10):
-        cells = np.stack([random_series(rng, years * period, kind) for _ in range(8)], axis=1)
-        trend = mann_kendall(cells, period)
-        for i in range(cells.shape[1]):
-            expected = pymannkendall.seasonal_test(cells[:, i], period=period)
-            assert trend.s[i] == expected.s
-            np.testing.assert_allclose(
-                [trend.variance[i], trend.z[i], trend.p[i], trend.slope[i]],
-                [expected.var_s, expected.z, expected.p, expected.slope], rtol=1e-9, atol=1e-12)
+def test_scaled_integers_give_the_slope_in_units(tmp_path, cube):
+    stored = np.where(np.isnan(cube), -32768, np.round(cube * 100)).astype(np.int16)
+    paths = write_series(tmp_path, stored, nodata=-32768, dtype="int16", scale=0.01, offset=150.0)
+    got, _, _ = run(paths, tmp_path)
+    (tmp_path / "plain").mkdir()
+    plain = write_series(tmp_path / "plain", np.where(np.isnan(cube), -999, cube), nodata=-999, dtype="float64")
+    expected, _, _ = run(plain, tmp_path / "plain")
+    np.testing.assert_allclose(got["slope"], expected["slope"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(got["s"], expected["s"])
 
 
-def test_too_few_values_are_nan_not_an_error():
-    trend = mann_kendall(np.array([[np.nan, 1.0], [np.nan, np.nan], [np.nan, np.nan]]))
-    assert np.isnan(trend.p).all() and np.isnan(trend.slope).all() and (trend.z == 0).all()
+def test_block_size_and_threads_do_not_change_a_byte(tmp_path, cube):
+    big = np.tile(cube, (1, 30, 40))[:, :300, :300]
+    paths = write_series(tmp_path, np.where(np.isnan(big), -999, big), nodata=-999, dtype="float32")
+    seen = []
+    for block, threads in ((64, 1), (256, 2), (1000, 2), (0, 1)):
+        folder = tmp_path / f"b{block}_{threads}"
+        folder.mkdir()
+        run(paths, folder, ("slope", "sign", "p", "lag_1"), Settings(threads, block), fdr=True)
+        seen.append([(folder / f"{name}.tif").read_bytes() for name in ("slope", "sign", "p", "lag_1")])
+    assert all(files == seen[0] for files in seen[1:])
+
+
+def test_layers_out_of_order_are_an_error_or_sorted(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    swapped = [paths[1], paths[0], *paths[2:]]
+    with pytest.raises(InputError, match="out of order.*SORT"):
+        run(swapped, tmp_path)
+    ordered, _, _ = run(paths, tmp_path)
+    got, _, _ = run(swapped, tmp_path, sort=True)
+    np.testing.assert_array_equal(got["slope"], ordered["slope"])
+
+
+def test_a_missing_year_is_a_gap_in_the_time_axis(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    got, result, log = run(paths[:7] + paths[8:], tmp_path)
+    assert any("2007" in warning for warning in log.warnings)
+    x = np.nan_to_num(cube)[:, 3, 3].astype(np.float32).astype(float)
+    x[7] = np.nan
+    assert got["slope"][3, 3] == pytest.approx(pymannkendall.original_test(x).slope, rel=1e-5, abs=1e-6)
+    assert result["steps"] == 20 and result["layers"] == 19
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (("a_2000.tif", "b_2000.tif"), "same time stamp, 2000"), (("a_2000.tif", "b.tif"), "no time stamp"),
+])
+def test_bad_stamps_are_named(tmp_path, names, message):
+    paths = [str(tmp_path / name) for name in names]
+    for path in paths:
+        write_raster(path, np.ones((4, 4)), dtype="float32")
+    with pytest.raises(InputError, match=message):
+        run(paths, tmp_path)
+
+
+def test_bad_series_are_refused(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    with pytest.raises(InputError, match="3 time steps"):
+        run(paths[:3], tmp_path)
+    odd = str(tmp_path / "layer_2020.tif")
+    write_raster(odd, np.ones((5, 5)), dtype="float32")
+    with pytest.raises(GridError, match="layer_2020.tif is not on the grid"):
+        run([*paths, odd], tmp_path)
+    write_raster(odd, np.ones((12, 9)), dtype="float32", unit="K")
+    with pytest.raises(InputError, match="different units"):
+        run([*paths, odd], tmp_path)
+    empty = write_series(tmp_path, np.full((6, 3, 3), -1.0), first=1900, nodata=-1, dtype="float32")
+    with pytest.raises(InputError, match="empty"):
+        run(empty, tmp_path)
+    data = bytearray((tmp_path / "layer_2010.tif").read_bytes())
+    (tmp_path / "layer_2010.tif").write_bytes(data[:len(data) // 2])
+    with pytest.raises(InputError, match="layer_2010.tif"):
+        run(paths, tmp_path)
+    assert not list(tmp_path.glob("slope*")) and not list(tmp_path.glob("*.partial"))
+
+
+def test_seasonal_layers_with_a_start_and_an_incomplete_year(tmp_path):
+    rng = np.random.default_rng(2)
+    cube = rng.normal(size=(44, 4, 5))
+    path = str(tmp_path / "series.tif")
+    write_raster(path, cube, dtype="float64")
+    got, _, log = run([path], tmp_path, period=12, start="2000-07", season_start=7)
+    for row in range(4):
+        for column in range(5):
+            expected = pymannkendall.seasonal_test(cube[:, row, column], period=12)
+            assert got["s"][row, column] == expected.s
+            assert got["slope"][row, column] == pytest.approx(expected.slope, rel=1e-5)
+    assert any("incomplete" in warning for warning in log.warnings)
+
+
+def test_discovery_threshold_is_benjamini_and_hochbergs():
+    rng = np.random.default_rng(3)
+    p = np.concatenate([rng.random(400), rng.random(100) * 1e-3])
+    keys, counts = np.unique(p.round(4), return_counts=True)
+    threshold = discovery_threshold(dict(zip(keys, counts)), 0.05)
+    ordered = np.sort(p.round(4))
+    passed = ordered <= 0.05 * np.arange(1, 501) / 500
+    assert threshold == ordered[passed][-1]
+    assert discovery_threshold({0.5: 10}, 0.05) == -1.0
+
+
+def test_false_discovery_control_is_stricter_and_recorded(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    plain, _, _ = run(paths, tmp_path)
+    got, result, _ = run(paths, tmp_path, ("sign", "slope_significant"), fdr=True)
+    threshold = result["fdr"]["threshold"]
+    expected = np.where(plain["p"] <= threshold, np.sign(plain["s"]), 0)
+    np.testing.assert_array_equal(got["sign"], expected)
+    assert (np.abs(got["sign"]).sum()) <= np.abs(plain["sign"]).sum() and result["fdr"]["tests"] == 108
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith((".p.tif", ".partial", ".slope.tif"))]
+
+
+def test_filling_takes_the_nearest_years_of_the_season():
+    series = np.arange(24 * 3, dtype=float).reshape(24, 3)
+    series[5] = np.nan
+    series[4, 0] = np.nan
+    series[7, 1] = np.nan
+    before = series.copy()
+    fill_steps(series, (5,), 2)
+    donors = [3, 7, 1, 9, 11, 13, 15, 17, 19, 21, 23]
+    for cell in range(3):
+        values = [before[d, cell] for d in donors if not np.isnan(before[d, cell])][:10]
+        assert series[5, cell] == pytest.approx(np.mean(values))
+    assert np.isnan(series[4, 0]) and np.isnan(series[7, 1])
+
+
+def test_filled_layers_are_recorded(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    _, result, log = run(paths[:7] + paths[8:], tmp_path, fill=True)
+    assert result["filled"] == ["2007"] and any("Filled" in warning for warning in log.warnings)
+
+
+def test_a_wrong_engine_fails_the_run(tmp_path, cube, monkeypatch):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    real = trends.trend_test
+
+    def wrong(*arguments, **options):
+        result = real(*arguments, **options)
+        result.s = result.s + 2
+        return result
+
+    monkeypatch.setattr(trends, "trend_test", wrong)
+    with pytest.raises(PtiError, match="self-check failed"):
+        run(paths, tmp_path)
+    assert not (tmp_path / "slope.tif").exists()
+
+
+@pytest.mark.parametrize(("text", "period", "stamp"), [
+    ("cci_magt_1997", 1, 1997), ("x_1997-2021_magt_2003", 1, 2003), ("lst_2000-07", 12, 2000 * 12 + 6),
+    ("lst_200007", 12, 2000 * 12 + 6), ("NDVI.A2001009.hdf", 46, 2001 * 46 + 1), ("2001-01-09", 46, 2001 * 46 + 1),
+    ("20010131", 365, 2001 * 365 + 30), ("m_1234_x", 1, None), ("lst_2000", 12, None), ("1997-2021", 1, None),
+    ("MOD10CM.A2001032.061", 12, 2001 * 12 + 1),
+])
+def test_stamps_in_names(text, period, stamp):
+    assert stamp_of(text, period) == stamp

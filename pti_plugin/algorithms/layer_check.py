@@ -1,0 +1,33 @@
+"""Says which file is missing, or how many layers too few are given, where QGIS only calls a value incorrect."""
+
+from qgis.core import QgsProcessingParameterMultipleLayers, QgsProcessingParameterRasterLayer, QgsProcessingUtils
+
+from ..core.errors import InputError
+from ..core.raster import read_info
+
+
+def layers_problem(definitions, parameters, context):
+    """Return in a sentence what is wrong with the first faulty raster parameter, or None."""
+    for definition in definitions:
+        given = parameters.get(definition.name())
+        several = isinstance(definition, QgsProcessingParameterMultipleLayers)
+        if given in (None, "", []) or not (several or isinstance(definition, QgsProcessingParameterRasterLayer)):
+            continue
+        items = given if isinstance(given, (list, tuple)) else [given]
+        for item in items:
+            if isinstance(item, str) and item and QgsProcessingUtils.mapLayerFromString(
+                    item, context, True, QgsProcessingUtils.LayerHint.Raster) is None:
+                return f"{definition.name()}: {_why_not_loaded(item)}"
+        if several and len(items) < definition.minimumNumberInputs():
+            names = ", ".join(item if isinstance(item, str) else item.name() for item in items)
+            return (f"{definition.name()} needs at least {definition.minimumNumberInputs()} layers; {len(items)} "
+                    f"given ({names}). Add the others.")
+    return None
+
+
+def _why_not_loaded(path):
+    try:
+        read_info(path)
+    except InputError as error:
+        return str(error)
+    return f"QGIS cannot load {path} as a layer."

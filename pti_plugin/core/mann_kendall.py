@@ -1,0 +1,189 @@
+"""Mann-Kendall tests and Sen slopes of many series at once, in two engines with the same results.
+
+The compiled engine (trend_numba) is used where numba is installed, plain NumPy elsewhere. The statistics are those of
+pymannkendall: gaps drop out of S and var(S) and are respected by the slope, ties reduce var(S), Z has a continuity
+correction. References: Mann 1945, Kendall 1975, Sen 1968, Hirsch et al. 1982, Hirsch & Slack 1984, Hamed & Rao 1998,
+Yue & Wang 2002 and 2004; method, sections 2 and 8.
+
+Where pymannkendall divides by zero or returns NaN from a negative variance, p and Z here are NaN: not testable. Its p
+is 2 (1 − Φ); here it is erfc(|Z| / √2), the same number without cancellation in the far tail.
+"""
+
+import importlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+#: series handled at once by the NumPy engine: their pairwise slopes stay near the processor
+_SLOPES_AT_ONCE = 1 << 19
+
+NUMBA, NUMPY = "numba", "numpy"
+
+
+@dataclass
+class Trend:
+    """Results for n series, each an array (n,).
+
+    ``slope`` a year (a step where the period is 1), ``s``, ``variance`` of S, ``z``, ``p``, ``count`` of valid values,
+    ``pairs`` of valid values within seasons.
+    """
+
+    slope: np.ndarray
+    s: np.ndarray
+    variance: np.ndarray
+    z: np.ndarray
+    p: np.ndarray
+    count: np.ndarray
+    pairs: np.ndarray
+
+    @property
+    def tau(self):
+        """Kendall's tau: S over the number of pairs, NaN where there is none."""
+        return np.divide(self.s, self.pairs, out=np.full(self.s.shape, np.nan), where=self.pairs > 0)
+
+
+def engines():
+    """Return the names of the engines that can be used here, the preferred one first."""
+    return (NUMBA, NUMPY) if _compiled() is not None else (NUMPY,)
+
+
+def _compiled():
+    try:
+        return importlib.import_module(".trend_numba", __package__)
+    except ImportError:
+        return None
+
+
+def mann_kendall(values, period=1, with_slope=True, engine=None):
+    """Test every column of ``values``, shape (steps, series), NaN = gap, for a monotonic trend.
+
+    ``values`` are float32 or float64 (others are converted to float64); float32 gives slopes to 1e-6. ``period`` is the
+    number of seasons a year, the first step being season 0; 1 gives the original test. Series with fewer than 2
+    values have NaN p and slope; a constant series has Z 0, p 1, slope 0. Returns a Trend.
+    """
+    values = np.ascontiguousarray(values, dtype=None if values.dtype in (np.float32, np.float64) else np.float64)
+    number = values.shape[1]
+    s, variance, pairs, slope = (np.zeros(number) for _ in range(4))
+    count = np.zeros(number, dtype=np.int32)
+    engine = engine or engines()[0]
+    if engine == NUMBA:
+        _with_numba(values, period, with_slope, s, variance, count, pairs, slope)
+    else:
+        _with_numpy(values, period, with_slope, s, variance, count, pairs, slope)
+    if not with_slope:
+        slope[:] = np.nan
+    z, p = significance(s, variance, engine)
+    p[count < 2] = np.nan
+    return Trend(slope, s, variance, z, p, count, pairs)
+
+
+def significance(s, variance, engine=None):
+    """Return (Z, p) of scores and their variances.
+
+    Z 0 and p 1 where S is 0; NaN where S is not 0 but its variance is not positive, as corrections can make it.
+    """
+    z, p = np.zeros(s.shape), np.ones(s.shape)
+    if (engine or engines()[0]) == NUMBA:
+        _compiled().significance(s, variance, z, p)
+        return z, p
+    z[s != 0] = p[s != 0] = np.nan
+    tested = (s != 0) & (variance > 0)
+    z[tested] = (s[tested] - np.sign(s[tested])) / np.sqrt(variance[tested])
+    p[tested] = [math.erfc(abs(value) * 0.7071067811865476) for value in z[tested]]
+    return z, p
+
+
+def _with_numba(values, period, with_slope, s, variance, count, pairs, slope):
+    steps = values.shape[0]
+    years = -(-steps // period)
+    rows = sum(steps - gap * period for gap in range(1, years))
+    integers = np.int32 if values.dtype == np.float32 else np.int64
+    keys, one = np.empty(max(rows, 1), dtype=integers), np.empty(1, dtype=integers)
+    _compiled().trend(values, keys, one, one.view(values.dtype), period, with_slope, s, variance, count, pairs, slope)
+
+
+def _with_numpy(values, period, with_slope, s, variance, count, pairs, slope):
+    steps, number = values.shape
+    years = -(-steps // period)
+    rows = max(1, sum(steps - gap * period for gap in range(1, years)))
+    chunk = max(16, _SLOPES_AT_ONCE // rows)
+    for start in range(0, number, chunk):
+        part = slice(start, min(start + chunk, number))
+        series = np.full((part.stop - start, years * period), np.nan, dtype=values.dtype)
+        series[:, :steps] = values[:, part].T
+        series = series.reshape(len(series), years, period)
+        _chunk(series, with_slope, *(array[part] for array in (s, variance, count, pairs, slope)))
+
+
+def _chunk(series, with_slope, s, variance, count, pairs, slope):
+    """Statistics of series of shape (series, years, seasons)."""
+    number, years, _ = series.shape
+    equal = np.zeros(series.shape, dtype=np.int16)
+    more, less = np.zeros(number, dtype=np.int64), np.zeros(number, dtype=np.int64)
+    slopes = []
+    for gap in range(1, years):
+        difference = series[:, gap:] - series[:, :-gap]
+        flat = difference.reshape(number, -1)
+        # the sum of bytes over rows is quicker than counting truth values
+        more += np.add.reduce((flat > 0).view(np.int8), axis=1, dtype=np.int32)
+        less += np.add.reduce((flat < 0).view(np.int8), axis=1, dtype=np.int32)
+        equal[:, :-gap] += difference == 0
+        if with_slope:
+            # double precision is divided, so that slopes are the reference's to the last digit
+            slopes.append(flat / gap if flat.dtype == np.float64 else flat * np.float32(1.0 / gap))
+    equal = equal.reshape(number, -1)
+    tied = equal.any(axis=1)
+    ties, triples = np.zeros(number), np.zeros(number)
+    some = equal[tied].astype(np.int64)
+    ties[tied], triples[tied] = some.sum(axis=1), (some * (some - 1) // 2).sum(axis=1)
+    valid = (~np.isnan(series)).sum(axis=1).astype(np.float64)
+    base = (valid * (valid - 1) * (2 * valid + 5)).sum(axis=1)
+    s[:] = more - less
+    variance[:] = (base - 12 * triples - 18 * ties) / 18
+    count[:] = valid.sum(axis=1)
+    pairs[:] = (valid * (valid - 1) / 2).sum(axis=1)
+    if with_slope:
+        slope[:] = _medians(np.concatenate(slopes, axis=1), pairs.astype(np.int64)) if slopes else np.nan
+
+
+def _medians(slopes, number):
+    """Median of each row of ``slopes``, of which ``number`` are not NaN; NaN sorts last."""
+    result = np.full(len(slopes), np.nan)
+    order = np.argsort(number, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    for rows in groups:
+        n = int(number[rows[0]])
+        if n == 0:
+            continue
+        low, high = (n - 1) // 2, n // 2
+        part = slopes if len(rows) == len(slopes) else slopes[rows]
+        part = np.partition(part, (low, high) if low != high else low, axis=1)
+        result[rows] = 0.5 * (part[:, low].astype(np.float64) + part[:, high])
+    return result
+
+
+def lag_1(values, slope, period=1, engine=None):
+    """Lag-1 autocorrelation of every column of ``values`` (steps, series) after its Sen trend and season means.
+
+    Neighbouring steps of which one is a gap do not take part; NaN with fewer than 3 such pairs or no variation.
+    """
+    if (engine or engines()[0]) == NUMBA:
+        result = np.empty(values.shape[1])
+        _compiled().lag_1(values, np.asarray(slope, dtype=np.float64), period, result)
+        return result
+    values = np.asarray(values, dtype=np.float64)
+    steps = len(values)
+    rest = values - (np.arange(steps) / period)[:, None] * slope
+    for season in range(min(period, steps)):
+        part = rest[season::period]
+        known = ~np.isnan(part)
+        number = known.sum(axis=0)
+        part -= np.where(number > 0, np.where(known, part, 0).sum(axis=0) / np.maximum(number, 1), 0)
+    known = ~np.isnan(rest)
+    rest = np.where(known, rest, 0)
+    both = (known[1:] & known[:-1]).sum(axis=0)
+    total = (rest * rest).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    product = (rest[1:] * rest[:-1]).sum(axis=0) / np.maximum(both, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((both >= 3) & (total > 1e-300), product / total, np.nan)

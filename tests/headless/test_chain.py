@@ -1,0 +1,188 @@
+"""The whole chain on the embedded sample, run once as 'make demo' runs it: every output, and what stands in it."""
+
+import csv
+import json
+import re
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from support import ROOT, read_raster
+
+TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
+         "validateboreholes")
+RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
+LOADER = SourceFileLoader("demo", str(ROOT / "scripts" / "demo"))
+DEMO = module_from_spec(spec_from_loader("demo", LOADER))
+LOADER.exec_module(DEMO)
+#: true area of a cell of the sample's equal-area grid
+CELL_KM2 = 625.0
+
+
+@pytest.fixture(scope="session")
+def chain(qgis_process, tmp_path_factory):
+    """The finished run: ``folder`` with the outputs and ``said``, what was printed."""
+    folder = tmp_path_factory.mktemp("chain")
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "demo", "--runs", "4", "--rounds", "10", "--per-class", "100", "--output",
+         folder], env=qgis_process.environment, capture_output=True, encoding="utf-8", timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return SimpleNamespace(folder=folder, said=done.stdout)
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_qgis_process_lists_the_seven_tools_and_the_model(qgis_process):
+    listed = qgis_process(["list"])
+    assert listed.code == 0, listed.stderr
+    ids = set(re.findall(r"^\s*(pti:\w+)\s", listed.stdout, re.MULTILINE))
+    assert ids == {*(f"pti:{tool}" for tool in TOOLS), "pti:fullchain"}
+
+
+def test_every_output_is_there_and_nothing_unfinished(chain):
+    made = {path.name for path in chain.folder.iterdir()}
+    assert set(DEMO.OUTPUTS.values()) <= made
+    assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
+    assert len([name for name in made if name.endswith(".provenance.json")]) == 8
+
+
+def test_the_conceptual_index_has_all_ten_ranks(chain):
+    ranks = read_raster(chain.folder / "pti_conceptual.tif")
+    assert set(np.unique(ranks[~np.isnan(ranks)])) == set(RANKS)
+
+
+@pytest.mark.parametrize("raster, table", [("pti_conceptual.tif", "pti_conceptual_area.csv"),
+                                           ("pti_map.tif", "pti_area.csv")])
+def test_areas_by_rank_are_those_of_the_cells_and_add_up(chain, raster, table):
+    ranks = read_raster(chain.folder / raster)
+    rows = rows_of(chain.folder / table)
+    assert [int(row["rank"]) for row in rows] == list(RANKS)
+    for row in rows:
+        count = int((ranks == int(row["rank"])).sum())
+        assert int(row["cells"]) == count
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * count, rel=1e-6)
+    assert sum(float(row["share_percent"]) for row in rows) == pytest.approx(100, abs=0.01)
+
+
+def test_every_cell_of_the_base_map_has_a_rank_or_a_reason(chain):
+    base, ranks, reason = (read_raster(chain.folder / name)
+                           for name in ("base_map.tif", "pti_conceptual.tif", "pti_reason.tif"))
+    ranked = ~np.isnan(ranks)
+    assert ranked.sum() > 30000
+    assert not (ranked & (base != 1)).any()
+    assert (reason[ranked] >= 10).all() and (reason[(base == 1) & ~ranked] < 10).all()
+    assert not np.isnan(reason[base == 1]).any()
+
+
+def test_all_rasters_share_the_target_grid(chain):
+    from osgeo import gdal
+
+    def grid(path):
+        dataset = gdal.Open(str(path))
+        return dataset.GetGeoTransform(), dataset.RasterXSize, dataset.RasterYSize
+
+    target = grid(ROOT / "resources" / "sample" / "grid.tif")
+    # a trend stays on the grid of its series
+    rasters = [name for name in DEMO.OUTPUTS.values() if name.endswith(".tif") and "trend" not in name]
+    assert len(rasters) == 11
+    assert {grid(chain.folder / name) for name in rasters} == {target}
+
+
+def test_the_learned_map_agrees_with_the_index_far_beyond_chance(chain):
+    concept, learned = (read_raster(chain.folder / name) for name in ("pti_conceptual.tif", "pti_map.tif"))
+    both = ~np.isnan(concept) & ~np.isnan(learned)
+    # cells with a gap in a predictor, or a land cover too rare to be drawn, stay empty
+    assert both.sum() > 0.9 * (~np.isnan(concept)).sum()
+    assert (concept[both] == learned[both]).mean() > 0.3
+    agreement, entropy = (read_raster(chain.folder / name) for name in ("pti_agreement.tif", "pti_entropy.tif"))
+    for values, high in ((agreement, 100), (entropy, 1)):
+        assert (np.isnan(values) == np.isnan(learned)).all()
+        assert np.nanmin(values) >= 0 and np.nanmax(values) <= high
+    # the filter puts a few cells into a class that no run voted for
+    assert np.nanmedian(agreement) >= 50
+    assert np.nanmean(entropy[agreement == 100]) < np.nanmean(entropy[agreement <= 50])
+
+
+def test_station_table_and_points_say_the_same_and_match_the_map(chain):
+    from osgeo import gdal, ogr
+
+    rows = rows_of(chain.folder / "stations.csv")
+    source = ogr.Open(str(chain.folder / "stations.gpkg"))
+    layer = source.GetLayer(0)
+    assert layer.GetFeatureCount() == len(rows) >= 45
+    assert [feature.GetField("site_magt") or "" for feature in layer] == [row["site_magt"] for row in rows]
+    paired = [row for row in rows if row["pair_km"]]
+    assert len(paired) == 32 and all(float(row["pair_km"]) <= 5 for row in paired)
+    assert {row["match"] for row in paired} >= {"exact"}
+    dataset = gdal.Open(str(chain.folder / "pti_map.tif"))
+    assert dataset.GetRasterBand(1).GetMaximum() is None or dataset.GetRasterBand(1).GetMaximum() <= 40
+    assert {int(row["map_rank"]) for row in rows if row["map_rank"]} <= set(RANKS)
+
+
+def test_record_of_the_validation_holds_the_printed_station_result(chain):
+    record = json.loads((chain.folder / "stations.provenance.json").read_text(encoding="utf-8"))
+    summary = record["results"]["summary"]
+    assert 0 < summary["exact"]["count"] <= summary["within_one"]["count"] <= summary["exact"]["of"]
+    spearman = summary["spearman"]
+    assert spearman["low"] < spearman["r"] < spearman["high"] and spearman["n"] >= 15
+    assert f"r = {spearman['r']:.2f}" in chain.said
+    assert re.search(rf"exact\s+{summary['exact']['count']} of {summary['exact']['of']}", chain.said)
+
+
+def test_demo_prints_areas_accuracy_and_where_the_map_is(chain):
+    for text in ("33 Warm, both positive", "out-of-bag vote", "Stations (simulated)",
+                 str(chain.folder / "pti_map.tif"), str(chain.folder / "pti_map.png"),
+                 str(chain.folder / "report.html")):
+        assert text in chain.said
+
+
+def test_map_figure_is_a_large_picture_with_many_colours(chain):
+    content = (chain.folder / "pti_map.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", content[16:24])
+    assert width >= 1500 and height >= 1500 and len(content) > 100_000
+
+
+class Page(HTMLParser):
+    """Collects what a page loads, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.tags, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            link_to_read = tag == "a" and name == "href"
+            if name in ("src", "srcset", "data", "poster", "href", "action") and not link_to_read:
+                self.loads.append(value)
+            if name == "style":
+                self.loads += re.findall(r"url\(([^)]*)\)", value)
+
+    def handle_data(self, data):
+        self.loads += re.findall(r"@import\s*(\S+)|url\(([^)]*)\)", data) if self.tags[-1:] == ["style"] else []
+        self.words.append(data)
+
+
+def test_report_is_one_offline_page_with_the_figures_of_the_run(chain):
+    page = Page((chain.folder / "report.html").read_text(encoding="utf-8"))
+    assert page.loads and all(str(load).startswith("data:") for load in page.loads)
+    assert not {"script", "iframe", "object", "embed"} & set(page.tags)
+    text = re.sub(r"\s+", " ", " ".join(page.words))
+    for row in rows_of(chain.folder / "pti_area.csv"):
+        assert f"{int(row['cells']):,}" in text, row["label"]
+    for expected in ("SIMULATED", "out-of-bag vote", "spatial-block cross-validation", "Spearman", "45 temperature",
+                     "32 pairs"):
+        assert expected in text, expected
+    assert page.tags.count("img") >= 4 and page.tags.count("table") >= 4

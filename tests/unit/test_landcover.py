@@ -1,0 +1,265 @@
+"""The land cover joins three products as the method's section 4 says, and its crosswalk is complete and checked."""
+
+import csv
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pti_plugin.core.errors import GridError, InputError
+from pti_plugin.core.landcover import (
+    NODATA,
+    PRODUCTS,
+    SOURCES,
+    TUNDRA_MASK,
+    ensemble_land_cover,
+    join,
+    land_cover_classes,
+    majority,
+    read_crosswalk,
+)
+from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.progress import Progress
+from pti_plugin.core.raster import NO_CLASS
+from pti_plugin.core.resources import resource
+from pti_plugin.core.staging import Staging
+from support import ROOT, read_raster, write_raster
+
+TABLES = ROOT.parent / "shared" / "spec" / "tables"
+# the codes LandCover_CCI has, by its user guide; 203 to 205 do not exist
+CCI_CODES = (0, 10, 11, 12, 20, 30, 40, 50, 60, 61, 62, 70, 71, 72, 80, 81, 82, 90, 100, 110, 120, 121, 122, 130, 140,
+             150, 151, 152, 153, 160, 170, 180, 190, 200, 201, 202, 210, 220)
+GLCC_CODES = (*range(1, 97), 99, 100)
+#: raster value of every unit of the CAVM raster
+CAVM_CODES = {"B1": 1, "B2a": 2, "B2b": 5, "B3": 3, "B4": 4, "G1": 21, "G2": 22, "G3": 23, "G4": 24, "P1": 31,
+              "P2": 32, "S1": 33, "S2": 34, "W1": 41, "W2": 42, "W3": 43, "FW": 91, "SW": 92, "GL": 93, "NA": 99}
+# method, section 4: inside the GLCC tundra mask
+TUNDRA = {140: 202, 150: 204, 151: 204, 152: 204, 153: 204, 200: 201, 201: 201, 202: 201}
+
+
+def cell(cci, glcc, cavm, crosswalk):
+    """One cell by section 4 of the method; None is nodata. Returns (class, deciding source)."""
+    if cavm is not None and crosswalk.codes["CAVM"][cavm]:
+        return crosswalk.codes["CAVM"][cavm], 1
+    if glcc in (9, 53, 63, 69) and cci in TUNDRA:
+        return TUNDRA[cci], 2
+    if cci is not None and crosswalk.codes["LandCover_CCI"][cci]:
+        return crosswalk.codes["LandCover_CCI"][cci], 3
+    if glcc is not None and crosswalk.codes["GLCC"][glcc]:
+        return crosswalk.codes["GLCC"][glcc], 4
+    return NODATA, 0
+
+
+@pytest.mark.parametrize("profile", [DEFENSIBLE, AS_PUBLISHED], ids=lambda profile: profile.name)
+def test_the_join_of_every_triple_of_codes(profile):
+    crosswalk = read_crosswalk(profile=profile)
+    triples = list(itertools.product((None, *CCI_CODES), (None, *GLCC_CODES), (None, *CAVM_CODES.values())))
+    assert len(triples) == 39 * 99 * 21
+    arrays = [np.array([NO_CLASS if code is None else code for code in column], dtype=np.int32)
+              for column in zip(*triples)]
+    cover, decided, unmapped = join(*arrays, crosswalk)
+    expected = np.array([cell(*triple, crosswalk) for triple in triples])
+    np.testing.assert_array_equal(cover, expected[:, 0])
+    np.testing.assert_array_equal(decided, expected[:, 1])
+    assert not unmapped
+    assert set(decided) == {0, *SOURCES} and set(cover) == {0, *land_cover_classes()}
+
+
+def test_the_join_without_cavm_or_glcc():
+    crosswalk = read_crosswalk()
+    cci = np.array([140, 0, 10, NO_CLASS], dtype=np.int32)
+    assert [array.tolist() for array in join(cci, None, None, crosswalk)[:2]] == [[150, 0, 10, 0], [3, 0, 3, 0]]
+    glcc = np.array([9, 14, 14, 53], dtype=np.int32)
+    assert [array.tolist() for array in join(cci, glcc, None, crosswalk)[:2]] == [[202, 210, 10, 201], [2, 4, 3, 4]]
+
+
+def test_the_tundra_codes_of_the_table_are_the_methods():
+    assert read_crosswalk().tundra == TUNDRA
+    assert TUNDRA_MASK == (9, 53, 63, 69)
+
+
+def test_every_code_of_the_three_products_is_mapped():
+    codes = read_crosswalk().codes
+    assert tuple(codes) == PRODUCTS
+    assert set(codes["LandCover_CCI"]) == set(CCI_CODES)
+    assert set(codes["GLCC"]) == set(GLCC_CODES)
+    assert set(codes["CAVM"]) == set(CAVM_CODES.values())
+
+
+def test_code_202_is_the_only_difference_of_the_profiles():
+    ours, published = (read_crosswalk(profile=profile) for profile in (DEFENSIBLE, AS_PUBLISHED))
+    assert (ours.codes["LandCover_CCI"].pop(202), published.codes["LandCover_CCI"].pop(202)) == (200, 202)
+    assert ours == published
+
+
+def test_the_plugins_table_is_the_methods_table():
+    if not TABLES.is_dir():
+        pytest.skip("the tables of the method are not here (a folder shared/spec beside the repository)")
+    with open(TABLES / "landcover_crosswalk.csv", encoding="utf-8", newline="") as stream:
+        method = {(row["product"], row["code"]): row["ensemble_code"] for row in csv.DictReader(stream)}
+    with open(resource("tables", "landcover_crosswalk.csv"), encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["product"], row["code"]): row["ensemble_code"] for row in rows} == method
+    for row in rows:
+        expected = CAVM_CODES[row["code"]] if row["product"] == "CAVM" else int(row["code"])
+        assert int(row["raster_value"]) == expected
+    with open(TABLES / "landcover_classes.csv", encoding="utf-8", newline="") as stream:
+        names = {int(row["code"]): row["name"] for row in csv.DictReader(stream)}
+    assert {code: name for code, (name, _) in land_cover_classes().items()} == names
+
+
+def test_the_21_classes_have_colours_of_their_own():
+    classes = land_cover_classes()
+    assert len(classes) == 21 and len({colour for _, colour in classes.values()}) == 21
+
+
+def majority_of_cell(values):
+    """The most frequent class; among equals the one seen in the most recent year; None is nodata."""
+    counts = Counter(value for value in values if value is not None)
+    best = [value for value, count in counts.items() if count == max(counts.values())]
+    return max(best, key=lambda value: max(i for i, other in enumerate(values) if other == value)) if best else None
+
+
+@pytest.mark.parametrize("years", [1, 2, 3, 4, 5])
+def test_majority_of_years_in_every_combination_ties_to_the_most_recent(years):
+    combinations = list(itertools.product((None, 0, 10, 20, 30), repeat=years))
+    stack = np.array([[NO_CLASS if value is None else value for value in values] for values in combinations],
+                     dtype=np.int32).T[:, None]
+    expected = [NO_CLASS if majority_of_cell(values) is None else majority_of_cell(values) for values in combinations]
+    assert majority(stack)[0].tolist() == expected
+
+
+def write(folder, rows, header="product,raster_value,ensemble_code,tundra_code"):
+    path = folder / "own.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_an_own_crosswalk_is_used_as_it_stands(tmp_path):
+    path = write(tmp_path, ["GLCC,5,60,", "LandCover_CCI, 10 ,30,204", "CAVM,7,,"])
+    for profile in (DEFENSIBLE, AS_PUBLISHED):
+        crosswalk = read_crosswalk(path, profile)
+        assert crosswalk.codes == {"LandCover_CCI": {10: 30}, "GLCC": {5: 60}, "CAVM": {7: NODATA}}
+        assert crosswalk.tundra == {10: 204}
+    path = write(tmp_path, ["\ufeffGLCC,5,60"[1:]], header="\ufeffproduct,raster_value,ensemble_code")
+    assert read_crosswalk(path).codes["GLCC"] == {5: 60}
+
+
+@pytest.mark.parametrize("rows, header, text", [
+    (["GLCC,5,60,", "IGBP,5,60,"], None, r"own\.csv, line 3: the product 'IGBP' is not one of LandCover_CCI, GLCC, CAVM"),
+    (["GLCC,five,60,"], None, r"line 2: raster_value is 'five', not a whole number"),
+    (["GLCC,5,60,", "", "GLCC,5,70,"], None, r"line 4: GLCC 5 stands in the table twice"),
+    (["GLCC,5,61,"], None, r"line 2: ensemble_code is 61, which is none of the ensemble's classes"),
+    (["GLCC,5,60,202"], None, r"line 2: only LandCover_CCI has a tundra_code"),
+    (["LandCover_CCI,5,60,7"], None, r"line 2: tundra_code is 7, which is none"),
+    (["GLCC"], None, r"line 2: raster_value is 'None', not a whole number"),
+    (["GLCC,5,60"], "product;raster_value;ensemble_code", r"own\.csv lacks the column product; it needs product"),
+])
+def test_errors_in_an_own_crosswalk_name_file_and_line(tmp_path, rows, header, text):
+    path = write(tmp_path, rows, **({"header": header} if header else {}))
+    with pytest.raises(InputError, match=text):
+        read_crosswalk(path)
+
+
+def test_a_crosswalk_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv cannot be read"):
+        read_crosswalk(tmp_path / "nowhere.csv")
+    (tmp_path / "latin.csv").write_bytes(b"product,raster_value\n\xe9,1\n")
+    with pytest.raises(InputError, match=r"latin\.csv cannot be read"):
+        read_crosswalk(tmp_path / "latin.csv")
+
+
+# through files ---------------------------------------------------------------------------------------------------
+
+def run(folder, cci, glcc=None, cavm=None, **options):
+    outputs = {"cover": str(folder / "cover.tif"), "source": str(folder / "source.tif")}
+    with Staging() as staging:
+        result = ensemble_land_cover(cci, glcc, cavm, outputs, staging, Progress(), **options)
+        staging.commit()
+    return result
+
+
+@pytest.fixture
+def products(tmp_path):
+    """Three CCI years, GLCC and CAVM on one grid of 60 × 50 cells of 25 km."""
+    rng = np.random.default_rng(6)
+    cci = rng.choice([0, 10, 140, 150, 202, 210], (3, 50, 60))
+    glcc = rng.choice([9, 53, 14, 100, 30], (50, 60))
+    cavm = rng.choice([99, 127, 1, 91], (50, 60), p=[0.4, 0.4, 0.1, 0.1])
+    # given out of order: the years in the names count
+    paths = [write_raster(tmp_path / f"lc_{year}.tif", cci[i], dtype="uint8", nodata=0)
+             for i, year in ((2, 2020), (0, 2018), (1, 2019))]
+    return (paths, write_raster(tmp_path / "glcc.tif", glcc, dtype="uint8"),
+            write_raster(tmp_path / "cavm.tif", cavm, dtype="uint8", nodata=127), cci, glcc, cavm)
+
+
+def test_files_give_what_a_plain_calculation_gives(tmp_path, products):
+    paths, glcc_path, cavm_path, cci, glcc, cavm = products
+    result = run(tmp_path, paths, glcc_path, cavm_path)
+    crosswalk = read_crosswalk()
+    expected = np.zeros((2, 50, 60))
+    for place in np.ndindex(50, 60):
+        most = majority_of_cell([int(value) or None for value in cci[(slice(None), *place)]])
+        expected[(slice(None), *place)] = cell(most, int(glcc[place]), None if cavm[place] == 127 else int(cavm[place]),
+                                               crosswalk)
+    cover = np.nan_to_num(read_raster(tmp_path / "cover.tif"))
+    np.testing.assert_array_equal(cover, expected[0])
+    np.testing.assert_array_equal(np.nan_to_num(read_raster(tmp_path / "source.tif")), expected[1])
+    assert {row["code"]: row["cells"] for row in result["table"]} == {
+        int(code): int(count) for code, count in zip(*np.unique(cover[cover > 0], return_counts=True))}
+    assert {row["code"]: row["area_km2"] for row in result["table"]} == {
+        row["code"]: 625.0 * row["cells"] for row in result["table"]}
+    assert sum(row["share_percent"] for row in result["table"]) == pytest.approx(100, abs=0.01)
+    assert result["source"] == {name: int((expected[1] == code).sum()) for code, (name, _) in SOURCES.items()}
+    assert sorted(path.name for path in tmp_path.iterdir() if "cover" in path.name) == ["cover.tif"]
+
+
+def test_one_year_needs_no_majority(tmp_path, products):
+    paths, glcc_path, _, _, glcc, _ = products
+    run(tmp_path, paths[:1], glcc_path)
+    cci = products[3][2]
+    expected = [cell(int(a) or None, int(b), None, read_crosswalk())[0] for a, b in zip(cci.ravel(), glcc.ravel())]
+    np.testing.assert_array_equal(np.nan_to_num(read_raster(tmp_path / "cover.tif")).ravel(), expected)
+
+
+def test_unmapped_codes_are_named_with_their_number_of_cells_and_leave_nothing(tmp_path):
+    cci = np.array([[10, 33, 33], [33, 10, 203]])
+    glcc = np.array([[30, 98, 30], [30, 30, 98]])
+    paths = [write_raster(tmp_path / "lc_2018.tif", cci, dtype="uint8", nodata=0)]
+    glcc_path = write_raster(tmp_path / "glcc.tif", glcc, dtype="uint8")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match=(
+            r"GLCC 98 \(2 cells\), LandCover_CCI 33 \(3 cells\), LandCover_CCI 203 \(1 cells\)\. Add them")):
+        run(tmp_path, paths, glcc_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_maps_without_a_year_in_their_name_are_refused(tmp_path):
+    paths = [write_raster(tmp_path / name, np.array([[10]]), dtype="uint8") for name in ("a.tif", "b_2019.tif")]
+    with pytest.raises(InputError, match="must carry its own year in its file name.*a.tif"):
+        run(tmp_path, paths)
+    again = write_raster(tmp_path / "c_2019.tif", np.array([[10]]), dtype="uint8")
+    with pytest.raises(InputError, match="must carry its own year"):
+        run(tmp_path, [paths[1], again])
+    run(tmp_path, paths[:1])
+
+
+def test_empty_lists_empty_maps_and_other_grids_are_refused(tmp_path, products):
+    paths, glcc_path, *_ = products
+    with pytest.raises(InputError, match="At least one LandCover_CCI map"):
+        run(tmp_path, [])
+    empty = write_raster(tmp_path / "empty_2018.tif", np.zeros((50, 60)), dtype="uint8", nodata=0)
+    with pytest.raises(InputError, match="land cover is empty"):
+        run(tmp_path, [empty])
+    other = write_raster(tmp_path / "other_2021.tif", np.ones((50, 61)), dtype="uint8")
+    with pytest.raises(GridError, match=r"other_2021\.tif is not on the grid of lc_2018\.tif"):
+        run(tmp_path, [*paths, other], glcc_path)
+    assert not (tmp_path / "cover.tif").exists()
+
+
+@pytest.mark.parametrize("profile, code", [(DEFENSIBLE, 200), (AS_PUBLISHED, 202)])
+def test_the_profile_decides_on_code_202(tmp_path, profile, code):
+    path = write_raster(tmp_path / "lc_2018.tif", np.array([[202]]), dtype="uint8")
+    run(tmp_path, [path], profile=profile)
+    assert read_raster(tmp_path / "cover.tif")[0, 0] == code
