@@ -10,27 +10,31 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tools.md"
 
 
-def page():
-    """Return the text of the page; QgsApplication must be up."""
-    sys.path.insert(0, str(ROOT))
+INTRODUCTION = (
+    "Every tool is in the Processing toolbox under *Permafrost Thaw Index (PTI)*, can be used in the graphical "
+    "modeler, and runs on the command line as `qgis_process run pti:<id> -- NAME=value …`. A list of rasters is given by "
+    "repeating its name. This page is made from the tools by `scripts/build_docs.py`.")
+
+
+def page(provider):
+    """Return the text of the page from the tools of a registered provider."""
     from pti_plugin.provider import ALGORITHMS
-    lines = ["# The tools", "",
-             "Every tool is in the Processing toolbox under *Permafrost Thaw Index (PTI)*, can be used in the "
-             "graphical modeler, and runs on the command line as `qgis_process run pti:<id> -- NAME=value …`. A list "
-             "of rasters is given by repeating its name. This page is made from the tools by `scripts/build_docs.py`.", ""]
-    for algorithm in [create() for create in ALGORITHMS]:
-        algorithm.initAlgorithm()
-        lines += [f"## {algorithm.name()}", "", f"**{algorithm.displayName()}** (group *{algorithm.group()[2:]}*). "
-                  f"{algorithm.shortDescription()}", "", algorithm.HELP, "", "| Parameter | What it is | Default |",
-                  "|---|---|---|"]
-        for parameter in algorithm.parameterDefinitions():
-            default = parameter.defaultValue()
-            stated = "" if default in (None, "") or parameter.isDestination() else f"`{default}`"
-            optional = " *(optional)*" if parameter.flags() & parameter.FlagOptional else ""
-            lines.append(f"| `{parameter.name()}` | **{parameter.description()}**{optional}. {parameter.help()} | "
-                         f"{stated} |")
-        lines.append("")
-    return "\n".join(lines)
+    order = [algorithm.ID for algorithm in ALGORITHMS]
+    tools = sorted(provider.algorithms(), key=lambda tool: order.index(tool.name()) if tool.name() in order else 99)
+    return "\n".join(["# The tools", "", INTRODUCTION, "", *(line for tool in tools for line in section(tool))])
+
+
+def section(tool):
+    """Return the lines about one tool."""
+    lines = [f"## {tool.name()}", "", f"**{tool.displayName()}** (group *{tool.group()[2:]}*). "
+             f"{tool.shortHelpString()}", "", "| Parameter | What it is | Default |", "|---|---|---|"]
+    for parameter in tool.parameterDefinitions():
+        default = parameter.defaultValue()
+        stated = "" if default in (None, "") or parameter.isDestination() else f"`{default}`"
+        optional = " *(optional)*" if parameter.flags() & parameter.FlagOptional else ""
+        title = f"**{parameter.description()}**{optional}"
+        lines.append(f"| `{parameter.name()}` | {title}. {parameter.help()} | {stated} |")
+    return [*lines, ""]
 
 
 def main():
@@ -38,7 +42,12 @@ def main():
     from qgis.core import QgsApplication
     application = QgsApplication([], False)
     application.initQgis()
-    PAGE.write_text(page(), encoding="utf-8")
+    sys.path.insert(0, str(ROOT))
+    from pti_plugin.provider import PtiProvider
+    provider = PtiProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    provider.refreshAlgorithms()
+    PAGE.write_text(page(provider), encoding="utf-8")
 
 
 if __name__ == "__main__":

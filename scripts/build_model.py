@@ -98,7 +98,7 @@ CHILDREN = {
                "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
               {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (1, 2)),
     "predict": ("pti:predictxgboost",
-                {"STACK": "STACK", "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("ensemble", "OUTPUT_BASE")},
+                {"STACK": "STACK", "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT")},
                 {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
                  "TABLE": "OUTPUT_TABLE"}, (1, 3)),
     "validate": ("pti:validateboreholes",

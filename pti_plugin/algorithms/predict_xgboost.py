@@ -25,7 +25,9 @@ class PredictXgboost(PtiAlgorithm):
         """Declare the parameters."""
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors.")
         self.add_file("MODEL", "Model", "Model file of the training tool.", filters="PTI model (*.ptimodel)")
-        self.add_raster("BASE", "Permafrost base map", "Predict only where this raster is 1.", optional=True)
+        self.add_raster("BASE", "Where to predict",
+                        "Base map or conceptual PTI: predict only where it has a value other than 0. The conceptual "
+                        "PTI leaves out what is too warm to be permafrost, as the paper does.", optional=True)
         self.add(QgsProcessingParameterBoolean("SMOOTH", "3 x 3 majority filter", True),
                  "Smooth the predicted classes; nodata neither votes nor changes.")
         self.add_settings()

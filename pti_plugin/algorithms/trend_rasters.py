@@ -1,14 +1,13 @@
 """Tool: trend rasters."""
 
-from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterCrs, QgsProcessingParameterFile
+from qgis.core import QgsProcessingParameterBoolean
 
 from ..core.corrections import METHODS
 from ..core.errors import InputError
-from ..core.time_axis import files_in, variable_of
 from ..core.trends import TrendOptions, trend_rasters
-from . import compat
 from .base import PtiAlgorithm
 from .groups import TRENDS
+from .series_input import add_series, series_paths
 
 OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
            "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "lag_1": "OUTPUT_LAG1",
@@ -34,19 +33,7 @@ class TrendRasters(PtiAlgorithm):
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
-        self.add_rasters("INPUT", "Layers of the series",
-                         "Single-band rasters, or one multi-band raster. Leave empty to use FOLDER or FILE.",
-                         optional=True)
-        self.add(QgsProcessingParameterFile("FOLDER", "Folder of layers", compat.FOLDER, optional=True),
-                 "Instead of INPUT: a folder with one raster a time step.")
-        self.add_text("PATTERN", "File names in the folder", "Which files of FOLDER to take; * and ? may be used.",
-                      "*.tif")
-        self.add_file("FILE", "netCDF or HDF file", "Instead of INPUT: a file whose variable is the series.",
-                      optional=True, filters="netCDF, HDF (*.nc *.nc4 *.hdf *.h5 *.he5);;All files (*)")
-        self.add_text("VARIABLE", "Variable of the file", "Name of the variable in FILE; only needed where it has "
-                      "several.")
-        self.add(QgsProcessingParameterCrs("CRS", "CRS of files that state none", optional=True),
-                 "netCDF files often state no CRS; for longitudes and latitudes choose EPSG:4326.", advanced=True)
+        add_series(self)
         self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites.",
                          1, 1)
         self.add_choice("METHOD", "Method",
@@ -95,7 +82,7 @@ class TrendRasters(PtiAlgorithm):
 
     def compute(self, parameters, context, progress):
         """Run the trend."""
-        layers = self._layers(parameters, context)
+        layers = series_paths(self, parameters, context)
         inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         crs = self.parameterAsCrs(parameters, "CRS", context)
@@ -118,18 +105,3 @@ class TrendRasters(PtiAlgorithm):
                 layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
                 self.target_grid(parameters, context), self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
-
-    def _layers(self, parameters, context):
-        """Return the rasters of the series from whichever of INPUT, FOLDER and FILE is given."""
-        folder = self.parameterAsString(parameters, "FOLDER", context)
-        file = self.parameterAsString(parameters, "FILE", context)
-        given = [name for name, value in (("INPUT", parameters.get("INPUT")), ("FOLDER", folder), ("FILE", file))
-                 if value]
-        if len(given) != 1:
-            raise InputError("Give the series by exactly one of INPUT (layers), FOLDER and FILE; "
-                             f"{' and '.join(given) if given else 'none'} given.")
-        if folder:
-            return files_in(folder, self.parameterAsString(parameters, "PATTERN", context))
-        if file:
-            return [variable_of(file, self.parameterAsString(parameters, "VARIABLE", context).strip())]
-        return self.raster_paths(parameters, "INPUT", context)

@@ -11,7 +11,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from osgeo import gdal
@@ -66,7 +67,8 @@ class BlockTask:
     """One block's work: read ``sources`` (role → Source or list of Sources) and call ``kernel``.
 
     ``kernel(arrays, window, grid)`` gets {role: array, or list of arrays} of the window widened by ``overlap`` cells
-    on every side, and returns ({output: array of the window}, {tally: Counter}).
+    on every side (of a Series with ``group``: a function that reads some of its layers), and returns ({output: array
+    of the window}, {tally: Counter}).
     """
 
     kernel: object
@@ -106,13 +108,19 @@ def run_task(task):
     place = (window.row - halo, window.rows + 2 * halo, window.column - halo, window.columns + 2 * halo)
     arrays = {}
     for role, item in task.sources.items():
-        if isinstance(item, Series):
+        if isinstance(item, Series) and item.group:
+            arrays[role] = partial(_read_group, reader, item, place)
+        elif isinstance(item, Series):
             arrays[role] = reader.read_series(item, *place)
         elif isinstance(item, (list, tuple)):
             arrays[role] = [reader.read(one, *place) for one in item]
         else:
             arrays[role] = reader.read(item, *place)
     return task.kernel(arrays, window, task.grid)
+
+
+def _read_group(reader, series, place, first, last):
+    return reader.read_series(replace(series, items=series.items[first:last]), *place)
 
 
 def _close_reader():
@@ -167,10 +175,10 @@ class InlineExecutor:
 
 
 def plan_windows(grid, sources, settings, bytes_per_cell):
-    """Return the windows of a run in row order, chosen from the files' block layout and the memory budget.
+    """Return the windows of a run, chosen from the files' block layout and the memory budget.
 
     Striped files are read in wide, low windows, tiled ones in whole tiles; ``bytes_per_cell`` is what one cell of one
-    block costs in memory.
+    block costs in memory. Windows come in row order, those smaller than a tile tile by tile.
     """
     if settings.block_size:
         height = width = settings.block_size
@@ -186,17 +194,25 @@ def plan_windows(grid, sources, settings, bytes_per_cell):
                 height = height // TILE * TILE
         else:
             side = max(int(budget ** 0.5), 16)
-            height = width = max(side // TILE * TILE, TILE) if side >= TILE else side
-            height = min(height, 4 * TILE)
-            width = min(width, 4 * TILE)
-    return [Window(row, min(height, grid.height - row), column, min(width, grid.width - column))
-            for row in range(0, grid.height, height) for column in range(0, grid.width, width)]
+            # whole tiles, or a whole number of windows to a tile: a window across tiles decodes all it touches
+            side = side // TILE * TILE if side >= TILE else 1 << side.bit_length() - 1
+            height = width = min(side, 4 * TILE)
+    windows = [Window(row, min(height, grid.height - row), column, min(width, grid.width - column))
+               for row in range(0, grid.height, height) for column in range(0, grid.width, width)]
+    if TILE % height == 0 and TILE % width == 0:
+        # a tile that was decoded or warped for one window is at hand for the next
+        windows.sort(key=lambda window: (window.row // TILE, window.column // TILE, window.row, window.column))
+    return windows
 
 
 def _layers(item):
     if isinstance(item, Series):
         return item.items
     return item if isinstance(item, (list, tuple)) else [item]
+
+
+def _layers_at_once(item):
+    return getattr(item, "group", 0) or len(_layers(item))
 
 
 def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None, overlap=0, extra_bytes=0,
@@ -214,7 +230,8 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")
     wanted = {name: spec for name, spec in outputs.items() if spec.path}
-    cell = 12 * len(flat) + 8 * sum(len(spec.bands) for spec in wanted.values()) + extra_bytes
+    cell = (12 * sum(map(_layers_at_once, sources.values())) + 8 * sum(len(spec.bands) for spec in wanted.values())
+            + extra_bytes)
     windows = plan_windows(grid, flat, settings, cell)
     tasks = (BlockTask(kernel, sources, window, grid, overlap) for window in windows)
     if executor is None:

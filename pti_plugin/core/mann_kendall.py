@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 #: series handled at once by the NumPy engine: their pairwise slopes stay near the processor
-_SLOPES_AT_ONCE = 1 << 19
+_SLOPES_AT_ONCE = 1 << 18
+#: slopes of a series that bracket its median in the NumPy engine
+_SAMPLE = 1024
 
 NUMBA, NUMPY = "numba", "numpy"
 
@@ -118,48 +120,92 @@ def _with_numpy(values, period, with_slope, s, variance, count, pairs, slope):
 
 def _chunk(series, with_slope, s, variance, count, pairs, slope):
     """Statistics of series of shape (series, years, seasons)."""
-    number, years, _ = series.shape
-    equal = np.zeros(series.shape, dtype=np.int16)
-    more, less = np.zeros(number, dtype=np.int64), np.zeros(number, dtype=np.int64)
-    slopes = []
-    for gap in range(1, years):
-        difference = series[:, gap:] - series[:, :-gap]
-        flat = difference.reshape(number, -1)
-        # the sum of bytes over rows is quicker than counting truth values
-        more += np.add.reduce((flat > 0).view(np.int8), axis=1, dtype=np.int32)
-        less += np.add.reduce((flat < 0).view(np.int8), axis=1, dtype=np.int32)
-        equal[:, :-gap] += difference == 0
-        if with_slope:
-            # double precision is divided, so that slopes are the reference's to the last digit
-            slopes.append(flat / gap if flat.dtype == np.float64 else flat * np.float32(1.0 / gap))
-    equal = equal.reshape(number, -1)
-    tied = equal.any(axis=1)
-    ties, triples = np.zeros(number), np.zeros(number)
-    some = equal[tied].astype(np.int64)
-    ties[tied], triples[tied] = some.sum(axis=1), (some * (some - 1) // 2).sum(axis=1)
+    number, years, period = series.shape
     valid = (~np.isnan(series)).sum(axis=1).astype(np.float64)
+    count[:] = valid.sum(axis=1)
+    pairs[:] = (valid * (valid - 1) / 2).sum(axis=1)
+    flat = series.reshape(number, -1)
+    slopes = np.empty((number, (years - 1) * flat.shape[1] // 2), dtype=series.dtype)
+    gaps, start = [], 0
+    for gap in range(1, years):
+        gaps.append(slice(start, start + (years - gap) * period))
+        start = gaps[-1].stop
+        np.subtract(flat[:, gap * period:], flat[:, :-gap * period], out=slopes[:, gaps[-1]])
+    # the sum of bytes over rows is quicker than counting truth values
+    more = np.add.reduce((slopes > 0).view(np.int8), axis=1, dtype=np.int32)
+    less = np.add.reduce((slopes < 0).view(np.int8), axis=1, dtype=np.int32)
+    ties, triples = pairs - more - less, np.zeros(number)
+    tied = np.flatnonzero(ties)
+    if tied.size:
+        zero = (slopes if tied.size == number else slopes[tied]) == 0
+        equal = np.zeros((tied.size, flat.shape[1]), dtype=np.int32)
+        for part in gaps:
+            equal[:, :part.stop - part.start] += zero[:, part]
+        triples[tied] = (equal * (equal - 1) // 2).sum(axis=1)
     base = (valid * (valid - 1) * (2 * valid + 5)).sum(axis=1)
     s[:] = more - less
     variance[:] = (base - 12 * triples - 18 * ties) / 18
-    count[:] = valid.sum(axis=1)
-    pairs[:] = (valid * (valid - 1) / 2).sum(axis=1)
     if with_slope:
-        slope[:] = _medians(np.concatenate(slopes, axis=1), pairs.astype(np.int64)) if slopes else np.nan
+        for gap, part in enumerate(gaps, start=1):
+            if slopes.dtype == np.float64:
+                # divided, so that slopes are the reference's to the last digit
+                slopes[:, part] /= gap
+            else:
+                slopes[:, part] *= np.float32(1.0 / gap)
+        slope[:] = _medians(slopes, pairs.astype(np.int64))
 
 
 def _medians(slopes, number):
-    """Median of each row of ``slopes``, of which ``number`` are not NaN; NaN sorts last."""
+    """Median of each row of ``slopes``, of which ``number`` are not NaN; NaN sorts last.
+
+    Of long rows, a sample brackets the median and only what lies inside is ordered.
+    """
+    rows, total = slopes.shape
+    if total < 8 * _SAMPLE:
+        return _ordered_medians(slopes, number)
+    result = np.full(rows, np.nan)
+    sample = np.sort(slopes[:, ::total // _SAMPLE], axis=1)
+    known = (~np.isnan(sample)).sum(axis=1)
+    # three standard deviations of a sample's rank
+    margin = (1.5 * np.sqrt(known)).astype(np.int64) + 1
+    row = np.arange(rows)
+    lowest = sample[row, np.maximum(known // 2 - margin, 0)]
+    highest = sample[row, np.minimum(known // 2 + margin, np.maximum(known - 1, 0))]
+    under = slopes < lowest[:, None]
+    inside = (slopes <= highest[:, None]) ^ under
+    below = np.add.reduce(under.view(np.int8), axis=1, dtype=np.int32)
+    low, high = (number - 1) // 2 - below, number // 2 - below
+    missed = []
+    for i in range(rows):
+        part = slopes[i][inside[i]]
+        if low[i] < 0 or high[i] >= part.size:
+            missed.append(i)
+            continue
+        part.sort()
+        result[i] = 0.5 * (np.float64(part[low[i]]) + part[high[i]])
+    if missed:
+        result[missed] = _ordered_medians(slopes[missed], number[missed])
+    return result
+
+
+def _ordered_medians(slopes, number):
     result = np.full(len(slopes), np.nan)
+    if slopes.dtype == np.float32:
+        # NumPy sorts single precision with vector code, so this is quicker than a partition
+        some = np.flatnonzero(number)
+        n = number[some]
+        slopes = np.sort(slopes, axis=1)
+        result[some] = 0.5 * (slopes[some, (n - 1) // 2].astype(np.float64) + slopes[some, n // 2])
+        return result
     order = np.argsort(number, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
-    for rows in groups:
+    for rows in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         n = int(number[rows[0]])
         if n == 0:
             continue
         low, high = (n - 1) // 2, n // 2
         part = slopes if len(rows) == len(slopes) else slopes[rows]
         part = np.partition(part, (low, high) if low != high else low, axis=1)
-        result[rows] = 0.5 * (part[:, low].astype(np.float64) + part[:, high])
+        result[rows] = 0.5 * (part[:, low] + part[:, high])
     return result
 
 

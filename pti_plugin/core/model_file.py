@@ -90,7 +90,8 @@ def read_model(path):
         raise InputError(f"The model file {path} does not exist. Check the path.") from None
     except OSError as error:
         raise InputError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zlib.error) as error:
+    # RuntimeError: an entry that claims to be encrypted, or compressed in a way that zipfile does not know
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, RuntimeError, zlib.error) as error:
         raise InputError(f"{path} is not a PTI model file, or it is damaged ({error}).") from error
     if not boosters:
         raise InputError(f"The model {path} holds no booster.")

@@ -3,7 +3,6 @@
 Method, section 2 (D2–D4) and section 9; the paper's section 2.2.2.
 """
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 
@@ -95,15 +94,18 @@ def ensemble_temperature(temperatures, min_magt):
 
 
 def _median(stack):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        if stack.shape[0] == 3:
-            # the middle of three, where all three are there, is the sum less the extremes without any sorting
-            low, high = np.fmin(stack[0], stack[1]), np.fmax(stack[0], stack[1])
-            complete = ~np.isnan(stack).any(axis=0)
-            middle = np.maximum(low, np.minimum(high, stack[2]))
-            return np.where(complete, middle, np.nanmedian(np.where(complete, 0.0, stack), axis=0))
-        return np.nanmedian(stack, axis=0)
+    missing = np.isnan(stack)
+    empty = missing.all(axis=0)
+    # numpy's warning of empty cells cannot be silenced here: its filters are not made for threads
+    done = empty
+    middle = np.full(empty.shape, np.nan)
+    if stack.shape[0] == 3:
+        # the middle of three, where all three are there, needs no sorting
+        low, high = np.fmin(stack[0], stack[1]), np.fmax(stack[0], stack[1])
+        complete = ~missing.any(axis=0)
+        middle[complete] = np.maximum(low, np.minimum(high, stack[2]))[complete]
+        done = empty | complete
+    return np.where(done, middle, np.nanmedian(np.where(done, 0.0, stack), axis=0))
 
 
 def _count(stack):

@@ -85,7 +85,7 @@ def _predictors(arrays, model):
         else:
             valid &= ~np.isnan(layer)
     if "MASK" in arrays:
-        inside = arrays["MASK"] == 1
+        inside = (arrays["MASK"] != NO_CLASS) & (arrays["MASK"] != 0)
         valid &= inside
     unseen &= valid
     valid &= ~unseen
@@ -124,8 +124,9 @@ def _tally(index, grid, window, **counts):
 def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, smooth=True, settings=None):
     """Predict the PTI map and stage it.
 
-    ``outputs``: {"pti"|"agreement"|"entropy": path or None}; ``mask_path``: a base map, 1 where to predict. Returns
-    {"table": area by rank, "changed_percent": share changed by the filter, "unseen": cells with unseen categories}.
+    ``outputs``: {"pti"|"agreement"|"entropy": path or None}; ``mask_path``: a raster such as the base map or the
+    conceptual PTI, a value other than 0 where to predict. Returns {"table": area by rank, "changed_percent": share
+    changed by the filter, "unseen": cells with unseen categories}.
     Raises InputError (model, missing or differently scaled predictors), GridError, OutputError, Cancelled.
     """
     stack = read_stack(stack_path)

@@ -26,7 +26,7 @@ WARP_MEMORY_MB = 1024
 #: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
 #: size: the origin of a window enters the warper's arithmetic in the last digits
 WARP_TILE = 256
-#: warped tiles a reader keeps, for windows smaller than a tile
+#: fewest warped tiles a reader keeps, for windows smaller than a tile; a series keeps one a layer
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
 OPEN_DATASETS = 4096
@@ -87,11 +87,13 @@ class Series:
     """Layers read as one array (layers, rows, columns), NaN = nodata.
 
     With ``single`` they come as float32 in stored units, their scale and offset left out, which costs no copy; only
-    for bands that float32 holds exactly.
+    for bands that float32 holds exactly. With ``group`` the kernel is given a function ``read(first, last)`` instead
+    of the array, and reads no more than so many layers at once: for series longer than memory.
     """
 
     items: tuple
     single: bool = False
+    group: int = 0
 
 
 def exact_in_float32(info):
@@ -219,6 +221,7 @@ class SourceReader:
     def __init__(self, readers=1):
         self._datasets = OrderedDict()
         self._tiles = OrderedDict()
+        self._tiles_kept = WARP_TILES_KEPT
         self._most_open = _descriptors() // readers
 
     def close(self):
@@ -258,6 +261,7 @@ class SourceReader:
         Bands of one file are read together, so that a file interleaved by pixel is decoded once.
         """
         items = series.items
+        self._tiles_kept = max(self._tiles_kept, len(items))
         values = np.empty((len(items), rows, columns), dtype=np.float32 if series.single else np.float64)
         grid = items[0].grid
         inside = 0 <= row and row + rows <= grid.height and 0 <= column and column + columns <= grid.width
@@ -288,6 +292,8 @@ class SourceReader:
                 layer[layer == np.float32(nodata)] = np.nan
             for flag in item.flags:
                 layer[layer == np.float32(flag)] = np.nan
+            if band.DataType == gdal.GDT_Float32:
+                layer[np.isinf(layer)] = np.nan
             if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
                 mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, values.shape[2], values.shape[1])
                 if mask is None or failure:
@@ -374,7 +380,7 @@ class SourceReader:
         if tile is None:
             tile = self._warped_part(item, row, min(WARP_TILE, item.target.height - row),
                                      column, min(WARP_TILE, item.target.width - column))
-            if len(self._tiles) >= WARP_TILES_KEPT:
+            if len(self._tiles) >= self._tiles_kept:
                 self._tiles.popitem(last=False)
         self._tiles[key] = tile
         return tile

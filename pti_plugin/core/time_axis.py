@@ -1,8 +1,9 @@
 """The time axis of a series: stamps of layers read, put in order, gaps found and named.
 
-A stamp is the number of steps since year 0, with ``period`` steps a year. It is read from the band's metadata, the
-time axis of a netCDF file, the band's name or the file's name, whichever gives one first, or counted from a start. The
-forms known in names: 2001, 2001-07, 200107, 2001-07-15, 20010715, 2001195 and A2001195 (day of the year).
+A stamp is the number of steps since year 0, with ``period`` steps a year; with DAILY steps a year every calendar day
+has its own, and the 366th of common years does not exist. A stamp is read from the band's metadata, the time axis of a
+netCDF file, the band's name or the file's name, whichever gives one first, or counted from a start. The forms known in
+names: 2001, 2001-07, 200107, 2001-07-15, 20010715, 2001195 and A2001195 (day of the year).
 """
 
 import datetime
@@ -17,6 +18,8 @@ from .errors import InputError
 from .gdal_errors import call, open_raster
 from .raster import read_info
 
+#: steps a year of daily series
+DAILY = 366
 _METADATA_KEYS = ("TIME", "time", "year", "YEAR", "date", "DATE", "TIFFTAG_DATETIME")
 _YEAR = r"(?:18|19|20|21)\d\d"
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
@@ -84,10 +87,49 @@ def _slot(day_of_year, period):
     return min((day_of_year - 1) * period // 365, period - 1)
 
 
+def date_of(index):
+    """Return the calendar day of a stamp of a daily series."""
+    return datetime.date(index // DAILY, 1, 1) + datetime.timedelta(index % DAILY)
+
+
+def stamp_of_day(date):
+    """Return the stamp of a calendar day in a daily series."""
+    return date.year * DAILY + date.timetuple().tm_yday - 1
+
+
+def following(index, steps, period):
+    """Return the stamp ``steps`` steps after ``index``."""
+    return stamp_of_day(date_of(index) + datetime.timedelta(steps)) if period == DAILY else index + steps
+
+
+def year_of(index, period, season_start=1):
+    """Return the year a stamp lies in, for years that begin in month ``season_start`` and are named after that one."""
+    if period == DAILY:
+        date = date_of(index)
+        return date.year - (date.month < season_start)
+    return (index - (season_start - 1) * period // 12) // period
+
+
+def steps_of_year(year, period, season_start=1):
+    """Return the stamps of a year that begins in month ``season_start``, in order."""
+    if period == DAILY:
+        first = datetime.date(year, season_start, 1)
+        days = (datetime.date(year + 1, season_start, 1) - first).days
+        return [stamp_of_day(first + datetime.timedelta(day)) for day in range(days)]
+    first = year * period + (season_start - 1) * period // 12
+    return list(range(first, first + period))
+
+
+def _exists(index, period):
+    return period != DAILY or index % DAILY < DAILY - 1 or date_of(index).month == 12
+
+
 def stamp_text(index, period):
     """Return the readable form of a stamp."""
     if period == 1:
         return str(index)
+    if period == DAILY:
+        return date_of(index).isoformat()
     return f"{index // period}-{index % period + 1:02d}"
 
 
@@ -150,24 +192,29 @@ def series(paths, period, sort, progress, start="", wkt=""):
     ``wkt`` is the CRS of files that state none. With ``start`` (such as 2000-07) the stamps are counted from there in
     the order given. With ``sort`` layers are put in order of their stamps; without it layers out of order are an
     error. Layers without any stamp keep their order and count from 0. Raises InputError for duplicates, for stamps on
-    some layers only, and for lists that mix several bands a file.
+    some layers only, for several files of several bands without stamps, and for annual stamps where ``period`` is
+    another.
     """
     infos = [read_info(path, wkt) for path in paths]
-    several = [info for info in infos if info.bands > 1]
-    if len(infos) > 1 and several:
-        raise InputError(f"{several[0].name} has {several[0].bands} bands in a list of single layers. Give one "
-                         f"multi-band file, or single layers.")
     layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}",
                     None if start else _band_stamp(info, band, period))
               for info in infos for band in range(1, info.bands + 1)]
+    several = [info for info in infos if info.bands > 1]
+    if len(infos) > 1 and several and (start or None in {layer.index for layer in layers}):
+        raise InputError(f"{several[0].name} has {several[0].bands} bands in a list of single layers. Give one "
+                         f"multi-band file, single layers, or files whose every band carries its time.")
     if start:
         first = stamp_of(start, period)
         if first is None:
             raise InputError(f"START is '{start}', which gives no {'year' if period == 1 else 'date'}; write for "
                              f"example {'1997' if period == 1 else '2000-07-01'}.")
-        return [replace(layer, index=first + i) for i, layer in enumerate(layers)]
+        return [replace(layer, index=following(first, i, period)) for i, layer in enumerate(layers)]
     stamped = [layer for layer in layers if layer.index is not None]
     if not stamped:
+        years = [_band_stamp(info, band, 1) for info in infos for band in range(1, info.bands + 1)]
+        if len(years) > 1 and None not in years and len(set(years)) == len(years):
+            raise InputError(f"PERIOD is {period}, but the layers carry only years, each its own ({years[0]}, "
+                             f"{years[1]} …). Set PERIOD to 1.")
         progress.info("The layers carry no time stamps; they are taken in the order given, one step apart.")
         return [replace(layer, index=i) for i, layer in enumerate(layers)]
     if len(stamped) < len(layers):
@@ -178,10 +225,12 @@ def series(paths, period, sort, progress, start="", wkt=""):
     for first, second in zip(ordered, ordered[1:]):
         if first.index == second.index:
             raise InputError(f"{first.label} and {second.label} carry the same time stamp, "
-                             f"{stamp_text(first.index, period)}. Leave one out.")
+                             f"{stamp_text(first.index, period)}. Leave one out, or set PERIOD to the number of layers "
+                             f"a year.")
     if ordered != layers:
         _out_of_order(layers, period, sort, progress)
-    gaps = [stamp_text(i, period) for a, b in zip(ordered, ordered[1:]) for i in range(a.index + 1, b.index)]
+    gaps = [stamp_text(i, period) for a, b in zip(ordered, ordered[1:]) for i in range(a.index + 1, b.index)
+            if _exists(i, period)]
     if gaps:
         listed = ", ".join(gaps[:20]) + (f" and {len(gaps) - 20} more" if len(gaps) > 20 else "")
         progress.warn(f"The series has no layer for {listed}; the gap is kept in the time axis.")

@@ -20,7 +20,15 @@ _LANES = 64
 _PASSES = 6
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+def _compile(function):
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        # no folder can be written, not even in the user's home: compiled anew in every session
+        return njit(nogil=True, error_model="numpy")(function)
+
+
+@_compile
 def _count(keys, rows, pivot):
     """Return how many of the first ``rows`` keys are <= ``pivot``."""
     count = np.int32(0)
@@ -29,7 +37,7 @@ def _count(keys, rows, pivot):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def _next_above(keys, rows, low, largest):
     """Return the smallest of the first ``rows`` keys that is > ``low``, or ``largest``."""
     above = largest
@@ -39,7 +47,7 @@ def _next_above(keys, rows, low, largest):
     return above
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def _largest(keys, rows, infinite, smallest):
     """Return the largest of the first ``rows`` keys that is < ``infinite``."""
     best = smallest
@@ -49,7 +57,7 @@ def _largest(keys, rows, infinite, smallest):
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def _median(keys, one_key, one_slope, rows, number, negative, positive):
     """Return the median slope of the ``number`` finite ones among ``rows`` keys.
 
@@ -110,7 +118,7 @@ def _median(keys, one_key, one_slope, rows, number, negative, positive):
     return 0.5 * (median + np.float64(one_slope[0]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def _annual_scores(values, start, score, ties, triples):
     """Fill S and the tie sums of ``_LANES`` cells from ``start`` of a series with one season, cells as lanes."""
     steps, cells = values.shape
@@ -137,7 +145,7 @@ def _annual_scores(values, start, score, ties, triples):
             triples[lane] += equal[lane] * (equal[lane] - 1) // 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, count, pairs, slope):
     """Fill the statistics of every column of ``values``, shape (steps, cells), float32 or float64, NaN = gap.
 
@@ -223,7 +231,7 @@ def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, cou
                 slope[cell] = _median(keys, one_key, one_slope, row, n_pairs, np.int64(less), np.int64(more))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def significance(s, variance, z, p):
     """Fill Z with continuity correction and the two-sided p = erfc(|Z| / sqrt 2).
 
@@ -240,38 +248,49 @@ def significance(s, variance, z, p):
             p[cell] = math.erfc(abs(z[cell]) * 0.7071067811865476)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compile
 def lag_1(values, slope, period, result):
-    """Fill the lag-1 autocorrelation of every column of ``values`` after its Sen trend and season means."""
+    """Fill the lag-1 autocorrelation of every column of ``values`` after its Sen trend and season means.
+
+    Cells are lanes, so that all sums are vector code.
+    """
     steps, cells = values.shape
-    rest = np.empty(steps, np.float64)
-    mean, number = np.empty(period, np.float64), np.empty(period, np.int32)
-    for cell in range(cells):
-        for season in range(period):
-            mean[season], number[season] = 0.0, 0
-        season = 0
+    rest = np.empty((steps, _LANES), np.float64)
+    mean, number = np.empty((period, _LANES), np.float64), np.empty((period, _LANES), np.float64)
+    total, known = np.empty(_LANES, np.float64), np.empty(_LANES, np.float64)
+    product, both = np.empty(_LANES, np.float64), np.empty(_LANES, np.float64)
+    for start in range(0, cells, _LANES):
+        used = min(_LANES, cells - start)
+        mean[:] = 0.0
+        number[:] = 0.0
+        total[:] = 0.0
+        known[:] = 0.0
+        product[:] = 0.0
+        both[:] = 0.0
         for step in range(steps):
-            rest[step] = values[step, cell] - step / period * slope[cell]
-            if rest[step] == rest[step]:
-                mean[season] += rest[step]
-                number[season] += 1
-            season = season + 1 if season + 1 < period else 0
+            season, years = step % period, step / period
+            for lane in range(used):
+                value = values[step, start + lane] - years * slope[start + lane]
+                rest[step, lane] = value
+                mean[season, lane] += value if value == value else 0.0
+                number[season, lane] += 1.0 if value == value else 0.0
         for season in range(period):
-            mean[season] = mean[season] / number[season] if number[season] > 0 else 0.0
-        total, product, known, both = 0.0, 0.0, 0, 0
-        before = np.nan
-        season = 0
+            for lane in range(used):
+                mean[season, lane] = mean[season, lane] / number[season, lane] if number[season, lane] > 0.0 else 0.0
         for step in range(steps):
-            now = rest[step] - mean[season]
-            season = season + 1 if season + 1 < period else 0
-            if now == now:
-                total += now * now
-                known += 1
-                if before == before:
-                    product += now * before
-                    both += 1
-            before = now
-        if both >= 3 and total / known > 1e-300:
-            result[cell] = product / both / (total / known)
-        else:
-            result[cell] = np.nan
+            season = step % period
+            for lane in range(used):
+                value = rest[step, lane] - mean[season, lane]
+                rest[step, lane] = value
+                total[lane] += value * value if value == value else 0.0
+                known[lane] += 1.0 if value == value else 0.0
+        for step in range(1, steps):
+            for lane in range(used):
+                value = rest[step, lane] * rest[step - 1, lane]
+                product[lane] += value if value == value else 0.0
+                both[lane] += 1.0 if value == value else 0.0
+        for lane in range(used):
+            if both[lane] >= 3.0 and total[lane] / known[lane] > 1e-300:
+                result[start + lane] = product[lane] / both[lane] / (total[lane] / known[lane])
+            else:
+                result[start + lane] = np.nan

@@ -24,6 +24,7 @@ from .corrections import (
     trend_test,
 )
 from .errors import InputError, PtiError
+from .gap_filling import FILL_YEARS, fill_steps
 from .grid import require_same
 from .mann_kendall import engines, lag_1
 from .packages import require, version_of
@@ -45,10 +46,6 @@ TOLERANCE, TOLERANCE_SINGLE = 1e-9, 1e-6
 #: outputs that are rasters of one number, and their band names
 NUMBERS = {"slope": "Sen slope", "p": "p, two-sided", "z": "Z", "s": "S", "tau": "Kendall's tau",
            "lag_1": "lag-1 autocorrelation of the residuals", "slope_significant": "Sen slope where significant"}
-
-
-#: years whose mean stands in for a missing layer (method, section 9)
-FILL_YEARS = 10
 
 
 @dataclass(frozen=True)
@@ -176,23 +173,6 @@ class TrendKernel:
         return Checked([(int(keys[i]), flat[:, i].astype(np.float64),
                          {name: float(getattr(trend, name)[i]) for name in ("s", "variance", "z", "p", "slope")})
                         for i in chosen])
-
-
-def fill_steps(series, steps, period):
-    """Fill whole ``steps`` of ``series`` (steps, cells) in place: mean of the nearest years of the same season.
-
-    At most FILL_YEARS valid values a cell, the nearest first, of two equally near the earlier; filled steps give none.
-    """
-    gaps = set(steps)
-    for step in steps:
-        donors = sorted((abs(other - step), other) for other in range(step % period, len(series), period)
-                        if other not in gaps)
-        total, number = np.zeros(series.shape[1]), np.zeros(series.shape[1], dtype=np.int16)
-        for _, other in donors:
-            take = ~np.isnan(series[other]) & (number < FILL_YEARS)
-            total[take] += series[other, take]
-            number[take] += 1
-        series[step] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _spread(values, place, shape, fill=np.nan):

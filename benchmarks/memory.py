@@ -1,0 +1,107 @@
+"""Peak memory of the trend tool on a circumpolar series, made on the spot, in a process of its own.
+
+Usage: python benchmarks/memory.py FOLDER SIDE   (run by benchmarks/run.py)
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal, osr
+
+ROOT = Path(__file__).resolve().parents[1]
+YEARS = 25
+LAND = 0.2
+NODATA = -32768
+REACH_GIB = 1.5
+
+
+def write_layers(folder, side):
+    """Write 25 annual int16 layers of ``side``² cells of which a fifth is land, the rest nodata."""
+    rng = np.random.default_rng(4)
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(6931)
+    strip = 256
+    columns, rows = np.arange(side), np.arange(strip)
+    base = 600 * np.sin(columns / 97)[None] * np.cos(rows / 61)[:, None] - 500
+    paths = []
+    for year in range(YEARS):
+        noise = rng.normal(3 * year, 40, (strip, side))
+        path = os.path.join(folder, f"magt_{1997 + year}.tif")
+        dataset = gdal.GetDriverByName("GTiff").Create(
+            path, side, side, 1, gdal.GDT_Int16, options=["TILED=YES", "COMPRESS=ZSTD", "ZSTD_LEVEL=1"])
+        dataset.SetGeoTransform((0, 1000, 0, 0, 0, -1000))
+        dataset.SetProjection(reference.ExportToWkt())
+        band = dataset.GetRasterBand(1)
+        band.SetNoDataValue(NODATA)
+        for row in range(0, side, strip):
+            height = min(strip, side - row)
+            values = np.round(base + np.roll(noise, 131 * row, axis=1)).astype(np.int16)
+            # land in wide bands, as continents are
+            values[:, (columns // 500 + row // 500) % 5 != 0] = NODATA
+            band.WriteArray(values[:height], 0, row)
+        dataset = band = None
+        paths.append(path)
+    return paths
+
+
+def peak_bytes():
+    """Largest resident memory of this process so far."""
+    try:
+        # a process started by a larger one inherits that one's peak in getrusage, not here
+        with open("/proc/self/status", encoding="ascii") as stream:
+            return 1024 * int(next(line for line in stream if line.startswith("VmHWM")).split()[1])
+    except OSError:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def run(folder, side):
+    """Run the tool on the layers of ``folder`` and print what it took as JSON."""
+    from measure import cpu_seconds
+    from trends import run_tool
+
+    from pti_plugin.core.progress import Progress
+    from pti_plugin.core.trends import TrendOptions
+
+    class Shown(Progress):
+        """Prints every tenth on standard error and counts the reports."""
+
+        reports, shown = 0, -1
+
+        def set(self, fraction):
+            self.reports += 1
+            if int(10 * fraction) > self.shown:
+                self.shown = int(10 * fraction)
+                print(f"  {10 * self.shown} %, {peak_bytes() / 2**30:.2f} GiB", file=sys.stderr, flush=True)
+
+    progress = Shown()
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    paths = [os.path.join(folder, f"magt_{1997 + year}.tif") for year in range(YEARS)]
+    result = run_tool(paths, folder, TrendOptions(), progress)
+    print(json.dumps({"peak": peak_bytes(), "cpu": cpu_seconds() - cpu, "wall": time.perf_counter() - wall,
+                      "reports": progress.reports, "cells": result["cells"]}))
+
+
+def rows(side):
+    """Return the rows of the table for ``side``² cells × 25 layers."""
+    from measure import Row
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"writing {YEARS} layers of {side} × {side} cells …", file=sys.stderr, flush=True)
+        write_layers(folder, side)
+        done = subprocess.run([sys.executable, __file__, folder, str(side)], check=True, stdout=subprocess.PIPE,
+                              text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    found = json.loads(done.stdout)
+    work = f"{side:,} × {side:,} cells × {YEARS} layers, {LAND:.0%} land"
+    return [Row(f"{work}: peak memory", "the limit", found["peak"] / 2**30, 1.5, "GiB", 1.0, True),
+            Row(f"{work}: {found['wall']:.0f} s, {found['cpu']:.0f} s of the processor", "",
+                note=f"progress reported {found['reports']} times")]
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,229 @@
+"""The map is the vote of the ensemble in every cell, whatever the order of the bands, smoothed as stated."""
+
+import numpy as np
+import pytest
+from osgeo import gdal
+
+from pti_plugin.core import ranks
+from pti_plugin.core.errors import InputError
+from pti_plugin.core.features import read_stack
+from pti_plugin.core.model_file import read_model, write_model
+from pti_plugin.core.prediction import majority_filter, predict
+from pti_plugin.core.profiles import DEFENSIBLE
+from pti_plugin.core.progress import Progress
+from pti_plugin.core.sampling import draw_samples
+from pti_plugin.core.staging import Staging
+from pti_plugin.core.training import TrainingOptions, manifest, train
+from support import read_raster, write_raster
+
+xgboost = pytest.importorskip("xgboost")
+
+ROWS, COLUMNS, RUNS = 40, 60, 5
+TRANSFORM = (-2400000.0, 80000.0, 0.0, 1600000.0, 0.0, -80000.0)
+BANDS = ("lst", "land_cover", "slope")
+CATEGORIES = (30, 130, 201)
+
+
+def write_stack(path, layers, bands=BANDS, low="0"):
+    path = write_raster(path, np.stack([layers[name] for name in bands]), dtype="float32", nodata=-1,
+                        transform=TRANSFORM, descriptions=list(bands))
+    dataset = gdal.Open(path, gdal.GA_Update)
+    for number, name in enumerate(bands, start=1):
+        if name != "land_cover":
+            dataset.GetRasterBand(number).SetMetadataItem("PTI_MIN", low)
+            dataset.GetRasterBand(number).SetMetadataItem("PTI_MAX", "100")
+    dataset.FlushCache()
+    return path
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A stack with holes, and a model trained on the index made from it with noise."""
+    folder = tmp_path_factory.mktemp("learned")
+    rng = np.random.default_rng(9)
+    layers = {"lst": rng.uniform(0, 100, (ROWS, COLUMNS)), "slope": rng.uniform(0, 100, (ROWS, COLUMNS)),
+              "land_cover": rng.choice(CATEGORIES, (ROWS, COLUMNS)).astype(float)}
+    place = np.clip((layers["lst"] // 25).astype(int) + (layers["land_cover"] == 201), 0, 4)
+    place = np.where(rng.random(place.shape) < 0.3, rng.integers(0, 5, place.shape), place)
+    for name in BANDS:
+        layers[name][rng.random(place.shape) < 0.04] = np.nan
+    stack = write_stack(folder / "stack.tif", layers)
+    pti = write_raster(folder / "pti.tif", np.array([11, 13, 22, 31, 40])[place], dtype="uint8", nodata=0,
+                       transform=TRANSFORM)
+    samples = draw_samples(pti, read_stack(stack), 80, 0, 1, Progress())
+    options = TrainingOptions(runs=RUNS, rounds=10, max_depth=4, block_km=600)
+    training = train(samples, options, Progress())
+    model = str(folder / "m.ptimodel")
+    write_model(model, samples.features, training.codes, training.boosters,
+                manifest(training, samples, options, DEFENSIBLE))
+    return stack, model, layers, training
+
+
+def run(folder, stack, model, progress=None, **options):
+    outputs = {name: str(folder / f"{name}.tif") for name in ("pti", "agreement", "entropy")}
+    with Staging() as staging:
+        result = predict(stack, model, outputs, staging, progress or Progress(), **options)
+        staging.commit()
+    return result, *(read_raster(path) for path in outputs.values())
+
+
+def direct(layers, training):
+    """Votes and summed probabilities by xgboost itself; (rows, columns, classes), and the cells that have all."""
+    x = np.stack([layers[name] for name in BANDS], axis=-1).reshape(-1, 3).astype(np.float32)
+    known = ~np.isnan(x).any(axis=1)
+    votes, chances = np.zeros((2, len(x), len(training.codes)))
+    for raw in training.boosters:
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(raw))
+        found = booster.predict(xgboost.DMatrix(x[known], feature_names=list(BANDS), feature_types=["q", "c", "q"],
+                                                enable_categorical=True))
+        votes[np.flatnonzero(known), found.argmax(axis=1)] += 1
+        chances[known] += found
+    shape = (ROWS, COLUMNS, len(training.codes))
+    return votes.reshape(shape), chances.reshape(shape), known.reshape(ROWS, COLUMNS)
+
+
+def winner(votes, chances):
+    return max(range(len(votes)), key=lambda label: (votes[label], chances[label]))
+
+
+def test_the_map_is_the_direct_vote_with_agreement_and_entropy(learned, tmp_path):
+    stack, model, layers, training = learned
+    result, index, agreement, entropy = run(tmp_path, stack, model, smooth=False)
+    votes, chances, known = direct(layers, training)
+    assert 200 < (~known).sum() < 400
+    np.testing.assert_array_equal(np.isnan(index), ~known)
+    for place in zip(*np.nonzero(known)):
+        label = winner(votes[place], chances[place])
+        assert index[place] == training.codes[label]
+        assert agreement[place] == pytest.approx(100 * votes[place][label] / RUNS, rel=1e-6)
+        share = chances[place] / RUNS
+        assert entropy[place] == pytest.approx(-(share * np.log(share)).sum() / np.log(5), abs=1e-5)
+    for raster in (agreement, entropy):
+        np.testing.assert_array_equal(np.isnan(raster), ~known)
+    assert len(np.unique(agreement[known])) > 2 and 0 <= np.nanmin(entropy) < np.nanmax(entropy) <= 1
+    assert {row["rank"]: row["cells"] for row in result["table"]} == {
+        code: int((index == code).sum()) for code in ranks.CODES}
+    assert {row["rank"]: row["area_km2"] for row in result["table"]} == {
+        code: 6400.0 * (index == code).sum() for code in ranks.CODES}
+    assert (result["changed_percent"], result["unseen"]) == (0, 0)
+
+
+def filtered(place):
+    """3 × 3 majority cell by cell: nodata (-1) neither votes nor changes, a tie for the most keeps the centre."""
+    result = place.copy()
+    for row, column in np.ndindex(place.shape):
+        near = place[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
+        labels, counts = np.unique(near[near >= 0], return_counts=True)
+        if place[row, column] >= 0 and (counts == counts.max()).sum() == 1:
+            result[row, column] = labels[counts.argmax()]
+    return result
+
+
+@pytest.mark.parametrize("classes, seed", [(2, 1), (3, 2), (5, 3), (10, 4)])
+def test_the_majority_filter_equals_brute_force_with_ties_and_nodata(classes, seed):
+    place = np.random.default_rng(seed).integers(-1, classes, (60, 70)).astype(np.int16)
+    found = majority_filter(place, classes)
+    np.testing.assert_array_equal(found, filtered(place))
+    assert (found != place).any()
+
+
+@pytest.mark.parametrize("place, expected", [
+    ([[0, 0, 0], [1, 1, 1], [2, 2, 2]], 1), ([[0, 0, 0], [0, 1, 1], [1, 1, 2]], 1),
+    ([[0, 0, 0], [0, 2, 1], [1, 1, 1]], 2), ([[0, 0, -1], [-1, 1, -1], [-1, -1, -1]], 0),
+    ([[-1, -1, -1], [-1, 1, -1], [-1, -1, -1]], 1),
+    ([[0, 0, 0], [0, -1, 0], [0, 0, 0]], -1), ([[0, 1, 2], [3, 4, 5], [6, 7, 8]], 4)])
+def test_the_centre_of_a_neighbourhood(place, expected):
+    assert majority_filter(np.array(place, dtype=np.int16), 9)[1, 1] == expected
+
+
+def test_the_smoothed_map_is_the_filter_of_the_vote(learned, tmp_path):
+    stack, model, layers, training = learned
+    progress = Progress()
+    result, index, agreement, _ = run(tmp_path, stack, model, progress)
+    votes, chances, known = direct(layers, training)
+    place = np.full((ROWS, COLUMNS), -1)
+    place[known] = [winner(votes[cell], chances[cell]) for cell in zip(*np.nonzero(known))]
+    expected = filtered(place)
+    np.testing.assert_array_equal(np.nan_to_num(index), np.where(known, np.array(training.codes)[expected], 0))
+    assert result["changed_percent"] == pytest.approx(100 * (expected != place).sum() / known.sum(), abs=1e-3)
+    assert result["changed_percent"] > 10
+    # the agreement is with the class on the map, also where the filter changed it
+    for cell in zip(*np.nonzero(known)):
+        assert agreement[cell] == pytest.approx(100 * votes[cell][expected[cell]] / RUNS, rel=1e-6)
+
+
+def test_the_order_of_the_bands_does_not_change_a_byte(learned, tmp_path):
+    stack, model, layers, _ = learned
+    run(tmp_path, stack, model)
+    expected = [(tmp_path / f"{name}.tif").read_bytes() for name in ("pti", "agreement", "entropy")]
+    for number, bands in enumerate((("slope", "lst", "land_cover"), ("land_cover", "extra", "slope", "lst"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shuffled = write_stack(folder / "stack.tif", {**layers, "extra": layers["slope"] * 0}, bands)
+        run(folder, shuffled, model)
+        assert [(folder / f"{name}.tif").read_bytes() for name in ("pti", "agreement", "entropy")] == expected
+
+
+def test_a_missing_and_a_rescaled_predictor_are_refused_and_leave_nothing(learned, tmp_path):
+    _, model, layers, _ = learned
+    for bands, low, text in ((("lst", "land_cover"), "0", r"s\.tif lacks slope"),
+                             (BANDS, "-5", r"lst in s\.tif is scaled by -5\.0 to 100\.0")):
+        stack = write_stack(tmp_path / "s.tif", layers, bands, low)
+        with pytest.raises(InputError, match=text):
+            run(tmp_path, stack, model)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "s.tif"] == []
+
+
+def test_a_category_the_model_never_saw_is_nodata_and_counted(learned, tmp_path):
+    _, model, layers, training = learned
+    known = direct(layers, training)[2]
+    changed = {name: values.copy() for name, values in layers.items()}
+    cells = [cell for cell in zip(*np.nonzero(known))][7:60:9]
+    for cell in cells:
+        changed["land_cover"][cell] = 190
+    # without another predictor the cell is missing anyway, and not counted
+    row, column = np.argwhere(np.isnan(layers["slope"]) & ~np.isnan(layers["land_cover"]))[0]
+    changed["land_cover"][row, column] = 190
+    progress = Progress()
+    result, index, *_ = run(tmp_path, write_stack(tmp_path / "s.tif", changed), model, progress)
+    assert result["unseen"] == len(cells) == 6
+    assert all(np.isnan(index[cell]) for cell in cells)
+    assert progress.warnings == ["6 cells have a category that the model never saw; they are nodata."]
+    assert (~np.isnan(index)).sum() == known.sum() - 6
+
+
+def test_a_mask_limits_the_map(learned, tmp_path):
+    stack, model, layers, training = learned
+    base = np.zeros((ROWS, COLUMNS))
+    base[5:20, 10:50] = 1
+    base[0] = 255
+    mask = write_raster(tmp_path / "base.tif", base, dtype="uint8", nodata=255, transform=TRANSFORM)
+    _, index, *_ = run(tmp_path, stack, model, mask_path=mask)
+    np.testing.assert_array_equal(~np.isnan(index), direct(layers, training)[2] & (base == 1))
+    other = write_raster(tmp_path / "other.tif", base[:, :50], dtype="uint8", transform=TRANSFORM)
+    with pytest.raises(InputError, match=r"The mask other\.tif is not on the grid of stack\.tif: it has 50 x 40"):
+        run(tmp_path, stack, model, mask_path=other)
+
+
+def test_a_map_without_any_cell_is_an_error_and_leaves_nothing(learned, tmp_path):
+    _, model, layers, _ = learned
+    empty = write_stack(tmp_path / "s.tif", {**layers, "lst": np.full((ROWS, COLUMNS), np.nan)})
+    with pytest.raises(InputError, match="no cell has all predictors"):
+        run(tmp_path, empty, model)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_a_model_replaced_under_the_same_name_is_read_again(learned, tmp_path):
+    stack, model, _, training = learned
+    _, first, *_ = run(tmp_path, stack, model, smooth=False)
+    loaded = read_model(model)
+    again = str(tmp_path / "m.ptimodel")
+    write_model(again, loaded.features, loaded.codes, loaded.boosters[:1],
+                {key: loaded.manifest[key] for key in ("versions", "categories")})
+    _, single, *_ = run(tmp_path, stack, again, smooth=False)
+    write_model(again, loaded.features, loaded.codes, loaded.boosters,
+                {key: loaded.manifest[key] for key in ("versions", "categories")})
+    _, second, *_ = run(tmp_path, stack, again, smooth=False)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, single, equal_nan=True)
