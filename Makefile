@@ -28,7 +28,10 @@ zip: ## build dist/pti_plugin-<version>.zip and check it as the plugin repositor
 
 bench: ## measure speed and memory
 	@scripts/setup develop
-	@$(PYTHON) benchmarks/run.py
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--constraint .venv/constraints.txt --requirement benchmarks/requirements.txt || \
+		echo "A package to compare with could not be installed; its row says so."
+	@$(PYTHON) benchmarks/run.py --full
 
 setup: ## install what is missing: QGIS by apt, Python packages into .venv
 	@scripts/setup develop

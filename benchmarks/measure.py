@@ -37,8 +37,8 @@ class Row:
         asked = f"{'≤' if self.at_most else '≥'} {self.reach:g} ×" if self.reach else ""
         reached = "" if not self.reach else "yes" if (self.ratio <= self.reach) == self.at_most else "**no**"
         ratio = f"{self.ratio:.2f} ×" if self.at_most else f"{self.ratio:,.0f} ×"
-        return (f"| {self.work} | {self.against} | {_number(self.ours)} {self.unit} | {_number(self.theirs)} {self.unit} "
-                f"| {ratio} | {asked} | {reached} |")
+        numbers = " | ".join(f"{_number(value)} {self.unit}" for value in (self.ours, self.theirs))
+        return f"| {self.work} | {self.against} | {numbers} | {ratio} | {asked} | {reached} |"
 
 
 HEAD = ("| work | against | ours | theirs | ratio | reach | reached |", "|---|---|---|---|---|---|---|")

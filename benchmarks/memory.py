@@ -98,7 +98,7 @@ def rows(side):
                               text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     found = json.loads(done.stdout)
     work = f"{side:,} × {side:,} cells × {YEARS} layers, {LAND:.0%} land"
-    return [Row(f"{work}: peak memory", "the limit", found["peak"] / 2**30, 1.5, "GiB", 1.0, True),
+    return [Row(f"{work}: peak memory", "the limit", found["peak"] / 2**30, REACH_GIB, "GiB", 1.0, True),
             Row(f"{work}: {found['wall']:.0f} s, {found['cpu']:.0f} s of the processor", "",
                 note=f"progress reported {found['reports']} times")]
 

@@ -3,8 +3,8 @@
 Usage: python benchmarks/run.py [--full | --quick] [--output FILE]
 
 --full adds the circumpolar run (10,000 × 10,000 cells, some minutes); --quick is a short form that only shows that
-everything runs, its numbers mean nothing. Kernels are timed in processor seconds of one thread, ours and theirs in turn;
-the tool end to end in processor seconds of the process and in wall time.
+everything runs, its numbers mean nothing. Kernels are timed in processor seconds of one thread, ours and theirs in
+turn; the tool end to end in processor seconds of the process and in wall time.
 """
 
 import argparse
@@ -41,11 +41,11 @@ def report(quick, full):
         rows += memory.rows(FULL_SIDE if full else QUICK_SIDE)
     return "\n".join([
         "# Speed and memory", "",
-        f"Made by `make bench` on {os.cpu_count()} cores, Python {platform.python_version()}, {_versions()}. Kernels in "
-        f"processor time of one thread, ours and theirs in turn, medians of several repeats after a warm-up.", "",
+        f"Made by `make bench` on {os.cpu_count()} cores, Python {platform.python_version()}, {_versions()}. Kernels "
+        f"in processor time of one thread, ours and theirs in turn, medians of several repeats after a warm-up.", "",
         "## Trends", "",
-        f"Compiling the kernel takes {compiled:.1f} s once, loading it from the cache {loaded:.2f} s; neither is in the "
-        f"table.", "", *HEAD, *(row.line() for row in rows), ""])
+        f"Compiling the kernel takes {compiled:.1f} s once, loading it from the cache {loaded:.2f} s; neither is in "
+        f"the table.", "", *HEAD, *(row.line() for row in rows), ""])
 
 
 def main():
@@ -56,7 +56,6 @@ def main():
     size.add_argument("--quick", action="store_true", help="a short form that only shows that everything runs")
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results.md"), help="where the table goes")
     options = parser.parse_args()
-    # a temporary folder on disk: one in memory would count as memory and could not hold the layers
     page = report(options.quick, options.full)
     Path(options.output).write_text(page, encoding="utf-8")
     print(page)

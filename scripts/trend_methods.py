@@ -33,10 +33,9 @@ _AT_ONCE = 2_000
 
 def correlated(rng, lag_1, years, number):
     """Return (years, number) stationary AR(1) series with unit variance and the given lag-1 autocorrelation."""
-    noise = rng.standard_normal((years, number))
-    series = noise
+    series = rng.standard_normal((years, number))
     for year in range(1, years):
-        series[year] = lag_1 * series[year - 1] + np.sqrt(1 - lag_1**2) * noise[year]
+        series[year] = lag_1 * series[year - 1] + np.sqrt(1 - lag_1**2) * series[year]
     return series
 
 
@@ -106,8 +105,8 @@ def tables(replicates=REPLICATES):
     lines += ["", f"**Not testable** by `{HAMED_RAO}` because its corrected variance is not positive:", "", *head]
     lines += [f"| {name} | {' | '.join(f'{100 * row[HAMED_RAO][lag][1]:.1f} %' for lag in LAGS)} |"
               for name, row in (("no trend", none), ("trend", some))]
-    lines += ["", "**Seasonal methods, found although there is no trend** (should be 5 %), by the share of the variance "
-              "that all seasons of a year have in common:", "",
+    lines += ["", "**Seasonal methods, found although there is no trend** (should be 5 %), by the share of the "
+              "variance that all seasons of a year have in common:", "",
               f"| seasons | method | {' | '.join(f'{100 * share:g} % shared' for share in SHARES)} |",
               "|---|---|" + "---|" * len(SHARES)]
     for seasons in SEASONS:

@@ -29,8 +29,8 @@ def qgis_app(tmp_path_factory):
     application.initQgis()
     # Processing is a plugin of QGIS, kept in its data folder and not among Python's packages.
     sys.path.append(os.path.join(QgsApplication.pkgDataPath(), "python", "plugins"))
-    yield application
-    application.exitQgis()
+    # not taken down again: the traceback of a failed test may hold objects that exitQgis would delete under it
+    return application
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +53,17 @@ def provider(qgis_app):
 def qgis_process(tmp_path_factory):
     """qgis_process as a function of a list of arguments, with one scratch profile a session."""
     return QgisProcess(tmp_path_factory.mktemp("profile"))
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Remember the exit code for the end of the process."""
+    session.config.exit_code = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Leave at once where QGIS was started: its objects outlive Python's in no order that always ends well."""
+    if "qgis.core" in sys.modules and hasattr(config, "exit_code"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.exit_code)

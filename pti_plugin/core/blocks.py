@@ -211,8 +211,10 @@ def _layers(item):
     return item if isinstance(item, (list, tuple)) else [item]
 
 
-def _layers_at_once(item):
-    return getattr(item, "group", 0) or len(_layers(item))
+def _bytes_at_once(item):
+    # single-precision series are read straight into their array, other layers through copies
+    layers = getattr(item, "group", 0) or len(_layers(item))
+    return (4 if getattr(item, "single", False) else 12) * layers
 
 
 def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None, overlap=0, extra_bytes=0,
@@ -230,7 +232,7 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")
     wanted = {name: spec for name, spec in outputs.items() if spec.path}
-    cell = (12 * sum(map(_layers_at_once, sources.values())) + 8 * sum(len(spec.bands) for spec in wanted.values())
+    cell = (sum(map(_bytes_at_once, sources.values())) + 8 * sum(len(spec.bands) for spec in wanted.values())
             + extra_bytes)
     windows = plan_windows(grid, flat, settings, cell)
     tasks = (BlockTask(kernel, sources, window, grid, overlap) for window in windows)

@@ -186,16 +186,16 @@ def _open_container(path):
         return call(gdal.OpenEx, str(path), gdal.OF_RASTER)[0]
 
 
-def series(paths, period, sort, progress, start="", wkt=""):
+def series(paths, period, sort, progress, start="", wkt="", infos=None):
     """Return the Layers of a series in time order: a list of rasters, or the bands of one.
 
-    ``wkt`` is the CRS of files that state none. With ``start`` (such as 2000-07) the stamps are counted from there in
-    the order given. With ``sort`` layers are put in order of their stamps; without it layers out of order are an
-    error. Layers without any stamp keep their order and count from 0. Raises InputError for duplicates, for stamps on
-    some layers only, for several files of several bands without stamps, and for annual stamps where ``period`` is
-    another.
+    ``wkt`` is the CRS of files that state none; ``infos`` the RasterInfos of the paths where they are already read.
+    With ``start`` (such as 2000-07) the stamps are counted from there in the order given. With ``sort`` layers are put
+    in order of their stamps; without it layers out of order are an error. Layers without any stamp keep their order
+    and count from 0. Raises InputError for duplicates, for stamps on some layers only, for several files of several
+    bands without stamps, and for annual stamps where ``period`` is another.
     """
-    infos = [read_info(path, wkt) for path in paths]
+    infos = infos or [read_info(path, wkt) for path in paths]
     layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}",
                     None if start else _band_stamp(info, band, period))
               for info in infos for band in range(1, info.bands + 1)]

@@ -313,7 +313,8 @@ def _items(layers, infos, target):
     if target is not None:
         sources = [on_grid(item, target) for item in sources]
     scales = {infos[layer.path].scales[layer.band - 1] for layer in layers}
-    single = (len(scales) == 1 and all(map(exact_in_float32, infos.values()))
+    # a negative scale would turn the sign of S
+    single = (len(scales) == 1 and next(iter(scales))[0] > 0 and all(map(exact_in_float32, infos.values()))
               and not any(item.target for item in sources))
     return Series(tuple(sources), single), next(iter(scales))[0] if single else 1.0
 

@@ -71,9 +71,10 @@ def test_files_give_what_pymannkendall_gives(tmp_path, cube):
     assert result["cells"]["few"] == ((valid > 0) & (valid < 16)).sum() and result["cells"]["empty"] == 1
 
 
-def test_scaled_integers_give_the_slope_in_units(tmp_path, cube):
-    stored = np.where(np.isnan(cube), -32768, np.round(cube * 100)).astype(np.int16)
-    paths = write_series(tmp_path, stored, nodata=-32768, dtype="int16", scale=0.01, offset=150.0)
+@pytest.mark.parametrize("scale", [0.01, -0.01])
+def test_scaled_integers_give_the_trend_in_units(tmp_path, cube, scale):
+    stored = np.where(np.isnan(cube), -32768, np.round(cube / scale)).astype(np.int16)
+    paths = write_series(tmp_path, stored, nodata=-32768, dtype="int16", scale=scale, offset=150.0)
     got, _, _ = run(paths, tmp_path)
     (tmp_path / "plain").mkdir()
     plain = write_series(tmp_path / "plain", np.where(np.isnan(cube), -999, cube), nodata=-999, dtype="float64")
