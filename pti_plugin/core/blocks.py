@@ -177,8 +177,9 @@ class InlineExecutor:
 def plan_windows(grid, sources, settings, bytes_per_cell):
     """Return the windows of a run, chosen from the files' block layout and the memory budget.
 
-    Striped files are read in wide, low windows, tiled ones in whole tiles; ``bytes_per_cell`` is what one cell of one
-    block costs in memory. Windows come in row order, those smaller than a tile tile by tile.
+    Striped files are read in wide, low windows, tiled ones in whole tiles, netCDF and HDF chunk by chunk;
+    ``bytes_per_cell`` is what one cell of one block costs in memory. Windows come in row order, those smaller than a
+    tile tile by tile.
     """
     if settings.block_size:
         height = width = settings.block_size
@@ -187,7 +188,12 @@ def plan_windows(grid, sources, settings, bytes_per_cell):
         budget = max(min(budget, 1 << 22), TILE)
         striped = [item for item in sources if item.target is None and item.block[0] >= grid.width > 2 * TILE
                    and item.block[1] < TILE]
-        if len(striped) * 2 > len(sources):
+        chunked = [item for item in sources if item.target is None and item.driver in SINGLE_THREADED
+                   and item.block[1] > 1 and 4096 <= item.block[0] * item.block[1] <= budget]
+        if len(chunked) * 2 > len(sources):
+            # a chunk may hold all times, and the library unpacks it for every layer anew unless it is alone in use
+            width, height = chunked[0].block
+        elif len(striped) * 2 > len(sources):
             width = grid.width
             height = max(budget // width, 1)
             if height >= TILE:

@@ -48,7 +48,7 @@ def trend_test(values, period=1, method=ORIGINAL, with_slope=True, alpha=0.05, e
         variance = covariance_variance(values, period)
         # Hirsch & Slack's test as pymannkendall has it: no continuity correction
         z, p = np.full(plain.s.shape, np.nan), np.full(plain.s.shape, np.nan)
-        zero = (plain.s == 0) & (plain.count >= 2)
+        zero = (plain.s == 0) & (plain.pairs > 0)
         z[zero], p[zero] = 0.0, 1.0
         tested = (plain.s != 0) & (variance > 1e-9)
         z[tested] = plain.s[tested] / np.sqrt(variance[tested])

@@ -76,7 +76,7 @@ def mann_kendall(values, period=1, with_slope=True, engine=None):
     if not with_slope:
         slope[:] = np.nan
     z, p = significance(s, variance, engine)
-    p[count < 2] = np.nan
+    p[pairs == 0] = np.nan
     return Trend(slope, s, variance, z, p, count, pairs)
 
 
