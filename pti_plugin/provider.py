@@ -4,6 +4,8 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.build_pti import BuildPti
+from .algorithms.composite_series import CompositeSeries
+from .algorithms.depth_mean import DepthMean
 from .algorithms.ensemble_land_cover import EnsembleLandCover
 from .algorithms.ensemble_permafrost import EnsemblePermafrost
 from .algorithms.predict_xgboost import PredictXgboost
@@ -21,6 +23,8 @@ ALGORITHMS = (
     TrainXgboost,
     PredictXgboost,
     ValidateBoreholes,
+    CompositeSeries,
+    DepthMean,
 )
 
 

@@ -12,8 +12,8 @@ PAGE = ROOT / "docs" / "tools.md"
 
 INTRODUCTION = (
     "Every tool is in the Processing toolbox under *Permafrost Thaw Index (PTI)*, can be used in the graphical "
-    "modeler, and runs on the command line as `qgis_process run pti:<id> -- NAME=value …`. A list of rasters is given by "
-    "repeating its name. This page is made from the tools by `scripts/build_docs.py`.")
+    "modeler, and runs on the command line as `qgis_process run pti:<id> -- NAME=value …`. A list of rasters is given "
+    "by repeating its name. This page is made from the tools by `scripts/build_docs.py`.")
 
 
 def page(provider):

@@ -46,7 +46,7 @@ def test_qgis_process_lists_the_seven_tools_and_the_model(qgis_process):
     listed = qgis_process(["list"])
     assert listed.code == 0, listed.stderr
     ids = set(re.findall(r"^\s*(pti:\w+)\s", listed.stdout, re.MULTILINE))
-    assert ids == {*(f"pti:{tool}" for tool in TOOLS), "pti:fullchain"}
+    assert {*(f"pti:{tool}" for tool in TOOLS), "pti:fullchain"} <= ids
 
 
 def test_every_output_is_there_and_nothing_unfinished(chain):

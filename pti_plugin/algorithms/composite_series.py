@@ -1,0 +1,105 @@
+"""Tool: composite of a series."""
+
+from qgis.core import QgsProcessingParameterBoolean
+
+from ..core.composites import (
+    PARTIAL_YEARS,
+    STATISTICS,
+    TIES,
+    CompositeOptions,
+    composite_series,
+    parse_flags,
+    parse_range,
+)
+from .base import PtiAlgorithm
+from .groups import DATASET
+from .series_input import add_series, series_paths
+
+OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT"}
+
+
+class CompositeSeries(PtiAlgorithm):
+    """Thin wrapper of core.composites.composite_series."""
+
+    ID = "compositeseries"
+    TITLE = "Composite of a series"
+    GROUP = DATASET
+    TAGS = ("composite", "mean", "peak ndvi", "snow year", "frozen days", "freeze/thaw", "majority", "gap filling")
+    SHORT = "Makes one layer of a raster time series: means, annual maxima or sums, frozen days, class majority."
+    HELP = ("mean: of all layers (land surface temperature, Permafrost_CCI). annual_maximum: the highest value of "
+            "every year, then the mean of the years (peak NDVI). annual_positive_sum: the sum of a year's values "
+            "above 0, then the mean. snow_year_mean: the mean of every year from July to June, then the mean. "
+            "frozen_days: days a year with FROZEN_CODE in daily classes, then the mean. majority: the most frequent "
+            "class. Layers that are missing or empty are filled with the mean of the same season in other years, and "
+            "the log and the record list them; classes are never filled. OUTPUT_SERIES holds a band a year, ready for "
+            "the trend tool. The layers stay on their own grid: make the composite first, then align it. Time stamps "
+            "are read as in the trend tool. A series of any length is read a few layers at a time.")
+
+    def initAlgorithm(self, configuration=None):
+        """Declare the parameters."""
+        add_series(self)
+        self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites, "
+                         "365 for daily layers, each on its calendar day.", 1, 1)
+        self.add_choice("STATISTIC", "Statistic", "What the composite is; the help of the tool describes each.",
+                        STATISTICS)
+        self.add_text("VALID", "Valid range", "Lowest and highest value, such as 0..100, in units after the file's own "
+                      "scale and offset; anything else is nodata. MOD10CM has flags above 100.")
+        self.add_text("FLAGS", "Flag codes", "Codes that mean nodata, as they are stored, with commas between: "
+                      "211, 250, 255.")
+        self.add(QgsProcessingParameterBoolean("FILL", "Fill missing layers", True),
+                 "Layers that are missing or empty get, cell by cell, the mean of the same season in the ten nearest "
+                 "years, or in FILL_YEARS. Only in years that have MIN_SHARE of their layers.")
+        self.add_text("FILL_YEARS", "Years to fill from", "Instead of the ten nearest: 2002-2009, or 2001, 2003, or "
+                      "all.", advanced=True)
+        self.add(QgsProcessingParameterBoolean("SORT", "Sort layers by their time stamps", False),
+                 "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
+        self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
+                      "2000-07-01; the others follow one step apart.")
+        self.add_integer("SEASON_START", "First month of the year",
+                         "Years are named after the calendar year they begin in; 0 takes 7 for snow_year_mean and 1 "
+                         "for the others.", 0, 0, 12, advanced=True)
+        self.add_number("MIN_SHARE", "Share of a year's layers that must be there",
+                        "Years with less are not filled and are left out of annual statistics; the log names them.",
+                        0.75, 0.0, 1.0, advanced=True)
+        self.add_integer("FROZEN_CODE", "Code of frozen days", "Class that frozen_days counts; 0 is frozen in the "
+                         "morning and in the evening.", 0, -32768, 65535, advanced=True)
+        self.add_integer("MIN_DAYS", "Valid days a year needs", "For frozen_days, cell by cell: years with fewer valid "
+                         "days are partial.", 350, 1, 365, advanced=True)
+        self.add_choice("PARTIAL_YEARS", "Partial years",
+                        "For frozen_days. dropped: left out of the mean. scaled: the frozen days of the valid days are "
+                        "scaled up to the year where MIN_SHARE of its days are valid.", PARTIAL_YEARS, advanced=True)
+        self.add_choice("TIE", "Tie of classes", "For majority: among the most frequent classes the one seen last, or "
+                        "the one with the lowest code.", TIES, advanced=True)
+        self.add_settings()
+        self.add_raster_output("OUTPUT", "Composite", "Units of the layers; days for frozen_days; codes for majority.")
+        self.add_raster_output("OUTPUT_SERIES", "Annual series", "One band a year, named after it, for the trend "
+                               "tool; not for majority.", optional=True)
+        self.add_raster_output("OUTPUT_COUNT", "Values used", "Number of years in the mean; for mean and majority "
+                               "number of layers.", optional=True)
+
+    def compute(self, parameters, context, progress):
+        """Make the composite."""
+        layers = series_paths(self, parameters, context)
+        inputs = [("INPUT", path) for path in layers]
+        outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
+        crs = self.parameterAsCrs(parameters, "CRS", context)
+        options = CompositeOptions(
+            statistic=STATISTICS[self.parameterAsEnum(parameters, "STATISTIC", context)],
+            period=self.parameterAsInt(parameters, "PERIOD", context),
+            season_start=self.parameterAsInt(parameters, "SEASON_START", context),
+            valid=parse_range(self.parameterAsString(parameters, "VALID", context)),
+            flags=parse_flags(self.parameterAsString(parameters, "FLAGS", context)),
+            fill=self.parameterAsBool(parameters, "FILL", context),
+            fill_years=self.parameterAsString(parameters, "FILL_YEARS", context),
+            min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
+            frozen_code=self.parameterAsInt(parameters, "FROZEN_CODE", context),
+            min_days=self.parameterAsInt(parameters, "MIN_DAYS", context),
+            partial=PARTIAL_YEARS[self.parameterAsEnum(parameters, "PARTIAL_YEARS", context)],
+            tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
+            sort=self.parameterAsBool(parameters, "SORT", context),
+            start=self.parameterAsString(parameters, "START", context).strip(),
+            wkt=crs.toWkt() if crs.isValid() else "")
+        with self.staging(inputs) as staging:
+            result = composite_series(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
+                                      options, self.settings(parameters, context))
+            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
