@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pti_plugin.core.progress import Progress
+
 ROOT = Path(__file__).resolve().parents[1]
 QGIS_PROCESS = ROOT / "scripts" / "qgis_process"
 
@@ -136,3 +138,15 @@ def refusal(finished, *said):
     for text in ("Traceback", 'File "', "Errno", "Exception", "Error:", "object at 0x", "</"):
         assert text not in finished.stdout + message, finished
     return message.strip()
+
+
+class Log(Progress):
+    """A progress that keeps what it is told, in ``lines`` and ``warnings``."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def info(self, message):
+        """Keep the message."""
+        self.lines.append(message)

@@ -226,8 +226,8 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     layers = series(paths, options.period, options.sort, progress, options.start, options.wkt)
     axis = _axis(layers, options, progress)
     if options.method == YUE_WANG:
-        progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it is "
-                      "there for comparison with published work.")
+        progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
+                      "is there for comparison with published work.")
     infos = {path: read_info(path, options.wkt) for path in paths}
     first = infos[layers[0].path]
     require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],

@@ -17,18 +17,9 @@ from pti_plugin.core.progress import Progress
 from pti_plugin.core.raster import NUMBER, Source, read_info
 from pti_plugin.core.staging import Staging
 from pti_plugin.core.time_axis import DAILY, series, stamp_of, steps_of_year, year_of
-from support import read_raster, standing, write_raster
+from support import Log, read_raster, standing, write_raster
 
 NODATA = -9999
-
-
-class Log(Progress):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
 
 
 def run(paths, folder, names=("composite", "series", "count"), settings=None, **options):

@@ -6,22 +6,12 @@ import pytest
 from pti_plugin.core.blocks import Settings
 from pti_plugin.core.depth_mean import DepthOptions, depth_mean, depths_of, thicknesses
 from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.progress import Progress
 from pti_plugin.core.raster import read_info
 from pti_plugin.core.staging import Staging
-from support import read_raster, standing, write_raster
+from support import Log, read_raster, standing, write_raster
 
 DEPTHS = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100))
 NODATA = -32768
-
-
-class Log(Progress):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
 
 
 def run(paths, folder, names=("mean", "thickness"), settings=None, **options):

@@ -9,22 +9,12 @@ from pti_plugin.core import ranks, sampling
 from pti_plugin.core.errors import InputError
 from pti_plugin.core.features import read_stack
 from pti_plugin.core.geodesic import distance_m
-from pti_plugin.core.progress import Progress
 from pti_plugin.core.sampling import Samples, cell_keys, draw_samples
-from support import write_raster
+from support import Log, write_raster
 
 TRANSFORM = (-1500000.0, 12500.0, 0.0, 1250000.0, 0.0, -12500.0)
 ROWS, COLUMNS = 190, 230
 BANDS = ("lst", "land_cover", "slope")
-
-
-class Log(Progress):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,10 @@ import pytest
 from pti_plugin.core import trends
 from pti_plugin.core.blocks import Settings
 from pti_plugin.core.errors import GridError, InputError, PtiError
-from pti_plugin.core.progress import Progress
 from pti_plugin.core.staging import Staging
 from pti_plugin.core.time_axis import stamp_of
 from pti_plugin.core.trends import TrendOptions, discovery_threshold, fill_steps, trend_rasters
-from support import read_raster, write_raster
-
-
-class Log(Progress):
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
+from support import Log, read_raster, write_raster
 
 
 def write_series(folder, cube, first=2000, **options):

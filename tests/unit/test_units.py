@@ -6,24 +6,12 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.errors import InputError
-from pti_plugin.core.progress import Progress
 from pti_plugin.core.raster import SourceReader, on_grid, read_info, source
 from pti_plugin.core.units import check_patterns, in_unit, matching, parse_assignments
-from support import write_raster
+from support import Log, write_raster
 
 CELSIUS = np.array([[-12.0, -3.0, 0.0], [np.nan, 1.5, 4.0]])
 PERCENT = np.array([[0.0, 3.0, 50.0], [np.nan, 88.0, 100.0]])
-
-
-class Log(Progress):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
 
 
 def guarded(path, quantity, stated="", log=None):
