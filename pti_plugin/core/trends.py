@@ -223,12 +223,13 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     options.check()
     if not paths:
         raise InputError("The series has no layer.")
-    layers = series(paths, options.period, options.sort, progress, options.start, options.wkt)
+    infos = {path: read_info(path, options.wkt) for path in paths}
+    layers = series(paths, options.period, options.sort, progress, options.start, options.wkt,
+                    infos=[infos[path] for path in paths])
     axis = _axis(layers, options, progress)
     if options.method == YUE_WANG:
         progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
                       "is there for comparison with published work.")
-    infos = {path: read_info(path, options.wkt) for path in paths}
     first = infos[layers[0].path]
     require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
                  "All layers of a series must share one grid; align them first.")
