@@ -5,7 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms import compat
 from .algorithms.base import HELP_PAGE
-from .algorithms.layer_check import layers_problem
+from .algorithms.parameter_check import layers_problem
 from .core.resources import resource
 
 #: model name (its id) → name in the toolbox

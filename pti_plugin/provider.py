@@ -3,12 +3,15 @@
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.align_rasters import AlignRasters
 from .algorithms.build_pti import BuildPti
 from .algorithms.composite_series import CompositeSeries
 from .algorithms.depth_mean import DepthMean
 from .algorithms.ensemble_land_cover import EnsembleLandCover
 from .algorithms.ensemble_permafrost import EnsemblePermafrost
 from .algorithms.predict_xgboost import PredictXgboost
+from .algorithms.predictor_stack import PredictorStack
+from .algorithms.slope import Slope
 from .algorithms.train_xgboost import TrainXgboost
 from .algorithms.trend_rasters import TrendRasters
 from .algorithms.validate_boreholes import ValidateBoreholes
@@ -25,6 +28,9 @@ ALGORITHMS = (
     ValidateBoreholes,
     CompositeSeries,
     DepthMean,
+    AlignRasters,
+    Slope,
+    PredictorStack,
 )
 
 

@@ -26,11 +26,16 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QPointF
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from pti_plugin.core.features import PREDICTORS  # noqa: E402
+
 TARGET = ROOT / "resources" / "models" / "full_chain.model3"
 
-HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, XGBoost ensemble, "
-        "predicted map and validation. Every layer may be on its own grid; the result takes the grid of TARGET, which "
-        "the predictor stack must share.")
+HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, the sixteen predictors "
+        "from the products as they are published, XGBoost ensemble, predicted map and validation. Every layer may be "
+        "on its own grid; the result takes the grid of TARGET. Series may be many layers or one file of many bands; "
+        "they are put in the order of their time stamps.")
 
 
 def rasters(name, title, optional=False):
@@ -54,7 +59,18 @@ PARAMETERS = [
     QgsProcessingParameterRasterLayer("GLCC", "GLCC Global Ecosystems"),
     QgsProcessingParameterRasterLayer("CAVM", "CAVM raster"),
     QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
-    QgsProcessingParameterRasterLayer("STACK", "Predictor stack"),
+    rasters("LST_SERIES", "Land surface temperature, monthly layers"),
+    rasters("SNOW_SERIES", "Snow cover, monthly layers (%)"),
+    rasters("NDVI_SERIES", "NDVI, 8-day layers"),
+    QgsProcessingParameterFile("FREEZE_THAW", "Folder of daily freeze/thaw files",
+                               QgsProcessingParameterFile.Folder),
+    QgsProcessingParameterString("FREEZE_THAW_FILES", "Names of the freeze/thaw files", "*.tif"),
+    rasters("SOC", "Soil organic carbon, depth layers"),
+    rasters("COARSE_FRAGMENTS", "Coarse fragments, depth layers"),
+    rasters("BULK_DENSITY", "Bulk density, depth layers"),
+    rasters("WATER_CONTENT", "Water content at 33 kPa, depth layers"),
+    QgsProcessingParameterRasterLayer("PEAT", "Global Peatland Map"),
+    QgsProcessingParameterRasterLayer("ELEVATION", "Elevation"),
     QgsProcessingParameterFile("STATIONS_MAGT", "Ground temperature stations"),
     QgsProcessingParameterFile("STATIONS_ALT", "Thaw depth stations"),
     QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
@@ -88,17 +104,42 @@ CHILDREN = {
     "landcover": ("pti:ensemblelandcover",
                   {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "TARGET": "TARGET", "PROFILE": "PROFILE"},
                   {"COVER": "OUTPUT"}, (3, 0)),
+    "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (4, 0)),
+    "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (5, 0)),
+    "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (6, 0)),
+    "snow_trend": ("pti:trendrasters", {"INPUT": "SNOW_SERIES"}, {}, (7, 0)),
+    "peak_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (4, 1)),
+    "sum_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (5, 1)),
+    "ndvi_trend": ("pti:trendrasters", {"INPUT": "NDVI_SERIES"}, {}, (6, 1)),
+    "frozen_days": ("pti:compositeseries", {"FOLDER": "FREEZE_THAW", "PATTERN": "FREEZE_THAW_FILES"}, {}, (7, 1)),
+    "soc": ("pti:depthmean", {"INPUT": "SOC"}, {}, (4, 2)),
+    "coarse_fragments": ("pti:depthmean", {"INPUT": "COARSE_FRAGMENTS"}, {}, (5, 2)),
+    "bulk_density": ("pti:depthmean", {"INPUT": "BULK_DENSITY"}, {}, (6, 2)),
+    "water_content": ("pti:depthmean", {"INPUT": "WATER_CONTENT"}, {}, (7, 2)),
+    "peat": ("pti:alignrasters", {"INPUT": "PEAT", "TARGET": "TARGET"}, {}, (4, 3)),
+    "relief": ("pti:slope", {"INPUT": "ELEVATION", "TARGET": "TARGET"}, {}, (5, 3)),
+    "stack": ("pti:predictorstack",
+              {"LST": ("lst", "OUTPUT"), "LST_TREND": ("lst_trend", "OUTPUT_SLOPE_SIGNIFICANT"),
+               "FROZEN_DAYS": ("frozen_days", "OUTPUT"), "LAND_COVER": ("landcover", "OUTPUT"),
+               "PEAK_NDVI": ("peak_ndvi", "OUTPUT"), "SUM_NDVI": ("sum_ndvi", "OUTPUT"),
+               "NDVI_TREND": ("ndvi_trend", "OUTPUT_SLOPE_SIGNIFICANT"), "SNOW": ("snow", "OUTPUT"),
+               "SNOW_TREND": ("snow_trend", "OUTPUT_SLOPE_SIGNIFICANT"), "SOC": ("soc", "OUTPUT"),
+               "COARSE_FRAGMENTS": ("coarse_fragments", "OUTPUT"), "BULK_DENSITY": ("bulk_density", "OUTPUT"),
+               "WATER_CONTENT": ("water_content", "OUTPUT"), "PEAT": ("peat", "OUTPUT"),
+               "ELEVATION": ("relief", "OUTPUT_ELEVATION"), "SLOPE": ("relief", "OUTPUT"),
+               "BASE": ("ensemble", "OUTPUT_BASE"), "TARGET": "TARGET"},
+              {"STACK": "OUTPUT", "RANGES": "OUTPUT_RANGES"}, (4, 4)),
     "index": ("pti:buildpti",
               {"MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
                "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"),
                "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "TARGET": "TARGET", "PROFILE": "PROFILE"},
               {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (1, 1)),
     "train": ("pti:trainxgboost",
-              {"PTI": ("index", "OUTPUT"), "STACK": "STACK", "RUNS": "RUNS", "ROUNDS": "ROUNDS",
+              {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS",
                "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
               {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (1, 2)),
     "predict": ("pti:predictxgboost",
-                {"STACK": "STACK", "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT")},
+                {"STACK": ("stack", "OUTPUT"), "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT")},
                 {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
                  "TABLE": "OUTPUT_TABLE"}, (1, 3)),
     "validate": ("pti:validateboreholes",
@@ -120,7 +161,29 @@ def help_of(parameter):
 
 
 #: child id → {parameter: value} where the chain departs from a tool's default
-CONSTANTS = {"ensemble": {"MIN_LATITUDE": 45.0}}
+CONSTANTS = {
+    "ensemble": {"MIN_LATITUDE": 45.0},
+    "magt_trend": {"SORT": True}, "alt_trend": {"SORT": True},
+    "lst": {"STATISTIC": 0, "PERIOD": 12, "SORT": True},
+    "lst_trend": {"PERIOD": 12, "SORT": True},
+    # whatever a snow product stores above 100 % is a flag
+    "snow": {"STATISTIC": 3, "PERIOD": 12, "VALID": "0..100", "SORT": True},
+    "snow_trend": {"PERIOD": 12, "VALID": "0..100", "SORT": True},
+    "peak_ndvi": {"STATISTIC": 1, "PERIOD": 46, "SORT": True},
+    "sum_ndvi": {"STATISTIC": 2, "PERIOD": 46, "SORT": True},
+    "ndvi_trend": {"PERIOD": 46, "SORT": True},
+    "frozen_days": {"STATISTIC": 4, "PERIOD": 365, "VALID": "0..3", "SORT": True},
+    "peat": {"PRODUCT": "gpm2"},
+}
+
+
+def described(name, title):
+    """Return the title of a step, with what it is for where several steps run the same tool."""
+    tool = CHILDREN[name][0]
+    if sum(other == tool for other, _, _, _ in CHILDREN.values()) == 1:
+        return title
+    what = PREDICTORS[name].title if name in PREDICTORS else name[:-len("_trend")].upper()
+    return f"{title}: {what}"
 
 
 def build():
@@ -137,8 +200,7 @@ def build():
     for name, (tool, sources, outputs, (column, row)) in CHILDREN.items():
         child = QgsProcessingModelChildAlgorithm(tool)
         child.setChildId(name)
-        child.setDescription(child.algorithm().displayName() if not name.endswith("trend")
-                             else f"{child.algorithm().displayName()}: {name[:-6].upper()}")
+        child.setDescription(described(name, child.algorithm().displayName()))
         child.setPosition(QPointF(160 + 300 * column, 420 + 150 * row))
         for parameter, origin in sources.items():
             source = QgsProcessingModelChildParameterSource
@@ -147,11 +209,10 @@ def build():
         constants = CONSTANTS.get(name, {})
         for definition in child.algorithm().parameterDefinitions():
             # a child takes none of its tool's defaults by itself
-            if definition.name() not in sources and definition.defaultValue() not in (None, "") \
-                    and not definition.isDestination():
+            value = constants.get(definition.name(), definition.defaultValue())
+            if definition.name() not in sources and value not in (None, "") and not definition.isDestination():
                 child.addParameterSources(definition.name(), [
-                    QgsProcessingModelChildParameterSource.fromStaticValue(
-                        constants.get(definition.name(), definition.defaultValue()))])
+                    QgsProcessingModelChildParameterSource.fromStaticValue(value)])
         made = {}
         for i, (title, output) in enumerate(outputs.items()):
             shown = child.algorithm().parameterDefinition(output).description()
@@ -170,7 +231,6 @@ def main():
     """Build, check and save the model."""
     application = QgsApplication([], False)
     application.initQgis()
-    sys.path.insert(0, str(ROOT))
     from pti_plugin.provider import PtiProvider
     provider = PtiProvider()
     QgsApplication.processingRegistry().addProvider(provider)

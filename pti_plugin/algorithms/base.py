@@ -22,13 +22,14 @@ from qgis.PyQt.QtGui import QIcon
 from ..core import provenance
 from ..core.blocks import DEFAULT_MEMORY_MB, Settings
 from ..core.errors import InputError, PtiError
+from ..core.gdal_errors import open_raster
 from ..core.profiles import PROFILES
 from ..core.progress import Progress
 from ..core.raster import read_info
 from ..core.resources import resource
 from ..core.staging import Staging
 from . import compat
-from .layer_check import layers_problem
+from .parameter_check import layers_problem, words_problem
 from .styling import style_on_completion
 
 HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
@@ -160,9 +161,10 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Add an optional text."""
         self.add(QgsProcessingParameterString(name, title, default, optional=True), text, advanced)
 
-    def add_choice(self, name, title, text, options, default=0, advanced=False):
-        """Add a choice from a list, by its place."""
-        self.add(QgsProcessingParameterEnum(name, title, list(options), defaultValue=default), text, advanced)
+    def add_choice(self, name, title, text, options, default=0, advanced=False, static=False):
+        """Add a choice from a list, by its place, or by its word where ``static``: for lists that grow."""
+        self.add(QgsProcessingParameterEnum(name, title, list(options), defaultValue=default, usesStaticStrings=static),
+                 text, advanced)
 
     def add_target(self):
         """Add the optional target grid."""
@@ -202,7 +204,8 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         """Return (True, "") or (False, what is wrong)."""
-        problem = layers_problem(self.parameterDefinitions(), parameters, context)
+        definitions = self.parameterDefinitions()
+        problem = layers_problem(definitions, parameters, context) or words_problem(definitions, parameters)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def raster_path(self, parameters, name, context):
@@ -225,7 +228,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         given = parameters.get(name)
         for item in given if isinstance(given, (list, tuple)) else [given]:
             if isinstance(item, str) and item and context.getMapLayer(item) is None:
-                read_info(item)
+                open_raster(item)
         layers = self.parameterAsLayerList(parameters, name, context)
         if not layers:
             self._refuse_empty(name)
@@ -312,6 +315,11 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         if kind == "number":
             whole = definition.dataType() == compat.INTEGER
             return (self.parameterAsInt if whole else self.parameterAsDouble)(parameters, name, context)
+        if kind == "enum" and definition.usesStaticStrings():
+            return self.parameterAsEnumString(parameters, name, context)
+        if kind == "crs":
+            crs = self.parameterAsCrs(parameters, name, context)
+            return crs.authid() or crs.toWkt()
         if kind == "enum":
             return self.parameterAsEnum(parameters, name, context)
         if kind == "boolean":

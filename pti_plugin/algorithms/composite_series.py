@@ -8,12 +8,10 @@ from ..core.composites import (
     TIES,
     CompositeOptions,
     composite_series,
-    parse_flags,
-    parse_range,
 )
 from .base import PtiAlgorithm
 from .groups import DATASET
-from .series_input import add_series, series_paths
+from .series_input import add_nodata, add_series, nodata_of, series_paths, wkt_of
 
 OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT"}
 
@@ -42,10 +40,7 @@ class CompositeSeries(PtiAlgorithm):
                          "365 for daily layers, each on its calendar day.", 1, 1)
         self.add_choice("STATISTIC", "Statistic", "What the composite is; the help of the tool describes each.",
                         STATISTICS)
-        self.add_text("VALID", "Valid range", "Lowest and highest value, such as 0..100, in units after the file's own "
-                      "scale and offset; anything else is nodata. MOD10CM has flags above 100.")
-        self.add_text("FLAGS", "Flag codes", "Codes that mean nodata, as they are stored, with commas between: "
-                      "211, 250, 255.")
+        add_nodata(self)
         self.add(QgsProcessingParameterBoolean("FILL", "Fill missing layers", True),
                  "Layers that are missing or empty get, cell by cell, the mean of the same season in the ten nearest "
                  "years, or in FILL_YEARS. Only in years that have MIN_SHARE of their layers.")
@@ -82,13 +77,11 @@ class CompositeSeries(PtiAlgorithm):
         layers = series_paths(self, parameters, context)
         inputs = [("INPUT", path) for path in layers]
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
-        crs = self.parameterAsCrs(parameters, "CRS", context)
         options = CompositeOptions(
             statistic=STATISTICS[self.parameterAsEnum(parameters, "STATISTIC", context)],
             period=self.parameterAsInt(parameters, "PERIOD", context),
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
-            valid=parse_range(self.parameterAsString(parameters, "VALID", context)),
-            flags=parse_flags(self.parameterAsString(parameters, "FLAGS", context)),
+            **nodata_of(self, parameters, context),
             fill=self.parameterAsBool(parameters, "FILL", context),
             fill_years=self.parameterAsString(parameters, "FILL_YEARS", context),
             min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
@@ -98,7 +91,7 @@ class CompositeSeries(PtiAlgorithm):
             tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip(),
-            wkt=crs.toWkt() if crs.isValid() else "")
+            wkt=wkt_of(self, parameters, "CRS", context))
         with self.staging(inputs) as staging:
             result = composite_series(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                       options, self.settings(parameters, context))

@@ -2,16 +2,17 @@
 
 from qgis.core import QgsProcessingParameterCrs, QgsProcessingParameterFile
 
+from ..core.containers import files_in, variable_of
 from ..core.errors import InputError
-from ..core.time_axis import files_in, variable_of
+from ..core.units import parse_flags, parse_range
 from . import compat
 
 
-def add_series(tool):
+def add_series(tool, title="Layers of the series", crs_title="CRS of files that state none",
+               crs_help="netCDF files often state no CRS; for longitudes and latitudes choose EPSG:4326."):
     """Add the parameters INPUT, FOLDER, PATTERN, FILE, VARIABLE and CRS to ``tool``."""
-    tool.add_rasters("INPUT", "Layers of the series",
-                     "Single-band rasters, or one multi-band raster. Leave empty to use FOLDER or FILE.",
-                     optional=True)
+    tool.add_rasters("INPUT", title, "Single-band rasters, or one multi-band raster. Leave empty to use FOLDER or "
+                     "FILE.", optional=True)
     tool.add(QgsProcessingParameterFile("FOLDER", "Folder of layers", compat.FOLDER, optional=True),
              "Instead of INPUT: a folder with one raster a time step.")
     tool.add_text("PATTERN", "File names in the folder", "Which files of FOLDER to take; * and ? may be used.", "*.tif")
@@ -19,22 +20,47 @@ def add_series(tool):
                   optional=True, filters="netCDF, HDF (*.nc *.nc4 *.hdf *.h5 *.he5);;All files (*)")
     tool.add_text("VARIABLE", "Variable of the file", "Name of the variable in FILE, or in every file of FOLDER; only "
                   "needed where they have several.")
-    tool.add(QgsProcessingParameterCrs("CRS", "CRS of files that state none", optional=True),
-             "netCDF files often state no CRS; for longitudes and latitudes choose EPSG:4326.", advanced=True)
+    tool.add(QgsProcessingParameterCrs("CRS", crs_title, optional=True), crs_help, advanced=True)
+
+
+def add_nodata(tool, advanced=False):
+    """Add the parameters VALID and FLAGS, which say what else is nodata."""
+    tool.add_text("VALID", "Valid range", "Lowest and highest value, such as 0..100, in units after the file's own "
+                  "scale and offset; anything else is nodata. MOD10CM has flags above 100.", advanced=advanced)
+    tool.add_text("FLAGS", "Flag codes", "Codes that mean nodata, as they are stored, with commas between: "
+                  "211, 250, 255.", advanced=advanced)
+
+
+def nodata_of(tool, parameters, context):
+    """Return {"valid", "flags"} as the options of the core take them; raises InputError."""
+    return {"valid": parse_range(tool.parameterAsString(parameters, "VALID", context)),
+            "flags": parse_flags(tool.parameterAsString(parameters, "FLAGS", context))}
+
+
+def series_files(tool, parameters, context):
+    """Return the rasters of whichever of INPUT, FOLDER and FILE is given, as they are; raises InputError."""
+    folder = tool.parameterAsString(parameters, "FOLDER", context)
+    file = tool.parameterAsString(parameters, "FILE", context)
+    given = [name for name, value in (("INPUT", parameters.get("INPUT")), ("FOLDER", folder), ("FILE", file)) if value]
+    if len(given) != 1:
+        raise InputError("Give the layers by exactly one of INPUT (layers), FOLDER and FILE; "
+                         f"{' and '.join(given) if given else 'none'} given.")
+    if folder:
+        return files_in(folder, tool.parameterAsString(parameters, "PATTERN", context))
+    return [file] if file else tool.raster_paths(parameters, "INPUT", context)
 
 
 def series_paths(tool, parameters, context):
-    """Return the rasters of the series from whichever of INPUT, FOLDER and FILE is given; raises InputError."""
-    folder = tool.parameterAsString(parameters, "FOLDER", context)
-    file = tool.parameterAsString(parameters, "FILE", context)
+    """Return the rasters of a series with VARIABLE chosen in files that hold several; raises InputError."""
+    files = series_files(tool, parameters, context)
     variable = tool.parameterAsString(parameters, "VARIABLE", context).strip()
-    given = [name for name, value in (("INPUT", parameters.get("INPUT")), ("FOLDER", folder), ("FILE", file)) if value]
-    if len(given) != 1:
-        raise InputError("Give the series by exactly one of INPUT (layers), FOLDER and FILE; "
-                         f"{' and '.join(given) if given else 'none'} given.")
-    if folder:
-        files = files_in(folder, tool.parameterAsString(parameters, "PATTERN", context))
-        return [variable_of(path, variable) for path in files] if variable else files
-    if file:
-        return [variable_of(file, variable)]
-    return tool.raster_paths(parameters, "INPUT", context)
+    if tool.parameterAsString(parameters, "FILE", context) or (
+            variable and tool.parameterAsString(parameters, "FOLDER", context)):
+        return [variable_of(path, variable) for path in files]
+    return files
+
+
+def wkt_of(tool, parameters, name, context):
+    """Return the WKT of a CRS parameter, or ''."""
+    crs = tool.parameterAsCrs(parameters, name, context)
+    return crs.toWkt() if crs.isValid() else ""

@@ -7,7 +7,7 @@ from ..core.errors import InputError
 from ..core.trends import TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
-from .series_input import add_series, series_paths
+from .series_input import add_nodata, add_series, nodata_of, series_paths, wkt_of
 
 OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
            "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "lag_1": "OUTPUT_LAG1",
@@ -46,6 +46,7 @@ class TrendRasters(PtiAlgorithm):
                  "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
         self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
                       "2000-07-01; the others follow one step apart.")
+        add_nodata(self, advanced=True)
         self.add_integer("SEASON_START", "First month of the year", "7 for snow years from July to June.", 1, 1, 12,
                          advanced=True)
         self.add_number("MIN_SHARE", "Share of the time steps a cell needs",
@@ -85,9 +86,8 @@ class TrendRasters(PtiAlgorithm):
         layers = series_paths(self, parameters, context)
         inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
-        crs = self.parameterAsCrs(parameters, "CRS", context)
         options = TrendOptions(
-            wkt=crs.toWkt() if crs.isValid() else "",
+            wkt=wkt_of(self, parameters, "CRS", context),
             period=self.parameterAsInt(parameters, "PERIOD", context),
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
             method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
@@ -97,7 +97,8 @@ class TrendRasters(PtiAlgorithm):
             step_at=self.parameterAsInt(parameters, "STEP_YEAR", context),
             fill=self.parameterAsBool(parameters, "FILL", context),
             sort=self.parameterAsBool(parameters, "SORT", context),
-            start=self.parameterAsString(parameters, "START", context).strip())
+            start=self.parameterAsString(parameters, "START", context).strip(),
+            **nodata_of(self, parameters, context))
         if outputs["OUTPUT_STEP"] and not options.step_at:
             raise InputError("OUTPUT_STEP needs STEP_YEAR, the first year after the suspected step.")
         with self.staging(inputs) as staging:

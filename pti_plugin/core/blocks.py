@@ -83,7 +83,8 @@ class OutputSpec:
     """One raster to write. ``bands``: names of the bands; arrays have shape (rows, columns) or (bands, rows, columns).
 
     ``colours``: {code: (label, (r, g, b))} for class rasters. Floating point arrays use NaN for nodata and get
-    ``nodata`` in the file.
+    ``nodata`` in the file. ``part`` (start, stop) are the places of the bands that this run gives, where a file of many
+    bands is made in several runs, the one that starts at 0 first.
     """
 
     path: str
@@ -94,6 +95,12 @@ class OutputSpec:
     colours: dict = field(default_factory=dict)
     metadata: dict = field(default_factory=dict)
     band_metadata: tuple = ()
+    part: tuple = ()
+
+    @property
+    def places(self):
+        """Places of the bands that this run gives."""
+        return range(*self.part) if self.part else range(len(self.bands))
 
 
 _local = threading.local()
@@ -238,7 +245,7 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")
     wanted = {name: spec for name, spec in outputs.items() if spec.path}
-    cell = (sum(map(_bytes_at_once, sources.values())) + 8 * sum(len(spec.bands) for spec in wanted.values())
+    cell = (sum(map(_bytes_at_once, sources.values())) + 8 * sum(len(spec.places) for spec in wanted.values())
             + extra_bytes)
     windows = plan_windows(grid, flat, settings, cell)
     tasks = (BlockTask(kernel, sources, window, grid, overlap) for window in windows)
@@ -289,7 +296,17 @@ class RasterWriter:
         self._strips = {}
         self._next = 0
         self._path = spec.path
-        self._partial = staging.stage(spec.path)
+        if spec.places.start:
+            self._partial = staging.partial(spec.path)
+            self._dataset, failure = call(gdal.OpenEx, self._partial, gdal.OF_RASTER | gdal.OF_UPDATE)
+        else:
+            self._partial = staging.stage(spec.path)
+            self._dataset, failure = self._created()
+        if self._dataset is None:
+            raise output_error(spec.path, failure)
+
+    def _created(self):
+        spec, grid = self._spec, self._grid
         floating = spec.dtype.startswith("float")
         options = ["TILED=YES", f"BLOCKXSIZE={TILE}", f"BLOCKYSIZE={TILE}", "COMPRESS=DEFLATE", "INTERLEAVE=BAND",
                    "BIGTIFF=IF_SAFER", f"PREDICTOR={3 if floating else 1 if spec.colours else 2}"]
@@ -297,8 +314,7 @@ class RasterWriter:
         dataset, failure = call(driver.Create, self._partial, grid.width, grid.height, len(spec.bands),
                                 _GDAL_TYPES[spec.dtype], options=options)
         if dataset is None:
-            raise output_error(spec.path, failure)
-        self._dataset = dataset
+            return None, failure
         dataset.SetGeoTransform(grid.transform)
         dataset.SetProjection(grid.wkt)
         dataset.SetMetadata({key: str(value) for key, value in spec.metadata.items()})
@@ -313,6 +329,7 @@ class RasterWriter:
                 band.SetMetadata({key: str(value) for key, value in spec.band_metadata[i].items()})
         if spec.colours:
             self._set_colours(dataset.GetRasterBand(1))
+        return dataset, failure
 
     def _set_colours(self, band):
         colours, names = gdal.ColorTable(), [""] * (max(self._spec.colours) + 1)
@@ -356,9 +373,9 @@ class RasterWriter:
     def _flush(self, row, strip):
         with GdalErrors() as errors:
             try:
-                for i in range(strip.shape[0]):
-                    band = self._dataset.GetRasterBand(i + 1)
-                    band.WriteArray(strip[i], 0, row)
+                for place, layer in zip(self._spec.places, strip):
+                    band = self._dataset.GetRasterBand(place + 1)
+                    band.WriteArray(layer, 0, row)
                     band.FlushCache()
             except RuntimeError as error:
                 errors.first = errors.first or str(error)
@@ -378,7 +395,7 @@ class RasterWriter:
         dataset, failure = call(gdal.OpenEx, self._partial, gdal.OF_RASTER)
         if dataset is None:
             raise output_error(self._path, failure)
-        band = dataset.GetRasterBand(len(self._spec.bands))
+        band = dataset.GetRasterBand(self._spec.places.stop)
         data, failure = call(band.ReadAsArray, 0, self._grid.height - 1, self._grid.width, 1)
         if data is None or failure:
             raise output_error(self._path, failure)

@@ -4,7 +4,6 @@ Method, section 2 (D1, D8, D9, D11, D13, D15 and the majority of D7) and section
 few layers at a time and put together year by year, so memory depends on the block and not on the length.
 """
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -114,28 +113,6 @@ class CompositeOptions:
                                  f"all.")
             years.update(range(int(found[1]), int(found[2] or found[1]) + 1))
         return years
-
-
-def parse_range(text):
-    """Return (low, high) of a text such as ``0..100``, or () where it is empty; raises InputError."""
-    if not text.strip():
-        return ()
-    try:
-        low, high = (float(part) for part in text.split(".."))
-    except ValueError:
-        raise InputError(f"VALID is '{text}'; write the lowest and the highest value, for example 0..100.") from None
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"VALID is '{text}'; both limits must be numbers, for example 0..100.")
-    return low, high
-
-
-def parse_flags(text):
-    """Return the codes of a text such as ``211, 250, 255``; raises InputError."""
-    try:
-        return tuple(float(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError:
-        raise InputError(f"FLAGS is '{text}'; write the codes with commas between, for example 211, 250, 255.") \
-            from None
 
 
 @dataclass(frozen=True)
@@ -283,9 +260,6 @@ class _Stream:
         scale, offset = self._scales[place]
         if (scale, offset) != (1.0, 0.0):
             values = values.astype(np.float64) * scale + offset
-        if self._options.valid:
-            low, high = self._options.valid
-            values = np.where((values >= low) & (values <= high), values, np.nan)
         if self._options.statistic in CLASSES:
             _refuse_fractions(values)
         return values
@@ -327,8 +301,8 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
     if not dated and (options.statistic in ANNUAL or outputs.get("series")):
         raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
                          "first layer, such as 2000-07-01.")
-    items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags)
-                  for layer in layers)
+    items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
+                          keep=options.valid) for layer in layers)
     single = all(map(exact_in_float32, infos.values()))
     fill = options.fill and dated and options.statistic not in CLASSES
     empty = _empty(items, options, progress) if fill else set()
@@ -391,17 +365,15 @@ def _empty(items, options, progress):
     places = set()
     for place, item in enumerate(items):
         progress.check()
-        if not _has_value(reader, item, options):
+        if not _has_value(reader, item):
             places.add(place)
     reader.close()
     return places
 
 
-def _has_value(reader, item, options):
-    low, high = options.valid or (-math.inf, math.inf)
-
+def _has_value(reader, item):
     def some(values):
-        return bool(((values >= low) & (values <= high)).any())
+        return not np.isnan(values).all()
 
     height, width = item.grid.height, item.grid.width
     # a look at the middle is enough for nearly every layer

@@ -13,13 +13,21 @@ from .errors import InputError, OutputError
 
 
 class GdalErrors:
-    """Context in which GDAL's errors are collected instead of printed; ``first`` is the first failure's text."""
+    """Context in which GDAL's errors are collected instead of printed; ``first`` is the first failure's text.
 
-    def __init__(self):
+    Failures whose text holds ``harmless`` are passed over.
+    """
+
+    def __init__(self, harmless=None):
         self.first = ""
+        self._harmless = harmless
+
+    def passes_over(self, message):
+        """True where a failure with this text is harmless."""
+        return self._harmless is not None and self._harmless in message
 
     def _listen(self, level, number, message):
-        if level >= gdal.CE_Failure and not self.first:
+        if level >= gdal.CE_Failure and not self.first and not self.passes_over(message):
             self.first = message.strip()
 
     def __enter__(self):
@@ -31,13 +39,16 @@ class GdalErrors:
         return False
 
 
-def call(function, *arguments, **options):
-    """Run a GDAL function; return (result or None, text of the first failure or '')."""
-    with GdalErrors() as errors:
+def call(function, *arguments, harmless=None, **options):
+    """Run a GDAL function; return (result or None, text of the first failure or '').
+
+    A failure whose text holds ``harmless`` is none; with GDAL's exceptions on, its result is None all the same.
+    """
+    with GdalErrors(harmless) as errors:
         try:
             result = function(*arguments, **options)
         except RuntimeError as error:
-            return None, errors.first or str(error)
+            return None, errors.first or ("" if errors.passes_over(str(error)) else str(error))
     return result, errors.first
 
 

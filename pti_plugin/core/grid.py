@@ -135,6 +135,20 @@ class Grid:
         x, y = np.broadcast_arrays(*self.xy(columns, rows))
         return transform_points(coordinate_transformation(self.wkt, epsg_wkt(4326)), x, y)
 
+    def south_of(self, latitude, row, rows, column, columns):
+        """Return a mask of the cells of a window whose centre lies south of a WGS 84 ``latitude`` or off the Earth."""
+        if latitude <= -90.0:
+            return np.zeros((rows, columns), dtype=bool)
+        lattice = self.lonlat(*np.meshgrid(np.linspace(column, column + columns, 17),
+                                           np.linspace(row, row + rows, 17)))[1]
+        if np.isfinite(lattice).all():
+            # latitude changes between neighbours of the lattice by no more than between any two of them
+            step = max(np.abs(np.diff(lattice, axis=axis)).max() for axis in (0, 1))
+            if lattice.min() - step >= latitude or lattice.max() + step < latitude:
+                return np.full((rows, columns), lattice.max() + step < latitude)
+        places = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
+        return ~(self.lonlat(*places)[1] >= latitude)
+
     def differences(self, other):
         """Return a list of phrases saying in what ``other`` differs from this grid; empty when it is the same."""
         found = []

@@ -12,7 +12,7 @@ from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .errors import InputError
 from .grid import require_same
 from .raster import SourceReader, on_grid, read_info, source
-from .units import check_patterns, in_unit, matching, parse_assignments
+from .units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
 
 #: nodata of the base map; 0 is land without permafrost
 BASE_NODATA = 255
@@ -47,11 +47,8 @@ class EnsembleKernel:
     def __call__(self, arrays, window, grid):
         """Return the five outputs of a block and its tallies."""
         percents, temperatures = np.array(arrays["PP"]), np.array(arrays["MAGT"])
-        if self.min_latitude > -90.0:
-            rows, columns = np.mgrid[window.row:window.row + window.rows,
-                                     window.column:window.column + window.columns] + 0.5
-            outside = ~(grid.lonlat(columns, rows)[1] >= self.min_latitude)
-            percents[:, outside] = temperatures[:, outside] = np.nan
+        outside = grid.south_of(self.min_latitude, window.row, window.rows, window.column, window.columns)
+        percents[:, outside] = temperatures[:, outside] = np.nan
         base, percent, pp_count, pp_spread = ensemble_percent(percents, self.absent, self.min_products)
         magt, magt_count, magt_spread = ensemble_temperature(temperatures, self.min_magt)
         counts = Counter(permafrost=int((base == 1).sum()), no_permafrost=int((base == 0).sum()),
@@ -146,7 +143,8 @@ def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, option
     for role, infos, quantity in (("PP", pp_info, "pp"), ("MAGT", magt_info, "magt")):
         for info in infos:
             item = source(info.path, single_band=True, info=info)
-            item = in_unit(item, quantity, info.units[0], matching(units, info.name), reader.sample(item), progress)
+            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name),
+                           reader.sample(item), progress)
             sources[role].append(on_grid(item, grid))
             progress.check()
     reader.close()

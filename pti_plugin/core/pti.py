@@ -15,7 +15,7 @@ from .grid import AREA_UNITS_PER_KM2
 from .permafrost import common_grid
 from .profiles import DEFENSIBLE
 from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, read_info, source
-from .units import in_unit, matching, parse_assignments
+from .units import QUANTITIES, in_unit, matching, parse_assignments
 
 #: reason codes, what they say and their colours; 0 is nodata of the reason raster
 REASONS = {
@@ -202,7 +202,7 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
         item = source(info.path, NUMBER if quantity else CLASS, single_band=True, info=info)
         sample = reader.sample(item)
         if quantity:
-            item = in_unit(item, quantity, info.units[0], matching(units, info.name), sample, progress)
+            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name), sample, progress)
         elif np.isnan(sample).all():
             raise InputError(f"{info.name} has no data at all: every cell is nodata.")
         sources[role] = on_grid(item, grid)

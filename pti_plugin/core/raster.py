@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from osgeo import gdal, osr
 
+from .containers import inner_paths
 from .errors import GridError, InputError
 from .gdal_errors import call, open_raster
-from .grid import Grid, coordinate_transformation, geographic_wkt, spatial_reference, transform_points
+from .grid import Grid, coordinate_transformation
+from .warping import AT_CENTRE, Footprint, turned_into
 
 NUMBER, CLASS = "number", "class"
 #: what a class array holds where there is no data; 0 stays a class
@@ -21,19 +23,21 @@ NO_CLASS = np.iinfo(np.int32).min
 
 #: most source cells read at once for one warped window; larger windows are warped in parts
 WARP_SOURCE_CELLS = 8_000_000
-#: the warper's own limit, MB: so far above what one window needs that it is never split again
-WARP_MEMORY_MB = 1024
 #: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
 #: size: the origin of a window enters the warper's arithmetic in the last digits
 WARP_TILE = 256
+#: target grids of up to so many cells are warped without any error of position, since that takes no time
+WARP_EXACT_CELLS = 1 << 20
+#: largest error of position on larger ones, in cells of the source or of the target, whichever are smaller
+WARP_ERROR = 0.05
 #: fewest warped tiles a reader keeps, for windows smaller than a tile; a series keeps one a layer
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
 OPEN_DATASETS = 4096
+#: files of a virtual raster that are looked at to learn their format
+VIRTUAL_FILES = 64
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
-#: points a side at which a window is carried into the source's CRS to find the cells it needs
-LATTICE = 21
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,11 @@ class Source:
     """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
 
     ``scale`` and ``offset`` convert units after the band's own scale and offset; ``flags`` are raw codes that mean
-    nodata; ``valid`` (low, high) are the plausible values after conversion, anything else is an error; ``target``
-    is set where the band must be warped, with ``resampling`` chosen once for the whole raster.
+    nodata; ``keep`` (low, high) are the values after conversion that count, anything else is nodata before any
+    warping; ``absent`` is the value that the band's own nodata stands for (flags and what ``keep`` leaves out stay
+    nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is an error; ``target`` is set where
+    the band must be warped, with ``resampling`` and ``position_error`` (the largest a position in the source may have,
+    in its cells) chosen once for the whole raster.
     """
 
     path: str
@@ -70,9 +77,12 @@ class Source:
     scale: float = 1.0
     offset: float = 0.0
     flags: tuple = ()
+    keep: tuple = ()
+    absent: float = None
     valid: tuple = ()
     target: Grid = None
     resampling: str = ""
+    position_error: float = 0.0
     block: tuple = (256, 256)
     driver: str = "GTiff"
 
@@ -96,14 +106,18 @@ class Series:
     group: int = 0
 
 
+#: types whose every value is exact in float32
+EXACT_IN_FLOAT32 = ("Byte", "Int8", "Int16", "UInt16", "Float32")
+
+
 def exact_in_float32(info):
     """True where every value of all bands of a raster is exact in float32."""
-    return set(info.dtypes) <= {"Byte", "Int8", "Int16", "UInt16", "Float32"}
+    return set(info.dtypes) <= set(EXACT_IN_FLOAT32)
 
 
 def display_name(path):
-    """Return the short name of a raster path or subdataset string."""
-    path = str(path)
+    """Return the short name of a raster path, a subdataset string or a virtual raster written out."""
+    path = inner_paths(str(path))[0]
     if path.upper().startswith(("NETCDF:", "HDF4", "HDF5:")):
         parts = path.replace('"', "").split(":")
         return f"{os.path.basename(parts[-2])}:{parts[-1]}" if len(parts) > 2 else path
@@ -136,8 +150,20 @@ def read_info(path, wkt=""):
         band_metadata=tuple(band.GetMetadata() or {} for band in bands),
         scales=tuple((band.GetScale() if band.GetScale() is not None else 1.0, band.GetOffset() or 0.0)
                      for band in bands),
-        driver=dataset.GetDriver().ShortName,
+        driver=_driver_below(dataset),
         block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+
+
+def _driver_below(dataset):
+    """Name of the driver that reads the cells: of the files inside a virtual raster where they are all of one kind."""
+    name = dataset.GetDriver().ShortName
+    if name != "VRT":
+        return name
+    inner = set()
+    for path in sorted(set(inner_paths((dataset.GetMetadata("xml:VRT") or [""])[0])))[:VIRTUAL_FILES]:
+        driver, _ = call(gdal.IdentifyDriver, path)
+        inner.add(driver.ShortName if driver is not None else name)
+    return inner.pop() if len(inner) == 1 else name
 
 
 def _cf_geographic(metadata):
@@ -169,50 +195,37 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
-    Classes: mode down, nearest up. Numbers: average down, bilinear up. Raises GridError where the two do not overlap.
+    Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
+    right within WARP_ERROR cells. Raises GridError where the two do not overlap.
     """
     if item.grid.same(grid):
-        return replace(item, target=None, resampling="")
-    if _source_window(replace(item, target=grid), 0, grid.height, 0, grid.width) is None:
+        return replace(item, target=None, resampling="", position_error=0.0)
+    footprint = Footprint(item.grid, grid)
+    if not any(footprint.windows(0, grid.height, 0, grid.width)[0]):
         raise GridError(f"{item.name} does not overlap the target grid ({grid.describe()}). Check the CRS and extent "
                         f"of both, or leave the layer out.")
-    ratio = _cell_ratio(item.grid, grid)
+    ratio = _cell_ratio(footprint)
     if item.kind == CLASS:
         resampling = "mode" if ratio > 1.0 else "near"
     else:
         resampling = "average" if ratio > 1.0 else "bilinear"
-    return replace(item, target=grid, resampling=resampling)
+    error = WARP_ERROR * min(ratio, 1.0) if grid.width * grid.height > WARP_EXACT_CELLS else 0.0
+    return replace(item, target=grid, resampling=resampling, position_error=error)
 
 
-def _cell_ratio(source_grid, target_grid):
+def _cell_ratio(footprint):
     """Typical number of source cells along a target cell, from a lattice of points where the two overlap."""
+    source_grid, target_grid = footprint.source, footprint.target
     columns, rows = np.meshgrid(np.linspace(0.1, 0.9, 9) * target_grid.width,
                                 np.linspace(0.1, 0.9, 9) * target_grid.height)
     columns, rows = columns.ravel(), rows.ravel()
-    here = np.array(_to_source_cells(source_grid, target_grid, columns, rows))
-    right = np.array(_to_source_cells(source_grid, target_grid, columns + 1, rows))
-    below = np.array(_to_source_cells(source_grid, target_grid, columns, rows + 1))
+    here = np.array(footprint.positions(columns, rows))
+    right = np.array(footprint.positions(columns + 1, rows))
+    below = np.array(footprint.positions(columns, rows + 1))
     inside = (here[0] >= 0) & (here[0] <= source_grid.width) & (here[1] >= 0) & (here[1] <= source_grid.height)
     step = np.abs((right[0] - here[0]) * (below[1] - here[1]) - (right[1] - here[1]) * (below[0] - here[0]))
     step = step[inside & np.isfinite(step)]
     return float(np.sqrt(np.median(step))) if step.size else 1.0
-
-
-def _to_source_cells(source_grid, target_grid, columns, rows):
-    """Carry positions in cells of ``target_grid`` to cells of ``source_grid``; NaN where there is no answer."""
-    x, y = target_grid.xy(columns, rows)
-    change = coordinate_transformation(target_grid.wkt, source_grid.wkt)
-    x, y = transform_points(change, np.ravel(x), np.ravel(y))
-    return source_grid.cells_at(_turned_into(source_grid, x), y)
-
-
-def _turned_into(grid, x):
-    """Return longitudes turned by whole circles into the grid's own range; other coordinates as they are."""
-    if not grid.is_geographic:
-        return x
-    turn = 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits()
-    west = min(grid.transform[0], grid.transform[0] + grid.transform[1] * grid.width)
-    return west + np.mod(x - west, turn)
 
 
 class SourceReader:
@@ -221,6 +234,7 @@ class SourceReader:
     def __init__(self, readers=1):
         self._datasets = OrderedDict()
         self._tiles = OrderedDict()
+        self._footprints = {}
         self._tiles_kept = WARP_TILES_KEPT
         self._most_open = _descriptors() // readers
 
@@ -228,6 +242,7 @@ class SourceReader:
         """Close every dataset."""
         self._datasets.clear()
         self._tiles.clear()
+        self._footprints.clear()
 
     def _dataset(self, path):
         dataset = self._datasets.pop(path, None)
@@ -244,10 +259,9 @@ class SourceReader:
         Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
         Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
         """
-        if item.target is None:
-            values = self._own_grid(item, row, rows, column, columns)
-        else:
-            values = self._warped(item, row, rows, column, columns)
+        if item.target is not None:
+            return self._warped(item, row, rows, column, columns)
+        values = self._own_grid(item, row, rows, column, columns)
         if item.kind == CLASS:
             classes = np.full(values.shape, NO_CLASS, dtype=np.int32)
             known = ~np.isnan(values)
@@ -292,6 +306,10 @@ class SourceReader:
                 layer[layer == np.float32(nodata)] = np.nan
             for flag in item.flags:
                 layer[layer == np.float32(flag)] = np.nan
+            if item.keep:
+                in_units = layer.astype(np.float64) * (band.GetScale() or 1.0) + (band.GetOffset() or 0.0)
+                with np.errstate(invalid="ignore"):
+                    layer[(in_units < item.keep[0]) | (in_units > item.keep[1])] = np.nan
             if band.DataType == gdal.GDT_Float32:
                 layer[np.isinf(layer)] = np.nan
             if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
@@ -326,29 +344,38 @@ class SourceReader:
                 item, top, bottom - top, left, right - left)
         return values
 
-    def _values(self, item, row, rows, column, columns, out_rows=None, out_columns=None):
-        """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
+    def _raw(self, item, row, rows, column, columns, **size):
+        """Read a window inside the grid as it is stored; ``size`` of the array as ReadAsArray takes it."""
         band = self._dataset(item.path).GetRasterBand(item.band)
-        size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
         raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
         if raw is None or failure:
             raise InputError(f"{item.name} cannot be read at row {row}, column {column}: "
                              f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
         if np.iscomplexobj(raw):
             raise InputError(f"{item.name} holds complex numbers; PTI reads real ones.")
+        return raw
+
+    def _values(self, item, row, rows, column, columns, out_rows=None, out_columns=None):
+        """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
+        band = self._dataset(item.path).GetRasterBand(item.band)
+        size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
+        raw = self._raw(item, row, rows, column, columns, **size)
         values = raw.astype(np.float64)
         missing = np.isnan(values)
         nodata = band.GetNoDataValue()
         if nodata is not None and not np.isnan(nodata):
             missing |= raw == raw.dtype.type(nodata) if _fits(nodata, raw.dtype) else values == nodata
-        for flag in item.flags:
-            missing |= values == flag
         mask_band = _mask_band(self._dataset(item.path), band)
         if mask_band is not None:
             mask, failure = call(mask_band.ReadAsArray, column, row, columns, rows, **size)
             if mask is None or failure:
                 raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
             missing |= mask == 0
+        unstated = missing.copy() if item.absent is not None else None
+        for flag in item.flags:
+            missing |= values == flag
+            if unstated is not None:
+                unstated &= values != flag
         if item.kind == NUMBER:
             own_scale, own_offset = band.GetScale(), band.GetOffset()
             if own_scale not in (None, 1.0) or own_offset not in (None, 0.0):
@@ -356,12 +383,17 @@ class SourceReader:
             if item.scale != 1.0 or item.offset != 0.0:
                 values = values * item.scale + item.offset
             missing |= ~np.isfinite(values)
+        if item.keep:
+            with np.errstate(invalid="ignore"):
+                missing |= (values < item.keep[0]) | (values > item.keep[1])
         values[missing] = np.nan
+        if unstated is not None:
+            values[unstated] = item.absent
         _guard(item, values)
         return values
 
     def _warped(self, item, row, rows, column, columns):
-        values = np.full((rows, columns), np.nan)
+        values = _empty(item, rows, columns)
         grid = item.target
         top, bottom = max(row, 0), min(row + rows, grid.height)
         left, right = max(column, 0), min(column + columns, grid.width)
@@ -386,11 +418,12 @@ class SourceReader:
         return tile
 
     def _warped_part(self, item, row, rows, column, columns):
-        window = _source_window(item, row, rows, column, columns)
-        if window is None:
-            return np.full((rows, columns), np.nan)
-        top, height, left, width = window
-        if height * width > WARP_SOURCE_CELLS and rows * columns > 1:
+        place = (row, rows, column, columns)
+        footprint = self._footprints.get((item.grid, item.target))
+        if footprint is None:
+            footprint = self._footprints[item.grid, item.target] = Footprint(item.grid, item.target)
+        windows, limits, unevenness = footprint.windows(*place)
+        if rows * columns > 1 and any(window and window[1] * window[3] > WARP_SOURCE_CELLS for window in windows):
             if rows >= columns:
                 half = rows // 2
                 return np.vstack([self._warped_part(item, row, half, column, columns),
@@ -398,19 +431,118 @@ class SourceReader:
             half = columns // 2
             return np.hstack([self._warped_part(item, row, rows, column, half),
                               self._warped_part(item, row, rows, column + half, columns - half)])
-        values = self._values(item, top, height, left, width)
-        result = _warp(item, values, top, left, row, rows, column, columns)
-        if _closes_circle(item.grid) and width == item.grid.width:
+        # the warper controls the error in the middle of a row only
+        error = item.position_error if unevenness <= item.position_error else 0.0
+        if not limits:
+            return self._warped_window(item, footprint, windows[0], place, item.resampling, error)
+        result = _empty(item, rows, columns)
+        side, cut = footprint.sides(limits, *place)
+        cut &= item.resampling in AT_CENTRE
+        for part, window in enumerate(windows):
+            for here, resampling in ((~cut & (side == part), item.resampling),
+                                     (cut & (side == part), AT_CENTRE.get(item.resampling))):
+                if here.any():
+                    result[here] = self._warped_window(item, footprint, window, place, resampling, error)[here]
+        return result
+
+    def _warped_window(self, item, footprint, window, place, resampling, error):
+        """Warp one window of the source onto a window of the target."""
+        row, rows, column, columns = place
+        cells = self._cells_to_warp(item, window, footprint.circle) if window else None
+        if cells is None:
+            return _empty(item, rows, columns)
+        values, nodata, codes = cells
+        top, _, left, width = window
+        result = footprint.warp(values, nodata, top, left, place, resampling, error, item.name)
+        if width == footprint.circle:
             # the warper takes the footprint of a cell across the seam for the rest of the circle, so the half of the
             # target near the seam is warped from the same cells with the seam on the other side
             half = width // 2
-            turned = _warp(item, np.roll(values, -half, axis=1), top, half, row, rows, column, columns)
-            place = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
-            longitude, _ = _to_source_cells(item.grid, item.target, *place)
+            turned = footprint.warp(np.roll(values, -half, axis=1), nodata, top, half, place, resampling, error,
+                                    item.name)
+            centres = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
             with np.errstate(invalid="ignore"):
-                near_seam = np.abs(longitude - width / 2) > width / 4
-            result[near_seam.reshape(rows, columns)] = turned[near_seam.reshape(rows, columns)]
-        return result
+                near_seam = np.abs(footprint.positions(*centres)[0] - width / 2) > width / 4
+            result[near_seam] = turned[near_seam]
+        return result if codes is None else codes[result.astype(np.intp)]
+
+    def _cells_to_warp(self, item, window, circle):
+        """Return (cells, nodata in them, codes) of a window for the warper, or None where all of it is nodata.
+
+        Numbers: NaN for nodata, codes None; single precision where that holds the file's values and positions are not
+        exact either. Classes: places in ``codes``, int32 with NO_CLASS, as uint8 where there are few enough, since the
+        warper counts those in a table and searches through any others.
+        """
+        top, height, left, width = window
+        parts, start = [], left
+        while start < left + width:
+            # beyond the last column of a closed circle the first ones go on
+            first = start % circle if circle else start
+            number = min(left + width - start, (circle or item.grid.width) - first)
+            parts.append((top, height, first, number))
+            start += number
+        band = self._dataset(item.path).GetRasterBand(item.band)
+        cells = self._bytes_to_warp(item, band, parts) if item.kind == CLASS else None
+        if cells is not None:
+            return cells if cells[0] is not None else None
+        values = np.hstack([self._values(item, *part) for part in parts])
+        known = ~np.isnan(values)
+        if not known.any():
+            return None
+        if item.kind == CLASS:
+            return _places(values, known)
+        single = item.position_error and gdal.GetDataTypeName(band.DataType) in EXACT_IN_FLOAT32
+        return values.astype(np.float32) if single else values, np.nan, None
+
+    def _bytes_to_warp(self, item, band, parts):
+        """The same for classes stored as bytes where nothing but codes says nodata, as they are; None for others.
+
+        The cells are None where all are nodata.
+        """
+        if (band.DataType != gdal.GDT_Byte or item.keep or item.valid or item.absent is not None
+                or band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
+                or _mask_band(self._dataset(item.path), band) is not None):
+            return None
+        cells = np.hstack([self._raw(item, *part) for part in parts])
+        nodata = band.GetNoDataValue()
+        missing = [int(code) for code in (*item.flags, *(() if nodata is None else (nodata,)))
+                   if _fits(code, cells.dtype)]
+        if not missing:
+            missing = np.flatnonzero(np.bincount(cells.ravel(), minlength=256) == 0)
+            if not missing.size:
+                return None
+        code = int(missing[0])
+        if len(missing) > 1:
+            table = np.arange(256, dtype=np.uint8)
+            table[missing] = code
+            cells = table[cells]
+        codes = np.arange(256, dtype=np.int32)
+        codes[code] = NO_CLASS
+        return cells if cells.min() != code or cells.max() != code else None, code, codes
+
+
+def _empty(item, rows, columns):
+    """Return a window without data, as ``item`` reads on its target grid."""
+    if item.kind == CLASS:
+        return np.full((rows, columns), NO_CLASS, dtype=np.int32)
+    return np.full((rows, columns), np.nan)
+
+
+def _places(values, known):
+    """Return (places, 0, codes) of class ``values``: each place is that of the value in ``codes``, 0 where unknown."""
+    found = values[known]
+    low, high = found.min(), found.max()
+    if high - low < 1 << 16:
+        present = np.zeros(int(high - low) + 1, dtype=bool)
+        steps = (found - low).astype(np.intp)
+        present[steps] = True
+        codes, order = np.flatnonzero(present) + int(low), np.cumsum(present)[steps]
+    else:
+        codes, order = np.unique(found, return_inverse=True)
+        order = order + 1
+    places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.float32)
+    places[known] = order
+    return places, 0, np.concatenate([[NO_CLASS], codes]).astype(np.int32)
 
 
 def _descriptors():
@@ -467,91 +599,6 @@ def _guard(item, values):
             f"Check its unit, its scale, its nodata value and its flag codes.")
 
 
-def _source_window(item, row, rows, column, columns):
-    """Cells of the source (top, height, left, width) needed for a window of the target, or None for none."""
-    grid, target = item.grid, item.target
-    lattice_columns, lattice_rows = np.meshgrid(np.linspace(column, column + columns, LATTICE),
-                                                np.linspace(row, row + rows, LATTICE))
-    x, y = _to_source_cells(grid, target, lattice_columns.ravel(), lattice_rows.ravel())
-    x, y = x.reshape(lattice_columns.shape), y.reshape(lattice_columns.shape)
-    known = np.isfinite(x) & np.isfinite(y)
-    if not known.any():
-        return None
-    margin_x, margin_y = 4 + _largest_step(x), 4 + _largest_step(y)
-    left, right = np.nanmin(x) - margin_x, np.nanmax(x) + margin_x
-    top, bottom = np.nanmin(y) - margin_y, np.nanmax(y) + margin_y
-    if grid.is_geographic:
-        if _largest_step(x) > grid.width / 3 or _closes_circle(grid) and (left < 0 or right > grid.width):
-            # the window reaches across the seam of the longitudes
-            left, right = 0, grid.width
-        for latitude in (90.0, -90.0):
-            if _holds_pole(target, latitude, row, rows, column, columns):
-                left, right = 0, grid.width
-                edge = float(grid.cells_at(grid.transform[0], latitude)[1])
-                top, bottom = min(top, edge), max(bottom, edge)
-    left, right = max(int(np.floor(left)), 0), min(int(np.ceil(right)), grid.width)
-    top, bottom = max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), grid.height)
-    if left >= right or top >= bottom:
-        return None
-    return top, bottom - top, left, right - left
-
-
-def _closes_circle(grid):
-    """True where a geographic grid goes round the Earth, so that its first and last columns are neighbours."""
-    if not grid.is_geographic or grid.transform[2] or grid.transform[4]:
-        return False
-    turn = 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits()
-    return abs(abs(grid.transform[1]) * grid.width - turn) < abs(grid.transform[1]) / 2
-
-
-def _largest_step(values):
-    steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
-    steps = np.concatenate([step[np.isfinite(step)].ravel() for step in steps])
-    return float(steps.max()) if steps.size else 0.0
-
-
-def _holds_pole(target, latitude, row, rows, column, columns):
-    change = coordinate_transformation(geographic_wkt(target.wkt), target.wkt)
-    point, _ = call(change.TransformPoint, 0.0, latitude)
-    if point is None or not np.isfinite(point[:2]).all():
-        return False
-    pole_column, pole_row = target.cells_at(point[0], point[1])
-    return column - 1 <= pole_column <= column + columns + 1 and row - 1 <= pole_row <= row + rows + 1
-
-
-def _memory_dataset(values, grid, row, column):
-    rows, columns = values.shape
-    dataset = gdal.GetDriverByName("MEM").Create("", columns, rows, 1, gdal.GDT_Float64)
-    x, y = grid.xy(column, row)
-    _, a, b, _, d, e = grid.transform
-    dataset.SetGeoTransform((float(x), a, b, float(y), d, e))
-    reference = osr.SpatialReference()
-    reference.ImportFromWkt(grid.wkt)
-    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-    dataset.SetSpatialRef(reference)
-    band = dataset.GetRasterBand(1)
-    band.SetNoDataValue(float("nan"))
-    band.WriteArray(values)
-    return dataset
-
-
-def _warp(item, values, top, left, row, rows, column, columns):
-    """Warp a source window onto a target window. Exact transformation, so results do not depend on the window."""
-    moved = _memory_dataset(values, item.grid, top, left)
-    result = _memory_dataset(np.full((rows, columns), np.nan), item.target, row, column)
-    # the warper is given all of the source: by itself it would find the cells it needs from too few points
-    options = ["SAMPLE_GRID=YES", f"SOURCE_EXTRA={max(values.shape)}"]
-    if item.resampling == "bilinear":
-        # between the four neighbours: left alone, the warper widens its kernel by the shape of the window
-        options += ["XSCALE=1", "YSCALE=1"]
-    done, failure = call(gdal.Warp, result, moved, resampleAlg=item.resampling, errorThreshold=0,
-                         srcNodata="nan", dstNodata="nan", multithread=False, warpOptions=options,
-                         warpMemoryLimit=WARP_MEMORY_MB)
-    if not done or failure:
-        raise InputError(f"{item.name} cannot be brought to the target grid: {failure}.")
-    return result.GetRasterBand(1).ReadAsArray()
-
-
 def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     """Return (values, distances) of ``path`` at WGS 84 points.
 
@@ -568,7 +615,7 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
         point, _ = call(change.TransformPoint, float(longitude), float(latitude))
         if point is None or not np.isfinite(point[:2]).all():
             continue
-        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(_turned_into(item.grid, point[0]), point[1]))
+        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(turned_into(item.grid, point[0]), point[1]))
         if not (0 <= column < item.grid.width and 0 <= row < item.grid.height):
             continue
         side = 2 * search + 1

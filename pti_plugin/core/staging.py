@@ -6,6 +6,7 @@ is refused before leaves them alone.
 """
 
 import os
+import shutil
 from contextlib import contextmanager
 
 from .errors import OutputError
@@ -13,6 +14,8 @@ from .errors import OutputError
 SUFFIX = ".partial"
 #: files GDAL writes beside a raster
 SIDECARS = (".aux.xml", ".ovr", ".msk")
+#: what compression can save at the very best of a raster with values in it
+MOST_COMPRESSION = 100
 
 
 class Staging:
@@ -67,6 +70,19 @@ class Staging:
         """Return the temporary path under which ``path`` is staged, to read a working file back."""
         return self._staged[os.path.abspath(str(path))]
 
+    def check_space(self, path, size):
+        """Raise OutputError where the disk of ``path`` cannot hold even a hundredth of ``size`` bytes.
+
+        Rasters are compressed, so how much they will take is not known before; but not so well.
+        """
+        folder = os.path.dirname(os.path.abspath(str(path)))
+        if not os.path.isdir(folder):
+            return
+        free = shutil.disk_usage(folder).free
+        if free < size / MOST_COMPRESSION:
+            raise OutputError(f"{path} will hold {_readable(size)} before compression, but only {_readable(free)} are "
+                              f"free there. Free some space or choose another folder.")
+
     def drop(self, path):
         """Remove a staged working file that is not to become an output."""
         _remove_with_sidecars(self._staged.pop(os.path.abspath(str(path))))
@@ -119,6 +135,11 @@ class Staging:
     def __exit__(self, *exception):
         self.discard()
         return False
+
+
+def _readable(size):
+    steps = min(int(max(size, 1)).bit_length() // 10, 3)
+    return f"{size / 1024 ** steps:.3g} {('bytes', 'KiB', 'MiB', 'GiB')[steps]}"
 
 
 def _identity(path):

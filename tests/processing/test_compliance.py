@@ -9,7 +9,8 @@ from support import ROOT
 
 #: ids that stand from the first version on; the other tests of this file walk whatever the provider holds
 TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
-         "validateboreholes", "compositeseries", "depthmean")
+         "validateboreholes", "compositeseries", "depthmean", "alignrasters", "slope",
+         "predictorstack")
 MODELS = ("fullchain",)
 
 #: parameter types of QGIS itself that the modeler of 3.22 can connect

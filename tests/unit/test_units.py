@@ -7,7 +7,7 @@ import pytest
 
 from pti_plugin.core.errors import InputError
 from pti_plugin.core.raster import SourceReader, on_grid, read_info, source
-from pti_plugin.core.units import check_patterns, in_unit, matching, parse_assignments
+from pti_plugin.core.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
 from support import Log, write_raster
 
 CELSIUS = np.array([[-12.0, -3.0, 0.0], [np.nan, 1.5, 4.0]])
@@ -18,7 +18,7 @@ def guarded(path, quantity, stated="", log=None):
     """Set a raster up as the tools do and read it in the method's unit."""
     info, reader = read_info(path), SourceReader()
     item = source(path, single_band=True, info=info)
-    item = in_unit(item, quantity, info.units[0], matching(parse_assignments(stated, "UNITS"), info.name),
+    item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(parse_assignments(stated, "UNITS"), info.name),
                    reader.sample(item), log or Log())
     return reader.read(item, 0, item.grid.height, 0, item.grid.width)
 
@@ -133,7 +133,7 @@ def test_units_survive_warping(tmp_path):
     target = read_info(write_raster(tmp_path / "target.tif", np.zeros((5, 5)),
                                     transform=(0, 50000, 0, 0, 0, -50000))).grid
     info, reader = read_info(path), SourceReader()
-    item = in_unit(source(path), "magt", info.units[0], None, reader.sample(source(path)), Log())
+    item = in_unit(source(path), QUANTITIES["magt"], info.units[0], None, reader.sample(source(path)), Log())
     values = reader.read(on_grid(item, target), 0, 5, 0, 5)
     np.testing.assert_allclose(values[~np.isnan(values)], -2.0, atol=1e-4)
     assert (~np.isnan(values)).any()

@@ -1,6 +1,12 @@
-"""Says which file is missing, or how many layers too few are given, where QGIS only calls a value incorrect."""
+"""Says which file is missing, how many layers too few are given, or which words there are to choose from, where QGIS
+only calls a value incorrect."""
 
-from qgis.core import QgsProcessingParameterMultipleLayers, QgsProcessingParameterRasterLayer, QgsProcessingUtils
+from qgis.core import (
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
+)
 
 from ..core.errors import InputError
 from ..core.raster import read_info
@@ -22,6 +28,16 @@ def layers_problem(definitions, parameters, context):
             names = ", ".join(item if isinstance(item, str) else item.name() for item in items)
             return (f"{definition.name()} needs at least {definition.minimumNumberInputs()} layers; {len(items)} "
                     f"given ({names}). Add the others.")
+    return None
+
+
+def words_problem(definitions, parameters):
+    """Return in a sentence what is wrong with the first choice whose word is not in its list, or None."""
+    for definition in definitions:
+        given = parameters.get(definition.name())
+        if isinstance(definition, QgsProcessingParameterEnum) and definition.usesStaticStrings() and given \
+                and isinstance(given, str) and given not in definition.options():
+            return f"{definition.name()} is '{given}'; it must be one of {', '.join(definition.options())}."
     return None
 
 
