@@ -1,6 +1,6 @@
-"""Peak memory of the trend tool on a circumpolar series, made on the spot, in a process of its own.
+"""Peak memory of tools at circumpolar size, on rasters made on the spot, each job in a process of its own.
 
-Usage: python benchmarks/memory.py FOLDER SIDE   (run by benchmarks/run.py)
+Usage: python benchmarks/memory.py JOB FOLDER   (run by benchmarks/run.py)
 """
 
 import json
@@ -17,6 +17,9 @@ from osgeo import gdal, osr
 
 ROOT = Path(__file__).resolve().parents[1]
 YEARS = 25
+#: layers of the composite
+COMPOSITED = 24
+THREADS = 2
 LAND = 0.2
 NODATA = -32768
 REACH_GIB = 1.5
@@ -61,13 +64,42 @@ def peak_bytes():
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def run(folder, side):
-    """Run the tool on the layers of ``folder`` and print what it took as JSON."""
-    from measure import cpu_seconds
+def trend(folder, progress):
+    """The trend tool with its main outputs on all layers."""
     from trends import run_tool
 
-    from pti_plugin.core.progress import Progress
     from pti_plugin.core.trends import TrendOptions
+
+    return run_tool(_layers(folder), folder, TrendOptions(), progress)["cells"]
+
+
+def composite(folder, progress):
+    """The mean of COMPOSITED layers, with the number of values."""
+    from pti_plugin.core.blocks import Settings
+    from pti_plugin.core.composites import CompositeOptions, composite_series
+    from pti_plugin.core.staging import Staging
+
+    paths = _layers(folder)[:COMPOSITED]
+    with Staging(paths) as staging:
+        result = composite_series(paths, {"composite": os.path.join(folder, "mean.tif"),
+                                          "count": os.path.join(folder, "count.tif")}, staging, progress,
+                                  CompositeOptions(), Settings(threads=THREADS))
+        staging.commit()
+    return result["cells"]
+
+
+JOBS = {"trend": (trend, YEARS), "composite": (composite, COMPOSITED)}
+
+
+def _layers(folder):
+    return [os.path.join(folder, f"magt_{1997 + year}.tif") for year in range(YEARS)]
+
+
+def run(job, folder):
+    """Run a job on the layers of ``folder`` and print what it took as JSON."""
+    from measure import cpu_seconds
+
+    from pti_plugin.core.progress import Progress
 
     class Shown(Progress):
         """Prints every tenth on standard error and counts the reports."""
@@ -82,26 +114,28 @@ def run(folder, side):
 
     progress = Shown()
     wall, cpu = time.perf_counter(), cpu_seconds()
-    paths = [os.path.join(folder, f"magt_{1997 + year}.tif") for year in range(YEARS)]
-    result = run_tool(paths, folder, TrendOptions(), progress)
+    cells = JOBS[job][0](folder, progress)
     print(json.dumps({"peak": peak_bytes(), "cpu": cpu_seconds() - cpu, "wall": time.perf_counter() - wall,
-                      "reports": progress.reports, "cells": result["cells"]}))
+                      "reports": progress.reports, "cells": cells}))
 
 
 def rows(side):
-    """Return the rows of the table for ``side``² cells × 25 layers."""
+    """Return the rows of the table for ``side``² cells."""
     from measure import Row
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         print(f"writing {YEARS} layers of {side} × {side} cells …", file=sys.stderr, flush=True)
         write_layers(folder, side)
-        done = subprocess.run([sys.executable, __file__, folder, str(side)], check=True, stdout=subprocess.PIPE,
-                              text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    found = json.loads(done.stdout)
-    work = f"{side:,} × {side:,} cells × {YEARS} layers, {LAND:.0%} land"
-    return [Row(f"{work}: peak memory", "the limit", found["peak"] / 2**30, REACH_GIB, "GiB", 1.0, True),
-            Row(f"{work}: {found['wall']:.0f} s, {found['cpu']:.0f} s of the processor", "",
-                note=f"progress reported {found['reports']} times")]
+        for job, (_, layers) in JOBS.items():
+            done = subprocess.run([sys.executable, __file__, job, folder], check=True, stdout=subprocess.PIPE,
+                                  text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            taken = json.loads(done.stdout)
+            work = f"{job}, {side:,} × {side:,} cells × {layers} layers, {LAND:.0%} land"
+            found += [Row(f"{work}: peak memory", "the limit", taken["peak"] / 2**30, REACH_GIB, "GiB", 1.0, True),
+                      Row(f"{work}: {taken['wall']:.0f} s, {taken['cpu']:.0f} s of the processor", "",
+                          note=f"progress reported {taken['reports']} times")]
+    return found
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], int(sys.argv[2]))
+    run(sys.argv[1], sys.argv[2])

@@ -23,7 +23,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
 )
-from qgis.PyQt.QtCore import QPointF
+from qgis.PyQt.QtCore import QPointF, QSizeF
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -32,10 +32,10 @@ from pti_plugin.core.features import PREDICTORS  # noqa: E402
 
 TARGET = ROOT / "resources" / "models" / "full_chain.model3"
 
-HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, the sixteen predictors "
-        "from the products as they are published, XGBoost ensemble, predicted map and validation. Every layer may be "
-        "on its own grid; the result takes the grid of TARGET. Series may be many layers or one file of many bands; "
-        "they are put in the order of their time stamps.")
+HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, the sixteen "
+        "predictors from the products as they are published, XGBoost ensemble, predicted map and validation. Every "
+        "layer may be on its own grid; the result takes the grid of TARGET. Series may be many layers or one file of "
+        "many bands; they are put in the order of their time stamps.")
 
 
 def rasters(name, title, optional=False):
@@ -58,7 +58,6 @@ PARAMETERS = [
     rasters("CCI", "LandCover_CCI, one raster a year"),
     QgsProcessingParameterRasterLayer("GLCC", "GLCC Global Ecosystems"),
     QgsProcessingParameterRasterLayer("CAVM", "CAVM raster"),
-    QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
     rasters("LST_SERIES", "Land surface temperature, monthly layers"),
     rasters("SNOW_SERIES", "Snow cover, monthly layers (%)"),
     rasters("NDVI_SERIES", "NDVI, 8-day layers"),
@@ -69,10 +68,11 @@ PARAMETERS = [
     rasters("COARSE_FRAGMENTS", "Coarse fragments, depth layers"),
     rasters("BULK_DENSITY", "Bulk density, depth layers"),
     rasters("WATER_CONTENT", "Water content at 33 kPa, depth layers"),
-    QgsProcessingParameterRasterLayer("PEAT", "Global Peatland Map"),
-    QgsProcessingParameterRasterLayer("ELEVATION", "Elevation"),
+    QgsProcessingParameterRasterLayer("PEAT", "Global Peatland Map 2.0"),
+    QgsProcessingParameterRasterLayer("ELEVATION", "Elevation (m)"),
     QgsProcessingParameterFile("STATIONS_MAGT", "Ground temperature stations"),
     QgsProcessingParameterFile("STATIONS_ALT", "Thaw depth stations"),
+    QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
     QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
     number("RUNS", "Runs of the ensemble", 100, 1),
     number("ROUNDS", "Boosting rounds", 300, 1),
@@ -80,6 +80,49 @@ PARAMETERS = [
     number("SEED", "Seed", 42, 0),
     QgsProcessingParameterString("NOTE", "Note on the map", "", optional=True),
 ]
+
+#: what a series may be given as
+SERIES = "One raster a {step}, or one raster with a band a {step}, with times in metadata, band names or file names."
+#: the depths of the paper, which SoilGrids names its files after
+DEPTHS = "One raster a depth (0-5, 5-15, 15-30, 30-60 and 60-100 cm), named as by SoilGrids: {name}_0-5cm_mean.tif."
+
+#: help of the parameters for which that of the tool they feed speaks of other ways to give the layers
+INPUT_HELP = {
+    "MAGT_SERIES": "Mean annual ground temperature of Permafrost_CCI, 1997 to 2021, °C or K; only the sign of the "
+                   "trend enters the index. " + SERIES.format(step="year"),
+    "ALT_SERIES": "Active layer thickness of Permafrost_CCI, 1997 to 2021, m or cm; only the sign of the trend enters "
+                  "the index. " + SERIES.format(step="year"),
+    "CCI": "Codes of LandCover_CCI, 2018 to 2022: annual maps with the year in the file name, or one raster with a "
+           "band a year. One map is enough; of several the most frequent code counts.",
+    "TARGET": "A raster whose CRS, extent and cell size the results take. Layers on other grids are warped on the fly: "
+              "classes by mode or nearest, numbers by average or bilinear.",
+    "LST_SERIES": "GLASS land surface temperature, 2000 to 2020, K or °C, fill values declared as nodata. Gives its "
+                  "mean and its significant trend. Missing months are filled from the same month of other years. "
+                  + SERIES.format(step="month"),
+    "SNOW_SERIES": "MOD10CM snow cover, July 2000 to June 2025, 0 to 100 %; values above are flags and become nodata. "
+                   "Gives the mean of the snow years and the significant trend. Missing months are filled from the "
+                   "same month of other years. " + SERIES.format(step="month"),
+    "NDVI_SERIES": "GLASS NDVI, 2000 to 2024, 46 composites a year, fill values declared as nodata. Gives the mean of "
+                   "the annual maxima, the mean of the annual sums above 0, and the significant trend. Missing "
+                   "composites are filled from the same days of other years. " + SERIES.format(step="composite"),
+    "FREEZE_THAW": "PER-FT, 2002 to 2021: a folder with one raster a day, or netCDF files of many days. 0 is frozen in "
+                   "the morning and in the evening, 1 thawed, 2 and 3 frozen in one of them; codes above are masks and "
+                   "become nodata. Gives the frozen days a year, without years of fewer than 350 valid days.",
+    "FREEZE_THAW_FILES": "Which files of the folder to take; * and ? may be used, as in *_CO_FT_*.tif.",
+    "SOC": "Soil organic carbon (SoilGrids: dg/kg). Gives the mean over depth. " + DEPTHS.format(name="soc"),
+    "COARSE_FRAGMENTS": "Volume of coarse fragments (SoilGrids: cm3/dm3). Gives the mean over depth. "
+                        + DEPTHS.format(name="cfvo"),
+    "BULK_DENSITY": "Bulk density of the fine earth (SoilGrids: cg/cm3). Gives the mean over depth. "
+                    + DEPTHS.format(name="bdod"),
+    "WATER_CONTENT": "Volumetric water content at 33 kPa (SoilGrids: 10^-3 cm3/cm3). Gives the mean over depth. "
+                     + DEPTHS.format(name="wv0033"),
+    "PEAT": "Codes of the Global Peatland Map: 1 peat dominated, 2 peat in soil mosaic. They become 100 and 50; cells "
+            "without peat or without data become 0.",
+    "ELEVATION": "WorldClim, SRTM or another elevation model in metres, one band on any grid, the sea as nodata. It is "
+                 "averaged to the target grid, and the slope is taken from there.",
+    "STATIONS_ALT": "Delimited text, a row a site and year (or a column a year): site, latitude, longitude, year, "
+                    "thaw depth in cm or m.",
+}
 
 ADVANCED = ("ROUNDS", "PER_CLASS", "SEED", "NOTE")
 
@@ -89,6 +132,7 @@ OUTPUT_TITLES = {
     "alt_trend:SIGN": "Significant sign of ALT", "alt_trend:SLOPE": "Sen slope of ALT",
     "index:PTI": "Conceptual PTI", "index:TABLE": "Area by rank of the conceptual PTI",
     "predict:TABLE": "Area by rank of the predicted PTI",
+    "train:METRICS": "Metrics of the model", "predict:METRICS": "Metrics with the agreement wall to wall",
 }
 
 #: child id → (tool, {parameter: model parameter, or (child, output)}, {model output: tool output}, place)
@@ -96,28 +140,28 @@ CHILDREN = {
     "ensemble": ("pti:ensemblepermafrost",
                  {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET"},
                  {"BASE": "OUTPUT_BASE", "PP": "OUTPUT_PP", "MAGT": "OUTPUT_MAGT", "COUNT": "OUTPUT_COUNT",
-                  "SPREAD": "OUTPUT_SPREAD"}, (0, 0)),
+                  "SPREAD": "OUTPUT_SPREAD"}, (0, 6)),
     "magt_trend": ("pti:trendrasters", {"INPUT": "MAGT_SERIES"},
-                   {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (1, 0)),
+                   {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (1, 6)),
     "alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES"},
-                  {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (2, 0)),
+                  {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (2, 6)),
     "landcover": ("pti:ensemblelandcover",
                   {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "TARGET": "TARGET", "PROFILE": "PROFILE"},
-                  {"COVER": "OUTPUT"}, (3, 0)),
-    "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (4, 0)),
-    "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (5, 0)),
-    "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (6, 0)),
-    "snow_trend": ("pti:trendrasters", {"INPUT": "SNOW_SERIES"}, {}, (7, 0)),
-    "peak_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (4, 1)),
-    "sum_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (5, 1)),
-    "ndvi_trend": ("pti:trendrasters", {"INPUT": "NDVI_SERIES"}, {}, (6, 1)),
-    "frozen_days": ("pti:compositeseries", {"FOLDER": "FREEZE_THAW", "PATTERN": "FREEZE_THAW_FILES"}, {}, (7, 1)),
-    "soc": ("pti:depthmean", {"INPUT": "SOC"}, {}, (4, 2)),
-    "coarse_fragments": ("pti:depthmean", {"INPUT": "COARSE_FRAGMENTS"}, {}, (5, 2)),
-    "bulk_density": ("pti:depthmean", {"INPUT": "BULK_DENSITY"}, {}, (6, 2)),
-    "water_content": ("pti:depthmean", {"INPUT": "WATER_CONTENT"}, {}, (7, 2)),
-    "peat": ("pti:alignrasters", {"INPUT": "PEAT", "TARGET": "TARGET"}, {}, (4, 3)),
-    "relief": ("pti:slope", {"INPUT": "ELEVATION", "TARGET": "TARGET"}, {}, (5, 3)),
+                  {"COVER": "OUTPUT"}, (3, 6)),
+    "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (5, 3)),
+    "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (6, 3)),
+    "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (7, 3)),
+    "snow_trend": ("pti:trendrasters", {"INPUT": "SNOW_SERIES"}, {}, (8, 3)),
+    "peak_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (9, 3)),
+    "sum_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (10, 3)),
+    "ndvi_trend": ("pti:trendrasters", {"INPUT": "NDVI_SERIES"}, {}, (11, 3)),
+    "frozen_days": ("pti:compositeseries", {"FOLDER": "FREEZE_THAW", "PATTERN": "FREEZE_THAW_FILES"}, {}, (4.5, 8)),
+    "soc": ("pti:depthmean", {"INPUT": "SOC"}, {}, (5.5, 8)),
+    "coarse_fragments": ("pti:depthmean", {"INPUT": "COARSE_FRAGMENTS"}, {}, (6.5, 8)),
+    "bulk_density": ("pti:depthmean", {"INPUT": "BULK_DENSITY"}, {}, (7.5, 8)),
+    "water_content": ("pti:depthmean", {"INPUT": "WATER_CONTENT"}, {}, (8.5, 8)),
+    "peat": ("pti:alignrasters", {"INPUT": "PEAT", "TARGET": "TARGET"}, {}, (9.5, 8)),
+    "relief": ("pti:slope", {"INPUT": "ELEVATION", "TARGET": "TARGET"}, {}, (10.5, 8)),
     "stack": ("pti:predictorstack",
               {"LST": ("lst", "OUTPUT"), "LST_TREND": ("lst_trend", "OUTPUT_SLOPE_SIGNIFICANT"),
                "FROZEN_DAYS": ("frozen_days", "OUTPUT"), "LAND_COVER": ("landcover", "OUTPUT"),
@@ -128,31 +172,57 @@ CHILDREN = {
                "WATER_CONTENT": ("water_content", "OUTPUT"), "PEAT": ("peat", "OUTPUT"),
                "ELEVATION": ("relief", "OUTPUT_ELEVATION"), "SLOPE": ("relief", "OUTPUT"),
                "BASE": ("ensemble", "OUTPUT_BASE"), "TARGET": "TARGET"},
-              {"STACK": "OUTPUT", "RANGES": "OUTPUT_RANGES"}, (4, 4)),
+              {"STACK": "OUTPUT", "RANGES": "OUTPUT_RANGES"}, (7, 11)),
     "index": ("pti:buildpti",
               {"MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
                "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"),
                "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "TARGET": "TARGET", "PROFILE": "PROFILE"},
-              {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (1, 1)),
+              {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (2, 11)),
     "train": ("pti:trainxgboost",
               {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS",
                "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
-              {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (1, 2)),
+              {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (4.5, 15)),
     "predict": ("pti:predictxgboost",
-                {"STACK": ("stack", "OUTPUT"), "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT")},
+                {"STACK": ("stack", "OUTPUT"), "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT"),
+                 "REFERENCE": ("index", "OUTPUT")},
                 {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
-                 "TABLE": "OUTPUT_TABLE"}, (1, 3)),
+                 "APPLICABILITY": "OUTPUT_APPLICABILITY", "METRICS": "OUTPUT_METRICS",
+                 "TABLE": "OUTPUT_TABLE"}, (4.5, 19)),
     "validate": ("pti:validateboreholes",
                  {"PTI": ("predict", "OUTPUT"), "BASE": ("ensemble", "OUTPUT_BASE"),
                   "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
-                  "METRICS": ("train", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
+                  "METRICS": ("predict", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
                  {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT"},
-                 (1, 4)),
+                 (4.5, 24)),
 }
 
 
+#: place of a model parameter on the canvas, above or beside the first step it feeds
+PLACES = {
+    "PP": (0, 1), "MAGT": (0, 2), "UNITS": (0, 3), "ABSENT": (0, 4), "MAGT_SERIES": (1, 4), "ALT_SERIES": (2, 4),
+    "CCI": (3, 2), "GLCC": (3, 3), "CAVM": (3, 4), "TARGET": (1.5, 0), "PROFILE": (2.5, 0),
+    "LST_SERIES": (5.5, 1), "SNOW_SERIES": (7.5, 1), "NDVI_SERIES": (10, 1),
+    "FREEZE_THAW": (4.5, 5), "FREEZE_THAW_FILES": (4.5, 6), "SOC": (5.5, 6), "COARSE_FRAGMENTS": (6.5, 6),
+    "BULK_DENSITY": (7.5, 6), "WATER_CONTENT": (8.5, 6), "PEAT": (9.5, 6), "ELEVATION": (10.5, 6),
+    "RUNS": (2.4, 14), "ROUNDS": (2.4, 15), "PER_CLASS": (3.4, 14), "SEED": (3.4, 15),
+    "STATIONS_MAGT": (2.4, 22), "STATIONS_ALT": (2.4, 23), "NOTE": (3.4, 23),
+}
+#: canvas units of a column and a row, and size of a box that shows three lines of text
+PITCH, BOX = (250, 68), QSizeF(210, 56)
+#: steps whose outputs stand below them, where no other step follows; the others have them to their right
+OUTPUTS_BELOW = ("ensemble", "magt_trend", "alt_trend", "landcover")
+
+
+def put(component, column, row):
+    """Give a box of the model its place and size."""
+    component.setPosition(QPointF(160 + PITCH[0] * column, 40 + PITCH[1] * row))
+    component.setSize(BOX)
+
+
 def help_of(parameter):
-    """Return the help of the first tool parameter that a model parameter feeds."""
+    """Return the help of a model parameter: its own, or that of the first tool parameter it feeds."""
+    if parameter in INPUT_HELP:
+        return INPUT_HELP[parameter]
     for tool, sources, _, _ in CHILDREN.values():
         for name, origin in sources.items():
             if origin == parameter:
@@ -191,17 +261,17 @@ def build():
     model = QgsProcessingModelAlgorithm("fullchain", "6 Models", "models")
     model.setHelpContent({"ALG_DESC": HELP, "SHORT_DESCRIPTION": "Runs the whole method from products to report.",
                           **{parameter.name(): help_of(parameter.name()) for parameter in PARAMETERS}})
-    for i, parameter in enumerate(PARAMETERS):
+    for parameter in PARAMETERS:
         if parameter.name() in ADVANCED:
             parameter.setFlags(parameter.flags() | parameter.FlagAdvanced)
         component = QgsProcessingModelParameter(parameter.name())
-        component.setPosition(QPointF(120 + 230 * (i % 5), 60 + 70 * (i // 5)))
+        put(component, *PLACES[parameter.name()])
         model.addModelParameter(parameter, component)
     for name, (tool, sources, outputs, (column, row)) in CHILDREN.items():
         child = QgsProcessingModelChildAlgorithm(tool)
         child.setChildId(name)
         child.setDescription(described(name, child.algorithm().displayName()))
-        child.setPosition(QPointF(160 + 300 * column, 420 + 150 * row))
+        put(child, column, row)
         for parameter, origin in sources.items():
             source = QgsProcessingModelChildParameterSource
             child.addParameterSources(parameter, [source.fromModelParameter(origin) if isinstance(origin, str)
@@ -219,7 +289,8 @@ def build():
             result = QgsProcessingModelOutput(title, OUTPUT_TITLES.get(f"{name}:{title}", shown))
             result.setChildId(name)
             result.setChildOutputName(output)
-            result.setPosition(QPointF(300 + 300 * column, 400 + 150 * row + 35 * i))
+            put(result, *((column + 0.08, row + 1.2 + 0.9 * i) if name in OUTPUTS_BELOW else
+                          (column + 1.1, row + 0.9 * i)))
             made[title] = result
         child.setModelOutputs(made)
         model.addChildAlgorithm(child)

@@ -330,15 +330,16 @@ def nieer(folder, layer="MAGT", values=None):
 
 # I3 Permafrost_CCI --------------------------------------------------------------------------------------------------
 
-def cci_permafrost_v3(folder, variable="PFR", year=2005, values=None, kelvin=False):
+def cci_permafrost_v3(folder, variable="PFR", year=2005, values=None, kelvin=False, coarser=50):
     """Permafrost_CCI version 3: netCDF, polar stereographic with true scale at 71° N.
 
     ``variable``: PFR (%), ALT (m) or GTD (°C, or K with ``kelvin``), whose file holds five depths: ``values`` is the
-    one of T2m, and each metre deeper is 0.1 °C warmer. Assumed: GTD as int16 × 0.01, PFR as whole per cent.
+    one of T2m, and each metre deeper is 0.1 °C warmer. Cells are ``coarser`` times as wide as the real ones. Assumed:
+    GTD as int16 × 0.01, PFR as whole per cent.
     """
-    step = 50 * CCI_V3_CELL
+    step = coarser * CCI_V3_CELL
     left, top = CCI_V3_FIRST[0] - CCI_V3_CELL / 2, CCI_V3_FIRST[1] + CCI_V3_CELL / 2
-    where = cells((left, step, 0.0, top, 0.0, -step), 295, 207, CCI_V3_CRS)
+    where = cells((left, step, 0.0, top, 0.0, -step), 14762 // coarser, 10353 // coarser, CCI_V3_CRS)
     x, y = centres(where)
     axes = [Variable("x", ("x",), x, {"standard_name": "projection_x_coordinate", "units": "m",
                                       "long_name": "x coordinate of projection"}),

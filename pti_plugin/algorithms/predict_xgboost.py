@@ -3,9 +3,13 @@
 from qgis.core import QgsProcessingParameterBoolean
 
 from ..core import tables
-from ..core.prediction import predict
+from ..core.prediction import PredictionOptions, predict
 from .base import PtiAlgorithm
 from .groups import LEARNING
+
+RASTERS = {"pti": "OUTPUT", "agreement": "OUTPUT_AGREEMENT", "entropy": "OUTPUT_ENTROPY", "margin": "OUTPUT_MARGIN",
+           "probabilities": "OUTPUT_PROBABILITIES", "outside": "OUTPUT_OUTSIDE",
+           "dissimilarity": "OUTPUT_DISSIMILARITY", "applicability": "OUTPUT_APPLICABILITY"}
 
 
 class PredictXgboost(PtiAlgorithm):
@@ -17,9 +21,12 @@ class PredictXgboost(PtiAlgorithm):
     TAGS = ("xgboost", "machine learning", "prediction", "map", "agreement", "entropy")
     SHORT = "Predicts the PTI map from a predictor stack with a trained ensemble."
     HELP = ("Every run votes; the class with most votes is the map, ties go to the larger mean probability. A 3 x 3 "
-            "majority filter follows (ties keep the centre). Predictors are matched by band name; a missing or "
-            "differently scaled one is refused by name. Cells with a missing predictor or with a category that the "
-            "model never saw are nodata. Needs xgboost.")
+            "majority filter follows (ties keep the centre). Predictors are matched by band name; a missing, unknown "
+            "or differently scaled one is refused by name, and a stack in raw units is scaled by the model's ranges. "
+            "Cells with a missing predictor or with a category that the model never saw are nodata. With REFERENCE, "
+            "the conceptual PTI, the agreement of the map with the index it learned is measured wall to wall, away "
+            "from the training points, and joins the accuracy panel. The area of applicability is that of Meyer and "
+            "Pebesma (2021). Needs xgboost; with numba it is about 20 times faster, with the same result.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -30,30 +37,53 @@ class PredictXgboost(PtiAlgorithm):
                         "PTI leaves out what is too warm to be permafrost, as the paper does.", optional=True)
         self.add(QgsProcessingParameterBoolean("SMOOTH", "3 x 3 majority filter", True),
                  "Smooth the predicted classes; nodata neither votes nor changes.")
+        self.add_raster("REFERENCE", "Conceptual PTI to compare with", "The index that the model learned; its "
+                        "agreement with the map is measured on all cells away from the training points.",
+                        optional=True)
+        self.add_number("BUFFER_KM", "Distance from the training points (km)",
+                        "Cells nearer to a training point do not count for the agreement with REFERENCE.", 25.0, 0.0,
+                        5000.0, advanced=True)
         self.add_settings()
         self.add_raster_output("OUTPUT", "Predicted PTI", "Ranks 11 to 40, 0 nodata.")
         self.add_raster_output("OUTPUT_AGREEMENT", "Agreement of the runs", "Share of runs that vote for the class, %.",
                                optional=True)
         self.add_raster_output("OUTPUT_ENTROPY", "Entropy", "Entropy of the mean class probabilities, 0 to 1.",
                                optional=True)
+        self.add_raster_output("OUTPUT_MARGIN", "Margin", "Votes for the class minus votes for the second, %.",
+                               optional=True)
+        self.add_raster_output("OUTPUT_PROBABILITIES", "Class probabilities", "Mean of the runs, one band a class.",
+                               optional=True)
+        self.add_raster_output("OUTPUT_OUTSIDE", "Predictors outside the samples", "Number of predictors that lie "
+                               "outside the range of the training samples.", optional=True)
+        self.add_raster_output("OUTPUT_DISSIMILARITY", "Dissimilarity index", "Distance in predictor space to the "
+                               "nearest training sample, over the mean distance among them.", optional=True)
+        self.add_raster_output("OUTPUT_APPLICABILITY", "Area of applicability", "1 inside, 0 outside: more dissimilar "
+                               "than the samples are across the folds of the cross-validation.", optional=True)
+        self.add_file_output("OUTPUT_METRICS", "Metrics", "CSV: the model's accuracy panel with the line wall to wall.",
+                             "CSV (*.csv)", optional=True)
         self.add_file_output("OUTPUT_TABLE", "Area by rank", "CSV: cells, true area and share by rank.", "CSV (*.csv)",
                              optional=True)
 
     def compute(self, parameters, context, progress):
         """Predict the map."""
-        stack, base = (self.raster_path(parameters, name, context) for name in ("STACK", "BASE"))
+        stack, base, reference = (self.raster_path(parameters, name, context)
+                                  for name in ("STACK", "BASE", "REFERENCE"))
         model = self.parameterAsFile(parameters, "MODEL", context)
-        inputs = [("STACK", stack), ("MODEL", model)] + ([("BASE", base)] if base else [])
-        outputs = {name: self.output_path(parameters, name, context)
-                   for name in ("OUTPUT", "OUTPUT_AGREEMENT", "OUTPUT_ENTROPY")}
-        outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
+        inputs = [("STACK", stack), ("MODEL", model)]
+        inputs += [(name, path) for name, path in (("BASE", base), ("REFERENCE", reference)) if path]
+        outputs = {name: self.output_path(parameters, name, context) for name in RASTERS.values()}
+        outputs.update({name: self.file_output_path(parameters, name, context)
+                        for name in ("OUTPUT_METRICS", "OUTPUT_TABLE")})
+        options = PredictionOptions(self.parameterAsBool(parameters, "SMOOTH", context),
+                                    self.parameterAsDouble(parameters, "BUFFER_KM", context))
         with self.staging(inputs) as staging:
-            result = predict(
-                stack, model, {"pti": outputs["OUTPUT"], "agreement": outputs["OUTPUT_AGREEMENT"],
-                               "entropy": outputs["OUTPUT_ENTROPY"]}, staging, progress, base,
-                self.parameterAsBool(parameters, "SMOOTH", context), self.settings(parameters, context))
+            staging.reserve(outputs["OUTPUT_METRICS"], outputs["OUTPUT_TABLE"])
+            result = predict(stack, model, {key: outputs[name] for key, name in RASTERS.items()}, staging, progress,
+                             base, reference, options, self.settings(parameters, context))
             if outputs["OUTPUT_TABLE"]:
                 staging.write_text(outputs["OUTPUT_TABLE"], tables.to_csv(result["table"]))
+            if outputs["OUTPUT_METRICS"]:
+                staging.write_text(outputs["OUTPUT_METRICS"], tables.to_csv(result["metrics"]))
             for row in result["table"]:
                 progress.info(f"{row['label']}: {row['area_km2']:,.0f} km² ({row['share_percent']:.2f} %)")
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)

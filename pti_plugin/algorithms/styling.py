@@ -10,18 +10,20 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor
 
-from ..core import landcover, permafrost, pti, ranks, trends
+from ..core import drivers, landcover, permafrost, pti, ranks, trends
 
 #: colour ramps of continuous outputs, from low to high
 _COLD_TO_WARM = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
 _LIGHT_TO_DARK = ("#f7fbff", "#9ecae1", "#4292c6", "#08306b")
+#: outputs whose sign matters
+_SIGNED = ("OUTPUT_SLOPE", "OUTPUT_Z", "OUTPUT_S", "OUTPUT_CONTRIBUTIONS")
 
 
 def _classes(table):
     return {code: (label, QColor(*rgb)) for code, (label, rgb) in table.items()}
 
 
-def _palette(tool, output):
+def _palette(tool, output, path):
     if output == "OUTPUT" and tool in ("buildpti", "predictxgboost"):
         return _classes(ranks.colour_table())
     if output == "OUTPUT_REASON":
@@ -32,6 +34,8 @@ def _palette(tool, output):
         return _classes(trends.SIGN_COLOURS)
     if tool == "ensemblelandcover" and output == "OUTPUT":
         return _classes(landcover.land_cover_classes())
+    if tool == "drivermaps" and output == "OUTPUT":
+        return {code: (label, QColor(colour)) for code, (label, colour) in drivers.legend(path).items()}
     if output == "OUTPUT_SOURCE":
         return {code: (name, QColor(colour)) for code, (name, colour) in landcover.SOURCES.items()}
     return None
@@ -53,14 +57,14 @@ class _Styler(QgsProcessingLayerPostProcessorInterface):
         """Give the layer its renderer."""
         if not hasattr(layer, "setRenderer") or not hasattr(layer.dataProvider(), "bandStatistics"):
             return
-        palette = _palette(self._tool, self._output)
+        palette = _palette(self._tool, self._output, layer.source())
         if palette:
             classes = [QgsPalettedRasterRenderer.Class(code, colour, label) for code, (label, colour)
                        in palette.items()]
             layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
         else:
-            _ramp(layer, _COLD_TO_WARM if self._output in ("OUTPUT_SLOPE", "OUTPUT_Z", "OUTPUT_MAGT", "OUTPUT_S")
-                  else _LIGHT_TO_DARK, symmetric=self._output in ("OUTPUT_SLOPE", "OUTPUT_Z", "OUTPUT_S"))
+            _ramp(layer, _COLD_TO_WARM if self._output in (*_SIGNED, "OUTPUT_MAGT") else _LIGHT_TO_DARK,
+                  symmetric=self._output in _SIGNED)
         layer.triggerRepaint()
 
 

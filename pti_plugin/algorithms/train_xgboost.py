@@ -8,21 +8,36 @@ from qgis.core import (
     QgsCoordinateTransform,
     QgsCsException,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterFile,
     QgsProviderRegistry,
     QgsWkbTypes,
 )
 
-from ..core import tables, training
+from ..core import class_weights, feature_selection, tables, training
+from ..core.accuracy_panel import accuracy_rows
 from ..core.errors import InputError
 from ..core.features import PREDICTORS, Feature, read_stack
-from ..core.model_file import write_model
+from ..core.folds import block_folds, stratified_folds
+from ..core.learner import TrainingOptions
+from ..core.model_file import pack_samples, write_model
 from ..core.packages import require
+from ..core.resources import resource
+from ..core.sample_file import CLASS_FIELD, read_sample_features
 from ..core.sampling import Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
 from .groups import LEARNING
 
-CLASS_FIELD = "pti"
+#: parameter of the tool → field of TrainingOptions
+WHOLE_NUMBERS = {"RUNS": "runs", "SEED": "seed", "ROUNDS": "rounds", "MAX_DEPTH": "max_depth", "MAX_BIN": "max_bin",
+                 "MAX_CAT_TO_ONEHOT": "max_cat_to_onehot", "MAX_CAT_THRESHOLD": "max_cat_threshold",
+                 "EARLY_STOPPING": "early_stopping", "SHAP_POINTS": "shap_points", "SHAP_RUNS": "shap_runs",
+                 "THREADS": "threads"}
+NUMBERS = {"LEARNING_RATE": "learning_rate", "MIN_CHILD_WEIGHT": "min_child_weight", "GAMMA": "gamma",
+           "MAX_DELTA_STEP": "max_delta_step", "SUBSAMPLE": "subsample", "COLSAMPLE": "colsample",
+           "COLSAMPLE_LEVEL": "colsample_level", "COLSAMPLE_NODE": "colsample_node", "LAMBDA": "reg_lambda",
+           "ALPHA": "reg_alpha", "EARLY_SHARE": "early_share", "TEST_SHARE": "test_share", "BLOCK_KM": "block_km"}
+OUTPUTS = ("OUTPUT_MODEL", "OUTPUT_METRICS", "OUTPUT_SHAP", "OUTPUT_SELECTION")
 
 
 class TrainXgboost(PtiAlgorithm):
@@ -36,8 +51,9 @@ class TrainXgboost(PtiAlgorithm):
     HELP = ("Samples come from a point layer (class field 'pti', predictors by field name) or are drawn from a PTI "
             "raster and a predictor stack. Each run trains on a random 80 %. The metrics put the out-of-bag vote, "
             "spatial-block and random cross-validation, the single-run hold-out and the in-sample vote side by side "
-            "and say what each means. The model file is a zip of JSON and XGBoost's own format; reading it "
-            "runs no code. Needs xgboost.")
+            "and say what each means. SELECT chooses predictors first, by recursive elimination; the models then "
+            "know only those. The model file is a zip of JSON, XGBoost's own format and the samples; reading it runs "
+            "no code. Needs xgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -66,84 +82,194 @@ class TrainXgboost(PtiAlgorithm):
         self.add_number("LAMBDA", "L2 regularisation", "XGBoost's lambda.", 1.0, 0.0, advanced=True)
         self.add_number("TEST_SHARE", "Share held out", "Share of the samples each run does not train on.", 0.2, 0.05,
                         0.5, advanced=True)
-        self.add_number("BLOCK_KM", "Block size of the spatial cross-validation (km)",
-                        "Whole blocks of this side are held out together.", 500.0, 1.0, advanced=True)
+        self.add_number("BLOCK_KM", "Block size of the spatial cross-validation (km, 0 = suggested)",
+                        "Whole blocks of this side are held out together. 0 takes the size that the correlation of the "
+                        "residuals suggests; the metrics give that size in any case.", 500.0, 0.0, advanced=True)
         self.add_integer("THREADS", "Threads (0 = all cores)", "Runs trained at once. The model does not depend on it.",
                          0, 0, advanced=True)
+        self._add_selection()
+        self._add_weights()
+        self._add_more_hyperparameters()
         self.add_file_output("OUTPUT_MODEL", "Model", "The model file.", "PTI model (*.ptimodel)")
-        self.add_file_output("OUTPUT_METRICS", "Metrics", "CSV: accuracy panel, by class, confusion matrix.",
-                             "CSV (*.csv)")
-        self.add_file_output("OUTPUT_SHAP", "SHAP", "CSV: mean |SHAP| and gain by predictor and group.", "CSV (*.csv)",
-                             optional=True)
+        self.add_file_output("OUTPUT_METRICS", "Metrics", "CSV: accuracy panel, by class, confusion matrix, "
+                             "calibration, correlogram of the residuals.", "CSV (*.csv)")
+        self.add_file_output("OUTPUT_SHAP", "SHAP", "CSV: mean |SHAP| and gain by predictor, group and class.",
+                             "CSV (*.csv)", optional=True)
+        self.add_file_output("OUTPUT_SELECTION", "Feature selection", "CSV: accuracy by number of predictors, with "
+                             "SELECT.", "CSV (*.csv)", optional=True)
+
+    def _add_selection(self):
+        self.add_choice("SELECT", "Feature selection", "none: all predictors are used. rfecv: the least important "
+                        "predictor by gain is dropped again and again, and cross-validation says how many are worth "
+                        "having; takes as long as about a hundred runs.", feature_selection.SELECTIONS,
+                        feature_selection.NONE, advanced=True, static=True)
+        self.add_choice("SELECT_FOLDS", "Folds of the feature selection", "stratified: random folds with the class "
+                        "shares kept, as in the paper. spatial_blocks: whole blocks of BLOCK_KM, so that predictors "
+                        "that only know the place are not rewarded.", feature_selection.FOLD_SCHEMES,
+                        feature_selection.STRATIFIED, advanced=True, static=True)
+        self.add_choice("SELECT_RULE", "Rule of the feature selection", "best_mean: the number of predictors with the "
+                        "best mean accuracy. fewest_within_one_se: the fewest whose mean is within one standard error "
+                        "of the best.", feature_selection.RULES, feature_selection.BEST, advanced=True, static=True)
+
+    def _add_weights(self):
+        self.add_choice("CLASS_WEIGHTS", "Weights of the ranks", "none: every point counts as one. balanced: every "
+                        "rank counts the same. area: every rank counts as the area it has in the PTI raster or in "
+                        "WEIGHTS. Accuracies count points as they are.", class_weights.CLASS_WEIGHTS,
+                        class_weights.NONE, advanced=True, static=True)
+        self.add(QgsProcessingParameterFile("WEIGHTS", "Area of the ranks", compat.FILE, optional=True),
+                 "CSV with the columns rank and area_km2 (or weight), for CLASS_WEIGHTS = area; the area table of "
+                 "Build PTI will do. Needed with SAMPLES; else the PTI raster is measured.", advanced=True)
+
+    def _add_more_hyperparameters(self):
+        self.add_number("GAMMA", "Least gain of a split", "XGBoost's gamma (min_split_loss).", 0.0, 0.0, advanced=True)
+        self.add_number("ALPHA", "L1 regularisation", "XGBoost's alpha.", 0.0, 0.0, advanced=True)
+        self.add_number("MAX_DELTA_STEP", "Largest step of a leaf (0 = no limit)", "XGBoost's max_delta_step.", 0.0,
+                        0.0, advanced=True)
+        self.add_number("COLSAMPLE_LEVEL", "Share of predictors a level", "XGBoost's colsample_bylevel.", 1.0, 0.1, 1.0,
+                        advanced=True)
+        self.add_number("COLSAMPLE_NODE", "Share of predictors a split", "XGBoost's colsample_bynode.", 1.0, 0.1, 1.0,
+                        advanced=True)
+        self.add_integer("MAX_BIN", "Bins a predictor", "XGBoost's max_bin.", 256, 2, 256, advanced=True)
+        self.add_integer("MAX_CAT_TO_ONEHOT", "Categories split one by one below this number",
+                         "XGBoost's max_cat_to_onehot. 1 splits land cover by sets of classes; a number above its "
+                         "highest code, such as 1000, takes its classes one by one (one-hot).", 1, 1, 1000,
+                         advanced=True)
+        self.add_integer("MAX_CAT_THRESHOLD", "Most categories in a split", "XGBoost's max_cat_threshold.", 64, 1, 1000,
+                         advanced=True)
+        self.add_integer("EARLY_STOPPING", "Early stopping (rounds without gain, 0 = off)",
+                         "A run ends after so many rounds in which the loss on EARLY_SHARE of its own training points, "
+                         "set aside, did not fall, and keeps the best ones. The held-out points are never looked at. "
+                         "Feature selection does not use it.", 0, 0, advanced=True)
+        self.add_number("EARLY_SHARE", "Share set aside for early stopping", "Of each run's own training points.", 0.1,
+                        0.05, 0.5, advanced=True)
+        self.add_integer("SHAP_POINTS", "Points for SHAP", "Held-out points whose contributions are taken, over all "
+                         "runs that take part.", 500, 1, advanced=True)
+        self.add_integer("SHAP_RUNS", "Runs for SHAP", "How many runs take part.", 5, 1, 1000, advanced=True)
 
     def compute(self, parameters, context, progress):
         """Train the ensemble."""
         # before samples are drawn, which takes long
         require("xgboost", "training the model")
+        options = TrainingOptions(
+            **{field: self.parameterAsInt(parameters, name, context) for name, field in WHOLE_NUMBERS.items()},
+            **{field: self.parameterAsDouble(parameters, name, context) for name, field in NUMBERS.items()})
+        profile = self.profile(parameters, context)
+        table = self.parameterAsFile(parameters, "WEIGHTS", context)
+        samples, grid, inputs = self._samples(parameters, context, progress, options.seed)
+        if table:
+            inputs.append(("WEIGHTS", table))
+        progress.info(f"{len(samples.y)} samples, {len(samples.features)} predictors.")
+        samples.check()
+        weighting = self.parameterAsEnumString(parameters, "CLASS_WEIGHTS", context)
+        weights = class_weights.sample_weights(
+            samples.y, weighting, _areas(table, dict(inputs).get("PTI"), progress.part(0.1, 0.1))
+            if weighting == class_weights.AREA else None)
+        outputs = {name: self.file_output_path(parameters, name, context) for name in OUTPUTS}
+        selecting = self.parameterAsEnumString(parameters, "SELECT", context) == feature_selection.RFECV
+        if outputs["OUTPUT_SELECTION"] and not selecting:
+            raise InputError("OUTPUT_SELECTION is asked for, but SELECT is none. Set SELECT to rfecv, or leave the "
+                             "output out.")
+        with self.staging(inputs) as staging:
+            staging.reserve(*outputs.values())
+            chosen, selection, begin = samples, None, 0.1
+            if selecting:
+                selection = self._select(parameters, context, progress.part(0.1, 0.5), samples, options, weights)
+                chosen, begin = feature_selection.restricted(samples, selection.names), 0.5
+            left_out = [feature for feature in samples.features if feature not in chosen.features]
+            result = training.train(chosen, options, progress.part(begin, 1), profile, weights, left_out)
+            with staging.writing(outputs["OUTPUT_MODEL"]) as partial:
+                write_model(partial, chosen.features, result.codes, result.boosters,
+                            training.manifest(result, chosen, options, profile, grid, weighting, selection),
+                            pack_samples(chosen, result.folds))
+            for name, rows in (("OUTPUT_METRICS", result.metrics), ("OUTPUT_SHAP", result.shap)):
+                if outputs[name]:
+                    staging.write_text(outputs[name], tables.to_csv(rows))
+            if outputs["OUTPUT_SELECTION"]:
+                rows = selection.rows() + feature_selection.paper_rows(resource("tables", "paper_results.csv"))
+                staging.write_text(outputs["OUTPUT_SELECTION"], tables.to_csv(rows, feature_selection.COLUMNS))
+            panel = accuracy_rows(result.metrics)
+            for row in panel:
+                progress.info(f"{row['line']}: {row['value']:.1f} % (n = {row['n']})")
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, options.seed,
+                               {"accuracy": panel, "samples": len(samples.y), "samples_sha256": samples.checksum(),
+                                "predictors": [feature.name for feature in chosen.features]})
+
+    def _samples(self, parameters, context, progress, seed):
+        """Return (Samples, the Grid they were drawn on or None, inputs as a list of (role, path))."""
         layer = self.parameterAsSource(parameters, "SAMPLES", context)
         pti, stack = (self.raster_path(parameters, name, context) for name in ("PTI", "STACK"))
-        seed = self.parameterAsInt(parameters, "SEED", context)
         if layer is not None and (pti or stack):
             raise InputError("Give either SAMPLES or PTI and STACK, not both.")
         if layer is None and not (pti and stack):
             raise InputError("Nothing to learn from: give SAMPLES (a point layer), or PTI and STACK (rasters).")
-        if layer is not None:
-            samples = _samples_of(layer, context, progress)
-            points = self.parameterAsVectorLayer(parameters, "SAMPLES", context)
-            path = _file_of(points) if points else None
-            inputs = [("SAMPLES", path or layer.sourceName())]
-            if not path:
-                progress.warn("The sample points are not in a file. Save them to one to be able to repeat this run.")
-        else:
+        if layer is None:
+            read = read_stack(stack)
             samples = draw_samples(
-                pti, read_stack(stack), self.parameterAsInt(parameters, "PER_CLASS", context),
+                pti, read, self.parameterAsInt(parameters, "PER_CLASS", context),
                 self.parameterAsDouble(parameters, "SPACING", context), seed, progress.part(0, 0.1))
-            inputs = [("PTI", pti), ("STACK", stack)]
-        progress.info(f"{len(samples.y)} samples, {len(samples.features)} predictors.")
-        options = training.TrainingOptions(
-            runs=self.parameterAsInt(parameters, "RUNS", context), seed=seed,
-            rounds=self.parameterAsInt(parameters, "ROUNDS", context),
-            max_depth=self.parameterAsInt(parameters, "MAX_DEPTH", context),
-            threads=self.parameterAsInt(parameters, "THREADS", context),
-            **{field: self.parameterAsDouble(parameters, name, context) for field, name in (
-                ("learning_rate", "LEARNING_RATE"), ("min_child_weight", "MIN_CHILD_WEIGHT"),
-                ("subsample", "SUBSAMPLE"), ("colsample", "COLSAMPLE"), ("reg_lambda", "LAMBDA"),
-                ("test_share", "TEST_SHARE"), ("block_km", "BLOCK_KM"))})
-        profile = self.profile(parameters, context)
-        outputs = {name: self.file_output_path(parameters, name, context)
-                   for name in ("OUTPUT_MODEL", "OUTPUT_METRICS", "OUTPUT_SHAP")}
-        with self.staging(inputs) as staging:
-            staging.reserve(*outputs.values())
-            result = training.train(samples, options, progress.part(0.1, 1), profile)
-            with staging.writing(outputs["OUTPUT_MODEL"]) as partial:
-                write_model(partial, samples.features, result.codes, result.boosters,
-                            training.manifest(result, samples, options, profile))
-            if outputs["OUTPUT_METRICS"]:
-                staging.write_text(outputs["OUTPUT_METRICS"], tables.to_csv(result.metrics))
-            if outputs["OUTPUT_SHAP"]:
-                staging.write_text(outputs["OUTPUT_SHAP"], tables.to_csv(result.shap))
-            panel = training.accuracy_rows(result.metrics)
-            for row in panel:
-                progress.info(f"{row['line']}: {row['value']:.1f} % (n = {row['n']})")
-            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, seed,
-                               {"accuracy": panel, "samples": len(samples.y), "samples_sha256": samples.checksum()})
+            return samples, read.grid, [("PTI", pti), ("STACK", stack)]
+        points = self.parameterAsVectorLayer(parameters, "SAMPLES", context)
+        parts = _parts_of(points) if points else {}
+        path = parts.get("path")
+        if not path:
+            progress.warn("The sample points are not in a file. Save them to one to be able to repeat this run.")
+        features = read_sample_features(path, parts.get("layerName")) if path else None
+        return _samples_of(layer, features, context, progress), None, [("SAMPLES", path or layer.sourceName())]
+
+    def _select(self, parameters, context, progress, samples, options, weights):
+        """Return the Selection of features, and tell it."""
+        scheme = self.parameterAsEnumString(parameters, "SELECT_FOLDS", context)
+        if scheme == feature_selection.BLOCKS:
+            if not options.block_km:
+                raise InputError("SELECT_FOLDS is spatial_blocks, but BLOCK_KM is 0: the size that the residuals "
+                                 "suggest is known only after training. Give BLOCK_KM a size.")
+            folds, _ = block_folds(samples, options.block_km, options.seed)
+        else:
+            folds = stratified_folds(np.searchsorted(np.unique(samples.y), samples.y), options.seed)
+        selection = feature_selection.select(
+            samples, folds, options, progress, scheme, self.parameterAsEnumString(parameters, "SELECT_RULE", context),
+            weights)
+        best = selection.accuracy.mean(axis=0)[selection.chosen - 1]
+        progress.info(f"{selection.chosen} of {len(samples.features)} predictors are kept "
+                      f"({100 * best:.1f} % in the folds): {', '.join(selection.names)}.")
+        return selection
 
 
-def _file_of(layer):
-    """Return the file of a vector layer, or None where it comes from no file."""
-    return QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source()).get("path")
+def _areas(table, pti, progress):
+    """Return {rank: area} of the table, or of the PTI raster where there is no table."""
+    if table:
+        return class_weights.areas_of_table(table)
+    if pti:
+        return class_weights.areas_of_raster(pti, progress)
+    raise InputError("CLASS_WEIGHTS is area, but there is nothing to measure. Give WEIGHTS, a table of the area of "
+                     "each rank.")
 
 
-def _samples_of(layer, context, progress):
-    """Return the Samples of a point layer, one a feature; raises InputError naming missing fields."""
+def _parts_of(layer):
+    """Return the parts of a vector layer's source, with ``path`` where it comes from a file."""
+    return QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
+
+
+def _samples_of(layer, features, context, progress):
+    """Return the Samples of a point layer, one a feature; raises InputError naming missing fields.
+
+    ``features``: Features that the layer says it carries, or None to take the paper's roles by field name.
+    """
     if QgsWkbTypes.geometryType(layer.wkbType()) != compat.POINT:
         raise InputError("SAMPLES is not a point layer. Give points with the class and the predictors as fields.")
     names = [field.name() for field in layer.fields()]
     if CLASS_FIELD not in names:
         raise InputError(f"The sample points have no field '{CLASS_FIELD}' with the PTI rank. They have "
                          f"{', '.join(names)}.")
-    features = tuple(Feature(name, PREDICTORS[name].group, PREDICTORS[name].categorical)
-                     for name in PREDICTORS if name in names)
+    if features is None:
+        features = tuple(Feature(name, PREDICTORS[name].group, PREDICTORS[name].categorical)
+                         for name in PREDICTORS if name in names)
+    else:
+        gone = [feature.name for feature in features if feature.name not in names]
+        features = tuple(feature for feature in features if feature.name in names)
+        if gone:
+            progress.warn(f"The sample points were drawn with {', '.join(gone)}, but have no such field any more; "
+                          f"the model is trained without.")
     if not features:
         raise InputError(f"The sample points have none of the predictors {', '.join(PREDICTORS)}.")
     if not layer.sourceCrs().isValid():

@@ -4,13 +4,13 @@ import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
 from ..core import tables
+from ..core.accuracy_panel import accuracy_rows, confusion_of
 from ..core.figures import pti_map
 from ..core.provenance import read_record
 from ..core.pti import map_areas
 from ..core.raster import values_at
 from ..core.report import validation_report
 from ..core.stations import read_series
-from ..core.training import accuracy_rows, confusion_of
 from ..core.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
 from ..core.vector import write_points
 from . import compat

@@ -241,7 +241,7 @@ def _layers(infos, product, options, progress):
     layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}", None)
               for info in infos for band in range(1, info.bands + 1)]
     period = _steps(product, options)
-    if period and len(layers) > 1 and not options.band:
+    if period and not options.band:
         layers = series([info.path for info in infos], period, True, progress, infos=infos)
     if options.band:
         short = next((info for info in infos if options.band > info.bands), None)
@@ -277,8 +277,10 @@ def _source(info, band, kind, product, options):
     item = source(info.path, kind, band=band, info=info)
     flags, keep, absent = options.flags, options.valid, options.absent
     if product:
-        flags, keep = flags or product.flags, keep or product.keep
-        if kind == NUMBER and info.scales[band - 1] == (1.0, 0.0):
+        # the user's VALID is in the product's unit and comes in once that is known
+        flags, keep = flags or product.flags, product.keep if kind == NUMBER else keep or product.keep
+        packed = info.dtypes[band - 1] not in ("Float32", "Float64")
+        if kind == NUMBER and info.scales[band - 1] == (1.0, 0.0) and packed:
             item = replace(item, scale=product.scale, offset=product.offset)
     if absent == "":
         absent = product.absent if product else None
@@ -309,12 +311,17 @@ def _in_product_unit(items, declared, product, options, progress):
         if not np.isnan(sample).all():
             break
     reader.close()
-    unit = matching(stated, item.name)
+    units = {matching(stated, other.name) for other in items}
+    if len(units) > 1:
+        raise InputError("UNITS does not say the same of every layer. State one unit of all, such as *="
+                         f"{next(filter(None, sorted(map(str, units - {None}))))}, or align them in runs of their own.")
+    unit = units.pop()
     if unit is None:
         _refuse_unknown(item, quantity, declared[0])
         unit = _stored_unit(product, declared[0], sample)
     read = in_unit(item, quantity, declared[0], unit, sample, progress)
-    return [replace(other, scale=read.scale, offset=read.offset, valid=read.valid) for other in items]
+    return [replace(other, scale=read.scale, offset=read.offset, valid=read.valid, keep=options.valid or other.keep)
+            for other in items]
 
 
 def _refuse_other_codes(item, product):
@@ -340,7 +347,7 @@ def _refuse_unknown(item, quantity, declared):
 
 def _stored_unit(product, declared, sample):
     """Return the preset's stored unit where the file declares none and the values can be in it, else None."""
-    if declared.strip() or not product.stored_unit or np.isnan(sample).all():
+    if declared.strip() not in ("", "none") or not product.stored_unit or np.isnan(sample).all():
         return None
     fits = product.quantity.looks_like(product.stored_unit, float(np.nanmin(sample)), float(np.nanmax(sample)))
     return product.stored_unit if fits else None

@@ -84,7 +84,8 @@ class OutputSpec:
 
     ``colours``: {code: (label, (r, g, b))} for class rasters. Floating point arrays use NaN for nodata and get
     ``nodata`` in the file. ``part`` (start, stop) are the places of the bands that this run gives, where a file of many
-    bands is made in several runs, the one that starts at 0 first.
+    bands is made in several runs, the one that starts at 0 first. ``working``: it is read back in the same run and
+    dropped, so it is packed for speed.
     """
 
     path: str
@@ -96,6 +97,7 @@ class OutputSpec:
     metadata: dict = field(default_factory=dict)
     band_metadata: tuple = ()
     part: tuple = ()
+    working: bool = False
 
     @property
     def places(self):
@@ -309,7 +311,8 @@ class RasterWriter:
         spec, grid = self._spec, self._grid
         floating = spec.dtype.startswith("float")
         options = ["TILED=YES", f"BLOCKXSIZE={TILE}", f"BLOCKYSIZE={TILE}", "COMPRESS=DEFLATE", "INTERLEAVE=BAND",
-                   "BIGTIFF=IF_SAFER", f"PREDICTOR={3 if floating else 1 if spec.colours else 2}"]
+                   "BIGTIFF=IF_SAFER", f"PREDICTOR={3 if floating else 1 if spec.colours or spec.working else 2}",
+                   f"ZLEVEL={1 if spec.working else 6}"]
         driver = gdal.GetDriverByName("GTiff")
         dataset, failure = call(driver.Create, self._partial, grid.width, grid.height, len(spec.bands),
                                 _GDAL_TYPES[spec.dtype], options=options)

@@ -56,10 +56,12 @@ def variables(path):
 
 
 def only_variable(path):
-    """Return the name of the variable of a netCDF file that GDAL opens as a raster at once, or ''."""
+    """Return the name of the variable of a netCDF or HDF5 file that GDAL opens as a raster at once, or ''."""
     dataset = _open_container(path)
     band = dataset.GetRasterBand(1) if dataset.RasterCount else None
-    return (band.GetMetadataItem("NETCDF_VARNAME") if band else None) or ""
+    place = dataset.GetDescription()
+    within = place.rsplit(":", 1)[-1].lstrip("/") if place.startswith("HDF5:") else ""
+    return (band.GetMetadataItem("NETCDF_VARNAME") if band else None) or within
 
 
 def variable_of(path, variable="", patterns=()):

@@ -4,7 +4,7 @@ Method, section 2: sixteen predictors in five groups.
 """
 
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import InputError
 from .grid import Grid
@@ -36,17 +36,21 @@ PREDICTORS = {
 
 #: band metadata that a predictor stack carries
 KIND_TAG, GROUP_TAG, MIN_TAG, MAX_TAG = "PTI_KIND", "PTI_GROUP", "PTI_MIN", "PTI_MAX"
+#: band item with the unit before scaling
+RAW_UNIT_TAG = "PTI_RAW_UNIT"
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One predictor of a stack: its role ``name``, group, whether it is categorical, and its raw range or None."""
+    """One predictor of a stack: its role ``name``, group, whether it is categorical, its raw range or None, and the
+    raw ``unit``, which says what the range is in and decides nothing."""
 
     name: str
     group: str
     categorical: bool
     low: float = None
     high: float = None
+    unit: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ class Stack:
     sources: tuple
 
     def select(self, features):
-        """Return the Sources of ``features`` (of a model) by name, whatever their order in the file.
+        """Return (Sources of ``features`` of a model by name, whatever their order in the file; the ranges to apply).
 
-        Raises InputError naming a missing predictor, a differing kind, or a differing scaling range.
+        The ranges are (low, high) of a predictor that the stack holds in raw units while the model has its range, else
+        None. Raises InputError naming a missing predictor, a differing kind, or a differing scaling range.
         """
         own = {feature.name: (feature, item) for feature, item in zip(self.features, self.sources)}
         missing = [feature.name for feature in features if feature.name not in own]
@@ -72,11 +77,13 @@ class Stack:
             here = own[feature.name][0]
             if here.categorical != feature.categorical:
                 raise InputError(f"{feature.name} is {_kind(here)} in {self.name} but {_kind(feature)} in the model.")
-            if (here.low, here.high) != (feature.low, feature.high):
+            if here.low is not None and (here.low, here.high) != (feature.low, feature.high):
                 raise InputError(
                     f"{feature.name} in {self.name} is scaled by {here.low} to {here.high}, but the model was trained "
                     f"on {feature.low} to {feature.high}. Scale the stack with the model's ranges.")
-        return [own[feature.name][1] for feature in features]
+        ranges = tuple((feature.low, feature.high) if own[feature.name][0].low is None and feature.low is not None
+                       else None for feature in features)
+        return [own[feature.name][1] for feature in features], ranges
 
 
 def _kind(feature):
@@ -115,6 +122,7 @@ def read_stack(path):
         group = tags.get(GROUP_TAG) or (known.group if known else "other")
         place = f"{name} in {info.name}"
         low, high = (None if categorical else _number(tags, tag, place) for tag in (MIN_TAG, MAX_TAG))
-        features.append(Feature(name, group, categorical, low, high))
+        unit = tags.get(RAW_UNIT_TAG) or info.units[band - 1] or ""
+        features.append(Feature(name, group, categorical, low, high, "" if categorical else unit))
         sources.append(source(info.path, CLASS if categorical else NUMBER, band=band, info=info))
     return Stack(info.name, info.grid, tuple(features), tuple(sources))

@@ -1,4 +1,4 @@
-"""Figures for maps and reports as PNG bytes: the PTI map, stations, areas, confusion matrix, predictor importance.
+"""Figures for maps and reports as PNG bytes: the PTI map, stations, areas, accuracy, what a model looks at.
 
 Every figure is drawn on a canvas of its own, never through pyplot, so that a figure drawn in a background thread
 leaves the plotting state of QGIS and of other plugins alone. The same input gives the same bytes.
@@ -6,6 +6,7 @@ leaves the plotting state of QGIS and of other plugins alone. The same input giv
 
 import io
 import math
+import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,6 +36,9 @@ GROUP_COLOURS = {"thermal": "#d55e00", "biophysical": "#009e73", "hydrological":
 FONT = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.usetex": False, "font.size": 10,
         "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
 SMALL_SPACE = "\u202f"
+#: marks of curves and intervals; blue and orange stay apart under colour-vision deficiencies (after Okabe and Ito)
+BLUE, ORANGE, BAND, SET_BACK = "#0072b2", "#d55e00", "#cfe3f1", "#8d99a3"
+IN_SAMPLE_MARK = "in-sample, not an accuracy"
 
 
 def pti_map(source, title, subtitle="", background=None, stations=None, note="", width_px=2000,
@@ -211,6 +215,142 @@ def shap_bars(names, groups, values, gains=None):
         axes.legend(handles=handles, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
         _open_frame(axes)
         return png()
+
+
+def rfecv_curve(rows, paper=None):
+    """Draw accuracy against number of predictors from recursive feature elimination; return PNG bytes.
+
+    ``rows``: mappings features, mean_accuracy, sd_accuracy (over folds; both in %) and chosen (1 for the number that
+    is kept); ``paper``: a mapping features, mean_accuracy to mark beside them, or None.
+    Raises InputError where there is no row, or not exactly one chosen.
+    """
+    rows = sorted(rows, key=lambda row: row["features"])
+    chosen = [row for row in rows if row["chosen"]]
+    if len(chosen) != 1:
+        raise InputError(f"{len(chosen)} of the {len(rows)} rows of the feature elimination are marked as chosen; one "
+                         f"must be.")
+    chosen = chosen[0]
+    counts, means, spreads = (np.array([row[key] or 0 for row in rows], dtype=float)
+                              for key in ("features", "mean_accuracy", "sd_accuracy"))
+    with _figure(7.5, 4.6, 1500) as (figure, png):
+        axes = figure.add_axes((0.105, 0.125, 0.865, 0.845))
+        axes.fill_between(counts, means - spreads, means + spreads, color=BAND, linewidth=0, zorder=1,
+                          label="± standard deviation of the folds")
+        axes.plot(counts, means, color=BLUE, linewidth=1.6, marker="o", markersize=5, zorder=3,
+                  label="mean of the folds")
+        axes.plot([chosen["features"]], [chosen["mean_accuracy"]], linestyle="none", marker="o", markersize=12,
+                  markerfacecolor="none", markeredgecolor=ORANGE, markeredgewidth=2.2, zorder=4,
+                  label=f"chosen: {chosen['features']:g} predictors, {chosen['mean_accuracy']:.1f}{SMALL_SPACE}%")
+        lowest, highest = (means - spreads).min(), (means + spreads).max()
+        if paper is not None:
+            axes.plot([paper["features"]], [paper["mean_accuracy"]], linestyle="none", marker="D", markersize=8,
+                      markerfacecolor="#ffffff", markeredgecolor=INK, markeredgewidth=1.4, zorder=5,
+                      label=f"the paper: {paper['features']:g} predictors, "
+                            f"{paper['mean_accuracy']:g}{SMALL_SPACE}%")
+            lowest, highest = min(lowest, paper["mean_accuracy"]), max(highest, paper["mean_accuracy"])
+        _percent_axis(axes.yaxis)
+        room = max(highest - lowest, 2.0)
+        axes.set_ylim(max(0.0, lowest - 0.1 * room), min(100.0 + 0.02 * room, highest + 0.1 * room))
+        axes.set_xlim(min(counts.min(), 1) - 0.5, counts.max() + 0.5)
+        axes.xaxis.set_major_locator(require("matplotlib.ticker", "drawing figures").MaxNLocator(17, integer=True))
+        axes.set(xlabel="Number of predictors", ylabel="Cross-validated accuracy (%)")
+        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+        _open_frame(axes)
+        return png()
+
+
+def calibration_plot(rows):
+    """Draw how often a class is right against how probable the model holds it, with the numbers of points below.
+
+    ``rows``: mappings expected (mean probability of the voted class), value (share of points that are right), low,
+    high (its interval or None), all in %, and n. Returns PNG bytes. Raises InputError where there is no row.
+    """
+    rows = sorted(rows, key=lambda row: row["expected"])
+    if not rows:
+        raise InputError("There are no rows of the calibration to draw.")
+    expected, right, numbers = (np.array([row[key] for row in rows], dtype=float)
+                                for key in ("expected", "value", "n"))
+    with _figure(5.6, 6.2, 1120) as (figure, png):
+        axes = figure.add_axes((0.125, 0.30, 0.845, 0.845 * 5.6 / 6.2 * 0.9))
+        below = figure.add_axes((0.125, 0.085, 0.845, 0.15), sharex=axes)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+        axes.text(3, 97, "on the dashed line: as often right as promised\nbelow it: too sure of itself", fontsize=9,
+                  color=MUTED, va="top", linespacing=1.4)
+        for row in rows:
+            if _interval(row) is not None:
+                axes.plot((row["expected"],) * 2, _interval(row), color=BLUE, linewidth=1.8, marker="_", markersize=8,
+                          zorder=3)
+        axes.plot(expected, right, color=BLUE, linewidth=1.0, alpha=0.55, zorder=2)
+        axes.scatter(expected, right, s=42, color=BLUE, zorder=4)
+        axes.set(xlim=(0, 100), ylim=(0, 100), ylabel="Share of points that are right (%)")
+        axes.tick_params(labelbottom=False)
+        for axis in (axes.xaxis, axes.yaxis):
+            _percent_axis(axis)
+        # a bar in its bin of ten, so that neighbours never touch
+        bins = np.minimum(expected // 10, 9) * 10 + 5
+        below.bar(bins, numbers, width=9, color=BAND, edgecolor=BLUE, linewidth=0.7)
+        for place, number in zip(bins, numbers):
+            below.annotate(f"{number:,.0f}", (place, number), xytext=(0, 2), textcoords="offset points", fontsize=7.5,
+                           color=INK, ha="center", va="bottom")
+        below.set_ylim(0, numbers.max() * 1.3)
+        below.set_yticks([])
+        below.set_ylabel("Points", labelpad=14)
+        below.set_xlabel("Mean probability of the class voted for (%)")
+        for each in (axes, below):
+            _open_frame(each)
+        return png()
+
+
+def accuracy_panel_plot(rows):
+    """Draw the lines of the accuracy panel with their intervals, the in-sample vote set back; return PNG bytes.
+
+    ``rows``: mappings line, value, low, high (in %; low and high may be None) and n; rows without a value are left out.
+    Raises InputError where none has one.
+    """
+    rows = [row for row in rows if row.get("value") is not None]
+    if not rows:
+        raise InputError("No line of the accuracy panel has a value to draw.")
+    labels = [textwrap.fill(str(row["line"]).split(IN_SAMPLE_MARK)[0].strip(" ("), 34) for row in rows]
+    heights = [1.0 + 0.4 * label.count("\n") for label in labels]
+    places = np.cumsum(heights) - np.array(heights) / 2
+    ends = [value for row in rows for value in (row["value"], row.get("low"), row.get("high")) if value is not None]
+    low, high = max(0, 10 * math.floor((min(ends) - 3) / 10)), min(100, 10 * math.ceil((max(ends) + 1) / 10))
+    with _figure(7.5, 0.75 + 0.44 * sum(heights), 1500) as (figure, png):
+        height = figure.get_figheight()
+        axes = figure.add_axes((0.345, 0.6 / height, 0.52, 1 - 0.7 / height))
+        for row, place in zip(rows, places):
+            aside, interval = is_in_sample(row), _interval(row)
+            colour = SET_BACK if aside else BLUE
+            if interval is not None:
+                axes.plot(interval, (place, place), color=colour, linewidth=1.8, marker="|", markersize=11, zorder=3)
+            axes.scatter([row["value"]], [place], s=34, zorder=4, color="#ffffff" if aside else colour,
+                         edgecolors=colour, linewidths=1.5)
+            axes.annotate(f"{row['value']:.1f}{SMALL_SPACE}%", (1, place), xycoords=("axes fraction", "data"),
+                          xytext=(10, 0 if interval is None else 6), textcoords="offset points", va="center",
+                          fontsize=10, color=MUTED if aside else INK, fontweight="normal" if aside else "bold")
+            if interval is not None:
+                axes.annotate(f"{interval[0]:.1f} to {interval[1]:.1f}", (1, place), xytext=(10, -7), va="center",
+                              xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8, color=MUTED)
+            if aside:
+                left = row["value"] > (low + high) / 2
+                axes.annotate(IN_SAMPLE_MARK, (row["value"], place), xytext=(-9 if left else 9, 0), va="center",
+                              textcoords="offset points", ha="right" if left else "left", fontsize=9, style="italic",
+                              color=MUTED)
+        axes.set_yticks(places, labels, linespacing=1.15)
+        for text, row in zip(axes.get_yticklabels(), rows):
+            text.set_color(MUTED if is_in_sample(row) else INK)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlim=(low, high), ylim=(sum(heights), 0))
+        _percent_axis(axes.xaxis)
+        axes.set_xlabel("Share that is right (%) with its 95\u202f% interval")
+        _open_frame(axes)
+        axes.spines["left"].set_visible(False)
+        return png()
+
+
+def is_in_sample(row):
+    """Return whether a row of the accuracy panel is the vote on points that trained the models."""
+    return "in-sample" in f"{row.get('line', '')} {row.get('meaning', '')}".lower()
 
 
 # ---- the map's geometry ---------------------------------------------------------------------------------------------
@@ -506,6 +646,18 @@ def _side_by_side(count):
 def _rank_axis(axis):
     axis.set_ticks(range(len(CODES)), [str(code) for code in CODES])
     axis.set_tick_params(length=0)
+
+
+def _percent_axis(axis):
+    axis.grid(True, color="#e3e8ec", linewidth=0.8)
+    axis.axes.set_axisbelow(True)
+    axis.set_major_locator(require("matplotlib.ticker", "drawing figures").MaxNLocator(8, steps=(1, 2, 5, 10)))
+
+
+def _interval(row):
+    """Return (low, high) of a row, None where it has not both."""
+    ends = row.get("low"), row.get("high")
+    return None if None in ends else ends
 
 
 def _open_frame(axes):

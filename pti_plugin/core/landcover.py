@@ -7,29 +7,34 @@ reading of LandCover_CCI; LandCover_CCI's recode; GLCC alone where LandCover_CCI
 import csv
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .blocks import OutputSpec, run_blocks
+from .composites import RECENT, TIES
 from .errors import InputError
-from .grid import AREA_UNITS_PER_KM2
+from .grid import AREA_UNITS_PER_KM2, require_same
 from .permafrost import common_grid
+from .products import matches, name_and_variables, opened, read_products
 from .profiles import DEFENSIBLE
 from .ranks import hex_to_rgb
-from .raster import CLASS, NO_CLASS, on_grid, read_info, source
+from .raster import CLASS, NO_CLASS, Series, on_grid, source
 from .resources import resource
-from .time_axis import stamp_of
+from .styles import palette_qml, style_path
+from .time_axis import band_stamps, parse_years
 
 #: GLCC codes of the alpine tundra mask
 TUNDRA_MASK = (9, 53, 63, 69)
 #: nodata of both outputs; no ensemble code is 0
 NODATA = 0
-#: nodata of the working raster that holds the majority of the years, where 0 is still a code
-MAJORITY_NODATA = -32768
+#: cells whose majority is found at once, so that they stay in the processor's cache
+MAJORITY_CELLS = 1 << 16
 SOURCES = {1: ("CAVM", "#7b3294"), 2: ("LandCover_CCI in the GLCC tundra mask", "#008837"),
            3: ("LandCover_CCI", "#a6dba0"), 4: ("GLCC alone", "#f4a582")}
-PRODUCTS = ("LandCover_CCI", "GLCC", "CAVM")
+#: per product its presets, the first one for files whose names are none of theirs
+PRESETS = {"LandCover_CCI": ("landcover_cci",), "GLCC": ("glcc", "glcc_goode"), "CAVM": ("cavm",)}
+PRODUCTS = tuple(PRESETS)
 _COLUMNS = ("product", "raster_value", "ensemble_code", "tundra_code")
 
 
@@ -65,8 +70,17 @@ def read_crosswalk(path=None, profile=DEFENSIBLE):
             if missing:
                 raise InputError(f"The crosswalk {name} lacks the column {missing[0]}; it needs "
                                  f"{', '.join(_COLUMNS)}.")
+            twice = [column for column, count in Counter(reader.fieldnames).items() if count > 1]
+            if twice:
+                raise InputError(f"{name}, line 1: the column '{twice[0]}' stands in the table twice.")
             for row in reader:
-                _read_row(row, f"{name}, line {reader.line_num}", classes, codes, tundra)
+                place = f"{name}, line {reader.line_num}"
+                if None in row:
+                    raise InputError(f"{place} has {len(reader.fieldnames) + len(row[None])} fields where the header "
+                                     f"has {len(reader.fieldnames)}. Put texts with commas in quotation marks.")
+                _read_row(row, place, classes, codes, tundra)
+            if not any(codes.values()):
+                raise InputError(f"The crosswalk {name} has no row below its header.")
     except OSError as error:
         raise InputError(f"The crosswalk {path} cannot be read: {error.strerror or error}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -95,7 +109,7 @@ def _integer(text, place):
     try:
         return int((text or "").strip())
     except ValueError:
-        raise InputError(f"{place} is '{text}', not a whole number.") from None
+        raise InputError(f"{place} is '{text or ''}', not a whole number.") from None
 
 
 def _class_code(text, place, classes):
@@ -109,27 +123,56 @@ def _class_code(text, place, classes):
 
 @dataclass(frozen=True)
 class MajorityKernel:
-    """The most frequent class of several years; the layers come oldest first, ties go to the most recent year."""
+    """The most frequent class of several years; the layers come oldest first. ``tie`` is one of TIES."""
+
+    nodata: int
+    tie: str
 
     def __call__(self, arrays, window, grid):
-        """Return the majority of a block, NO_CLASS as MAJORITY_NODATA."""
-        most = majority(np.array(arrays["CCI"]))
-        return {"majority": np.where(most == NO_CLASS, MAJORITY_NODATA, most).astype(np.int16)}, {}
+        """Return the majority of a block."""
+        return {"majority": majority(np.asarray(arrays["CCI"]), self.nodata, self.tie)}, {}
 
 
-def majority(stack):
-    """Return the most frequent class along the first axis; among tied classes the one seen most recently.
+def majority(stack, nodata=NO_CLASS, tie=RECENT):
+    """Return the most frequent class along the first axis; of those tied the one seen last, or the lowest code.
 
-    ``stack``: int array (years, rows, columns), oldest year first, NO_CLASS = nodata, which does not vote.
+    ``stack``: integers (years, rows, columns), oldest year first; ``nodata`` does not vote. ``tie`` is one of TIES.
     """
-    votes = np.zeros(stack.shape, dtype=np.int16)
-    for i in range(stack.shape[0]):
-        for j in range(stack.shape[0]):
-            votes[i] += stack[i] == stack[j]
-    votes[stack == NO_CLASS] = 0
-    # the last of the equal maxima is the most recent year
-    best = stack.shape[0] - 1 - np.argmax(votes[::-1], axis=0)
-    return np.take_along_axis(stack, best[None], axis=0)[0]
+    years = stack.shape[0]
+    cells = stack.reshape(years, -1)
+    result = cells[-1].copy()
+    for start in range(0, cells.shape[1], MAJORITY_CELLS):
+        part = cells[:, start:start + MAJORITY_CELLS]
+        changed = part[0] != part[-1]
+        for layer in part[1:-1]:
+            changed |= layer != part[-1]
+        if 4 * np.count_nonzero(changed) < changed.size:
+            # most cells keep their class all years
+            places = np.flatnonzero(changed)
+            result[start + places] = _most_voted(np.take(part, places, axis=1), nodata, tie)
+        else:
+            result[start:start + MAJORITY_CELLS] = _most_voted(part, nodata, tie)
+    return result.reshape(stack.shape[1:])
+
+
+def _most_voted(stack, nodata, tie):
+    years = stack.shape[0]
+    known = stack != nodata
+    votes = known.astype(np.uint8 if years < 256 else np.uint16)
+    for i in range(years):
+        for j in range(i):
+            equal = ((stack[i] == stack[j]) & known[i]).view(np.uint8)
+            votes[i] += equal
+            votes[j] += equal
+    best, most = stack[-1].copy(), votes[-1].copy()
+    for layer, number in zip(stack[-2::-1], votes[-2::-1]):
+        better = number > most
+        if tie != RECENT:
+            better |= (number == most) & (layer < best)
+        # as best[better] = layer[better] does, but several times as fast
+        best ^= (best ^ layer) & (-better.view(np.int8)).astype(best.dtype)
+        np.maximum(most, number, out=most)
+    return best
 
 
 @dataclass(frozen=True)
@@ -183,35 +226,34 @@ def join(cci, glcc, cavm, crosswalk):
 
 
 def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progress, crosswalk=None, target=None,
-                        settings=None, profile=DEFENSIBLE):
+                        settings=None, profile=DEFENSIBLE, years="", tie=RECENT):
     """Make the ensemble land cover and stage it.
 
-    ``cci_paths``: one or more annual LandCover_CCI maps on one grid; ``glcc_path``, ``cavm_path``: path or None;
-    ``outputs``: {"cover", "source": path or None}; ``crosswalk``: path of a CSV or None. The majority of the years is
-    taken on their own grid, then brought to ``target`` by mode. Returns {"table": area by class, "source": {…}}.
-    Raises InputError (unmapped codes with their number of cells among others), GridError, OutputError, Cancelled.
+    ``cci_paths``: annual LandCover_CCI maps on one grid, rasters or netCDF files, one a year or one with a band a year;
+    ``years``: first-last of those to take, all of which must be there, '' for all; ``glcc_path``, ``cavm_path``: path
+    or None; ``outputs``: {"cover", "source": path or None}; ``crosswalk``: path of a CSV or None; ``tie``: rule of the
+    majority, one of TIES. The majority of the years is taken on their own grid, then brought to ``target`` by mode.
+    A style file for QGIS lies beside each raster.
+    Returns {"years", "table": area by class, "source": cells by deciding source}. Raises InputError (unmapped codes
+    with their number of cells among others), GridError, OutputError, Cancelled.
     """
+    if tie not in TIES:
+        raise InputError(f"TIE is '{tie}'; it must be one of {', '.join(TIES)}.")
     table = read_crosswalk(crosswalk, profile)
-    if not cci_paths:
-        raise InputError("At least one LandCover_CCI map is needed.")
-    infos = _by_year([read_info(path) for path in cci_paths])
-    cci_grid = common_grid(infos)
-    others = {role: read_info(path) for role, path in (("GLCC", glcc_path), ("CAVM", cavm_path)) if path}
-    grid = target or common_grid([*infos, *others.values()])
-    cci = [source(info.path, CLASS, single_band=True, info=info) for info in infos]
-    step = progress
+    cci, numbers = _annual_maps(cci_paths, years, tie, table, progress)
+    others = {}
+    for role, path in (("GLCC", glcc_path), ("CAVM", cavm_path)):
+        if path:
+            info, flags = _opened(role, path, table, progress)
+            others[role] = info, replace(source(info.path, CLASS, single_band=True, info=info), flags=flags)
+    grid = target or common_grid([cci[0][0], *(info for info, _ in others.values())])
+    step, working = progress, outputs["cover"] + ".majority.tif"
     if len(cci) > 1:
-        working = outputs["cover"] + ".majority.tif"
-        spec = {"majority": OutputSpec(working, "int16", MAJORITY_NODATA, ("majority of the years",))}
-        run_blocks(cci_grid, {"CCI": cci}, MajorityKernel(), spec, staging, progress.part(0, 0.6), settings,
-                   extra_bytes=20 * len(cci))
-        combined = source(staging.partial(working), CLASS)
+        combined = majority_of_years(cci, table, tie, working, staging, progress.part(0, 0.6), settings)
         step = progress.part(0.6, 1)
     else:
-        combined = cci[0]
-    sources = {"CCI": on_grid(combined, grid)}
-    for role, info in others.items():
-        sources[role] = on_grid(source(info.path, CLASS, single_band=True, info=info), grid)
+        combined = cci[0][1]
+    sources = {"CCI": on_grid(combined, grid), **{role: on_grid(item, grid) for role, (_, item) in others.items()}}
     specs = {
         "cover": OutputSpec(outputs["cover"], "uint8", NODATA, ("ensemble land cover",),
                             colours=land_cover_classes()),
@@ -228,20 +270,89 @@ def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progr
                          f"(CROSSWALK).")
     if not tallies["cells"]:
         raise InputError("The land cover is empty: no cell of any product has a class.")
-    classes = land_cover_classes()
-    total = sum(tallies["area"].values())
-    rows = [{"code": code, "name": classes[code][0], "cells": tallies["cells"][code],
-             "area_km2": round(tallies["area"][code] / AREA_UNITS_PER_KM2, 3),
-             "share_percent": round(100 * tallies["area"][code] / total, 3)} for code in sorted(tallies["cells"])]
-    return {"table": rows, "source": {SOURCES[code][0]: count for code, count in sorted(tallies["source"].items())}}
+    for spec in specs.values():
+        if spec.path:
+            staging.write_text(style_path(spec.path), palette_qml(spec.colours))
+    return {"years": numbers, "table": area_table(tallies["cells"], tallies["area"]),
+            "source": {SOURCES[code][0]: count for code, count in sorted(tallies["source"].items())}}
 
 
-def _by_year(infos):
-    """Put the annual maps in the order of the years in their names, so that ties can go to the most recent."""
-    stamps = [stamp_of(info.name, 1) for info in infos]
-    if None in stamps or len(set(stamps)) < len(stamps):
-        if len(infos) > 1:
-            raise InputError("Each LandCover_CCI map must carry its own year in its file name, so that ties can go to "
-                             f"the most recent: {', '.join(info.name for info in infos)}.")
-        return infos
-    return [info for _, info in sorted(zip(stamps, infos), key=lambda pair: pair[0])]
+def area_table(cells, area):
+    """Return a row a class found: code, name, cells, area_km2, share_percent; ``area`` in AREA_UNITS_PER_KM2."""
+    classes, total = land_cover_classes(), sum(area.values())
+    return [{"code": code, "name": classes[code][0], "cells": cells[code],
+             "area_km2": round(area[code] / AREA_UNITS_PER_KM2, 3),
+             "share_percent": round(100 * area[code] / total, 3)} for code in sorted(cells)]
+
+
+def majority_of_years(maps, crosswalk, tie, path, staging, progress, settings=None):
+    """Stage the majority of annual maps at ``path`` and return its Source.
+
+    ``maps``: (RasterInfo, Source) of each year on one grid, oldest first; ``tie``: one of TIES.
+    """
+    items = tuple(item for _, item in maps)
+    in_bytes = {info.dtypes[item.band - 1] for info, item in maps} == {"Byte"}
+    # a byte without a sign of its own for nodata has room for one where 0 is no class
+    codes = in_bytes and not crosswalk.codes["LandCover_CCI"].get(0)
+    nodata = 0 if codes else NO_CLASS
+    spec = OutputSpec(path, "uint8" if codes else "int32", nodata, ("majority of the years",), working=True)
+    run_blocks(maps[0][0].grid, {"CCI": Series(items, codes=True) if codes else items}, MajorityKernel(nodata, tie),
+               {"majority": spec}, staging, progress, settings, extra_bytes=(8 if codes else 20) * len(items))
+    return source(staging.partial(path), CLASS)
+
+
+def _annual_maps(paths, years, tie, crosswalk, progress):
+    """Return ([(RasterInfo, Source)], [year]) of the annual maps wanted, oldest first."""
+    if not paths:
+        raise InputError("At least one LandCover_CCI map is needed.")
+    found = []
+    for path in paths:
+        progress.check()
+        info, flags = _opened("LandCover_CCI", path, crosswalk, progress if path == paths[0] else None)
+        for band, year in enumerate(band_stamps(info, 1), start=1):
+            found.append((year, info, replace(source(info.path, CLASS, band=band, info=info), flags=flags)))
+    numbers = [year for year, _, _ in found]
+    wanted = parse_years(years)
+    if len(found) > 1 and (wanted or tie == RECENT) and None in numbers:
+        lacking = next(item.name for year, _, item in found if year is None)
+        raise InputError(
+            f"Each LandCover_CCI map must carry its own year in its file name, or each band in its name, so that ties "
+            f"can go to the most recent and YEARS can choose: {lacking} has none. Rename it, for example to "
+            f"landcover_2018.tif; a file with a band a year may be named after the first and the last, such as "
+            f"landcover_1992-2015.tif.")
+    twice = [year for year, count in Counter(numbers).items() if count > 1 and year is not None]
+    if twice:
+        names = ", ".join(item.name for year, _, item in found if year == twice[0])
+        raise InputError(f"Each LandCover_CCI map must carry its own year; {names} all carry {twice[0]}. Leave out all "
+                         f"but one.")
+    if wanted:
+        missing = [str(year) for year in range(wanted[0], wanted[1] + 1) if year not in numbers]
+        if missing:
+            raise InputError(f"There is no LandCover_CCI map for {', '.join(missing)} of YEARS {years.strip()}. Add "
+                             f"the files, or ask for other years.")
+        found = [entry for entry in found if wanted[0] <= entry[0] <= wanted[1]]
+    if None not in numbers:
+        found.sort(key=lambda entry: entry[0])
+    first = found[0][1]
+    require_same((first.name, first.grid), [(info.name, info.grid) for _, info, _ in found[1:]],
+                 "The annual maps must share a grid; leave out the others, or align them first.")
+    numbers = [year for year, _, _ in found]
+    if len(found) > 1:
+        said = f" ({', '.join(map(str, numbers))})" if None not in numbers else ""
+        progress.info(f"LandCover_CCI: majority of {len(found)} years{said}; ties: {tie}.")
+    return [(info, item) for _, info, item in found], [year for year in numbers if year is not None]
+
+
+def _opened(role, path, crosswalk, progress):
+    """Return the RasterInfo of a product's file, put right by its preset, and the codes that are its nodata."""
+    presets = read_products()
+    file_name, variables = name_and_variables(path)
+    named = {product: presets[preset] for product in PRODUCTS for preset in PRESETS[product]
+             if matches(presets[preset], file_name, variables)}
+    if named and role not in named:
+        raise InputError(f"{file_name} is given as {role} but named like {next(iter(named))}. Give each product in its "
+                         f"own parameter, or rename the file.")
+    # another name says nothing of the projection, and the codes are the product's all the same
+    product = named.get(role) or replace(presets[PRESETS[role][0]], crs="", crs_wrong=False, extent=())
+    flags = tuple(flag for flag in product.flags if not crosswalk.codes[role].get(int(flag)))
+    return opened(path, product, progress), flags

@@ -16,7 +16,7 @@ import numpy as np
 
 from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .errors import InputError
-from .features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS
+from .features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
 from .grid import Grid
 from .model_file import read_model
 from .permafrost import common_grid
@@ -25,8 +25,8 @@ from .tables import read_csv, to_csv
 from .units import check_patterns, matching, parse_assignments
 
 MINMAX, RAW = SCALINGS = ("minmax_0_100", "raw")
-#: band item with the unit before scaling, and item of the file with the scaling
-RAW_UNIT_TAG, SCALING_TAG = "PTI_RAW_UNIT", "PTI_SCALING"
+#: item of the file with the scaling
+SCALING_TAG = "PTI_SCALING"
 OTHER = "other"
 #: kinds of predictors as band metadata holds them; OWN_KIND says class or number
 CATEGORICAL, NUMERIC = "categorical", "number"

@@ -94,7 +94,8 @@ def _read_table(path):
                                  f"twice.")
             found[product.name] = product
     except csv.Error as error:
-        raise InputError(f"{name}, line {reader.line_num}: this is no line of a CSV table ({error}). Check its "
+        # the count is of the lines before
+        raise InputError(f"{name}, line {reader.line_num + 1}: this is no line of a CSV table ({error}). Check its "
                          f"quotation marks.") from error
     return found
 
@@ -319,7 +320,7 @@ def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
         progress.warn(f"{os.path.basename(file_of(path))} states another CRS than CRS; CRS is used.")
     if product:
         preset = _wkt(product.crs) if product.crs else ""
-        if not wkt and preset and (not stated or product.crs_wrong):
+        if not wkt and preset and (not stated or product.crs_wrong and _of_one_kind(stated, preset)):
             wkt = preset
             if progress and not _same(stated, preset):
                 progress.info(f"{os.path.basename(file_of(path))} states {'another' if stated else 'no'} CRS; that of "
@@ -340,3 +341,8 @@ def _wkt(text):
 
 def _same(stated, wkt):
     return bool(stated) and bool(spatial_reference(stated).IsSame(spatial_reference(wkt)))
+
+
+def _of_one_kind(stated, wkt):
+    # coordinates in metres are not put right by stating degrees: then the file has been projected since
+    return spatial_reference(stated).IsGeographic() == spatial_reference(wkt).IsGeographic()

@@ -28,8 +28,9 @@ WARP_SOURCE_CELLS = 8_000_000
 WARP_TILE = 256
 #: target grids of up to so many cells are warped without any error of position, since that takes no time
 WARP_EXACT_CELLS = 1 << 20
-#: largest error of position on larger ones, in cells of the source or of the target, whichever are smaller
-WARP_ERROR = 0.05
+#: largest error of position on larger ones, in cells of the source or of the target, whichever are smaller; where
+#: numbers change by a tenth of a step, classes change altogether
+WARP_ERROR = {NUMBER: 0.1, CLASS: 0.05}
 #: fewest warped tiles a reader keeps, for windows smaller than a tile; a series keeps one a layer
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
@@ -98,12 +99,14 @@ class Series:
 
     With ``single`` they come as float32 in stored units, their scale and offset left out, which costs no copy; only
     for bands that float32 holds exactly. With ``group`` the kernel is given a function ``read(first, last)`` instead
-    of the array, and reads no more than so many layers at once: for series longer than memory.
+    of the array, and reads no more than so many layers at once: for series longer than memory. With ``codes`` they come
+    as uint8 with 0 for nodata: for classes of Byte bands of which 0 is none.
     """
 
     items: tuple
     single: bool = False
     group: int = 0
+    codes: bool = False
 
 
 #: types whose every value is exact in float32
@@ -119,7 +122,10 @@ def display_name(path):
     """Return the short name of a raster path, a subdataset string or a virtual raster written out."""
     path = inner_paths(str(path))[0]
     if path.upper().startswith(("NETCDF:", "HDF4", "HDF5:")):
-        parts = path.replace('"', "").split(":")
+        _, *quoted = path.split('"')
+        if len(quoted) == 2:
+            return f"{os.path.basename(quoted[0])}:{quoted[1].rsplit(':', 1)[-1].lstrip('/')}"
+        parts = path.split(":")
         return f"{os.path.basename(parts[-2])}:{parts[-1]}" if len(parts) > 2 else path
     return os.path.basename(path)
 
@@ -196,7 +202,7 @@ def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
     Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
-    right within WARP_ERROR cells. Raises GridError where the two do not overlap.
+    right within WARP_ERROR. Raises GridError where the two do not overlap.
     """
     if item.grid.same(grid):
         return replace(item, target=None, resampling="", position_error=0.0)
@@ -209,7 +215,7 @@ def on_grid(item, grid):
         resampling = "mode" if ratio > 1.0 else "near"
     else:
         resampling = "average" if ratio > 1.0 else "bilinear"
-    error = WARP_ERROR * min(ratio, 1.0) if grid.width * grid.height > WARP_EXACT_CELLS else 0.0
+    error = WARP_ERROR[item.kind] * min(ratio, 1.0) if grid.width * grid.height > WARP_EXACT_CELLS else 0.0
     return replace(item, target=grid, resampling=resampling, position_error=error)
 
 
@@ -270,53 +276,55 @@ class SourceReader:
         return values
 
     def read_series(self, series, row, rows, column, columns):
-        """Return the window of all layers as (layers, rows, columns), float64, or float32 where ``single``.
+        """Return the window of all layers as (layers, rows, columns): float64, ``single`` or ``codes``.
 
         Bands of one file are read together, so that a file interleaved by pixel is decoded once.
         """
         items = series.items
         self._tiles_kept = max(self._tiles_kept, len(items))
-        values = np.empty((len(items), rows, columns), dtype=np.float32 if series.single else np.float64)
+        dtype = np.uint8 if series.codes else np.float32 if series.single else np.float64
+        values = np.empty((len(items), rows, columns), dtype=dtype)
         grid = items[0].grid
         inside = 0 <= row and row + rows <= grid.height and 0 <= column and column + columns <= grid.width
         start = 0
         while start < len(items):
             stop = start + 1
-            if series.single and inside and items[start].target is None:
+            if (series.single or series.codes) and inside and items[start].target is None:
                 while stop < len(items) and items[stop].path == items[start].path:
                     stop += 1
                 self._stored(items[start:stop], values[start:stop], row, column)
             else:
-                values[start] = self.read(items[start], row, rows, column, columns)
+                layer = self.read(items[start], row, rows, column, columns)
+                values[start] = np.where(layer == NO_CLASS, 0, layer) if series.codes else layer
             start = stop
         return values
 
     def _stored(self, items, values, row, column):
-        """Read bands of one file into float32 ``values`` as they are stored, NaN where anything says nodata."""
+        """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
         result, failure = call(dataset.ReadAsArray, column, row, values.shape[2], values.shape[1], buf_obj=values,
                                band_list=[item.band for item in items])
         if result is None or failure:
             raise InputError(f"{items[0].name} cannot be read at row {row}, column {column}: "
                              f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
+        empty, stored = (0, np.uint8) if values.dtype == np.uint8 else (np.nan, np.float32)
         for item, layer in zip(items, values):
             band = dataset.GetRasterBand(item.band)
             nodata = band.GetNoDataValue()
-            if nodata is not None and not np.isnan(nodata):
-                layer[layer == np.float32(nodata)] = np.nan
-            for flag in item.flags:
-                layer[layer == np.float32(flag)] = np.nan
+            for code in (*(() if nodata is None or np.isnan(nodata) else (nodata,)), *item.flags):
+                if code != empty and _fits(code, layer.dtype):
+                    layer[layer == stored(code)] = empty
             if item.keep:
                 in_units = layer.astype(np.float64) * (band.GetScale() or 1.0) + (band.GetOffset() or 0.0)
                 with np.errstate(invalid="ignore"):
-                    layer[(in_units < item.keep[0]) | (in_units > item.keep[1])] = np.nan
+                    layer[(in_units < item.keep[0]) | (in_units > item.keep[1])] = empty
             if band.DataType == gdal.GDT_Float32:
                 layer[np.isinf(layer)] = np.nan
             if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
                 mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, values.shape[2], values.shape[1])
                 if mask is None or failure:
                     raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
-                layer[mask == 0] = np.nan
+                layer[mask == 0] = empty
 
     def sample(self, item, size=512):
         """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
@@ -422,7 +430,8 @@ class SourceReader:
         footprint = self._footprints.get((item.grid, item.target))
         if footprint is None:
             footprint = self._footprints[item.grid, item.target] = Footprint(item.grid, item.target)
-        windows, limits, unevenness = footprint.windows(*place)
+        windows, limits, smooth = footprint.windows(*place)
+        error = item.position_error if smooth else 0.0
         if rows * columns > 1 and any(window and window[1] * window[3] > WARP_SOURCE_CELLS for window in windows):
             if rows >= columns:
                 half = rows // 2
@@ -431,9 +440,7 @@ class SourceReader:
             half = columns // 2
             return np.hstack([self._warped_part(item, row, rows, column, half),
                               self._warped_part(item, row, rows, column + half, columns - half)])
-        # the warper controls the error in the middle of a row only
-        error = item.position_error if unevenness <= item.position_error else 0.0
-        if not limits:
+        if limits is None:
             return self._warped_window(item, footprint, windows[0], place, item.resampling, error)
         result = _empty(item, rows, columns)
         side, cut = footprint.sides(limits, *place)

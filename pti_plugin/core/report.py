@@ -13,8 +13,19 @@ import re
 import struct
 from collections import namedtuple
 
+from .accuracy_panel import PAPER
 from .errors import InputError
-from .figures import area_bars, confusion_matrix, shap_bars, station_scatter, text_colour_on
+from .figures import (
+    accuracy_panel_plot,
+    area_bars,
+    calibration_plot,
+    confusion_matrix,
+    is_in_sample,
+    rfecv_curve,
+    shap_bars,
+    station_scatter,
+    text_colour_on,
+)
 from .ranks import BY_CODE, TIERS
 from .staging import Staging
 
@@ -228,15 +239,19 @@ class Report:
 
 
 def validation_report(path, *, map_png=None, area_rows=None, station_result=None, metrics_rows=None, shap_rows=None,
-                      confusion=None, records=(), warnings=(), notes=(), title="Permafrost Thaw Index",
-                      subtitle="Validation report", sources=None, products=(), staging=None):
+                      confusion=None, calibration_rows=None, selection_rows=None, records=(), warnings=(), notes=(),
+                      title="Permafrost Thaw Index", subtitle="Validation report", sources=None, products=(),
+                      staging=None):
     """Write the report of a run of the chain; a part whose input is None says in a sentence that it was not given.
 
     ``area_rows``: mappings rank, label, cells, area_km2, share_percent. ``station_result``: a
     ValidationResult of core/validation.py. ``metrics_rows``: mappings line, value, low, high, n,
     meaning (value, low, high in %). ``shap_rows``: mappings name, group, shap, gain. ``confusion``: (labels,
-    matrix), rows classified. ``records``: provenance records. ``sources``: {map, areas, stations, metrics, shap,
-    confusion: file name} named beside the numbers. Raises OutputError where the page cannot be written.
+    matrix), rows classified. ``calibration_rows``: mappings line, value, low, high, n, expected (value, low, high,
+    expected in %). ``selection_rows``: mappings features, mean_accuracy, sd_accuracy (in %), dropped_next, chosen,
+    source, those of the paper marked "paper" there. ``records``: provenance records. ``sources``: {map, areas,
+    stations, metrics, shap, confusion, selection: file name} named beside the numbers. Raises OutputError where the
+    page cannot be written.
     """
     sources = {key: _file_name(value) for key, value in (sources or {}).items() if value}
     records = list(records)
@@ -249,6 +264,8 @@ def validation_report(path, *, map_png=None, area_rows=None, station_result=None
     _map_section(report, map_png, sources)
     _area_section(report, area_rows, sources)
     _accuracy_section(report, metrics_rows, confusion, sources)
+    _calibration_section(report, calibration_rows, sources)
+    _selection_section(report, selection_rows, sources)
     _importance_section(report, shap_rows, sources)
     _station_section(report, station_result, sources)
     report.section("Warnings")
@@ -279,7 +296,7 @@ def _summary(area_rows, station_result, metrics_rows):
                          f"{shares['cool']:.1f} % cool, {shares['warm']:.1f} % warm and {shares['isolated']:.1f} % "
                          f"isolated patches.")
     for row in metrics_rows or ():
-        if not _is_in_sample(row) and row.get("value") is not None:
+        if not is_in_sample(row) and row.get("value") is not None:
             interval = _interval(row)
             sentences.append(f"{row['line']}: {row['value']:.2f} %{interval and f' (95 % interval {interval} %)'}.")
     if station_result is not None:
@@ -330,14 +347,69 @@ def _accuracy_section(report, metrics_rows, confusion, sources):
                       Column("interval", "95 % interval", "%", kind=NUMBER), Column("n", "n", "", 0),
                       Column("meaning", "What it says")],
                      [dict(row, interval=_interval(row)) for row in metrics_rows], "Accuracy panel",
-                     source=sources.get("metrics"), muted=_is_in_sample,
+                     source=sources.get("metrics"), muted=is_in_sample,
                      note="Lines in italics on grey are in-sample: shown for comparison, not an accuracy.")
+        drawn = [row for row in metrics_rows if not _is_missing(row.get("value"))]
+        if drawn:
+            report.figure(accuracy_panel_plot(drawn),
+                          "The lines of the panel side by side; hollow and grey: in-sample, not an accuracy.",
+                          "Dots with intervals for every line of the panel; the numbers are in the table before.",
+                          sources.get("metrics"))
     if confusion is not None:
         labels, matrix = confusion
         report.figure(confusion_matrix(matrix, labels),
                       "Confusion matrix: rows are what the map says, columns what the reference says.",
                       "Confusion matrix with its counts; the numbers are in the file named below.",
                       sources.get("confusion"))
+
+
+def _calibration_section(report, calibration_rows, sources):
+    if not calibration_rows:
+        return
+    report.section("How far to trust its probabilities")
+    report.paragraph("Points are gathered by how probable the ensemble holds the class it votes for, asking only runs "
+                     "that did not train on them. A probability can be believed where as many of its points are right "
+                     "as it promises.")
+    report.table([Column("line", "Bin"), Column("expected", "Promised", "%", 1), Column("value", "Right", "%", 1),
+                  Column("interval", "95 % interval", "%", kind=NUMBER), Column("n", "n", "", 0)],
+                 [dict(row, interval=_interval(row)) for row in calibration_rows], "Calibration",
+                 source=sources.get("metrics"))
+    report.figure(calibration_plot(calibration_rows),
+                  "Share of points that are right against the mean probability of the class voted for, with 95 % "
+                  "intervals; the bars below count the points.",
+                  "Dots along a diagonal, with bars of the numbers of points below; the numbers are in the table "
+                  "before.", sources.get("metrics"))
+
+
+def _selection_section(report, selection_rows, sources):
+    if not selection_rows:
+        return
+    report.section("How many predictors are worth having")
+    ours = [row for row in selection_rows if row.get("source") != PAPER]
+    paper = next((row for row in selection_rows if row.get("source") == PAPER), None)
+    chosen = next(row for row in ours if row["chosen"])
+    sentence = (f"Recursive feature elimination keeps {chosen['features']:g} predictors, with a cross-validated "
+                f"accuracy of {chosen['mean_accuracy']:.2f} %.")
+    if paper is not None:
+        sentence += f" The paper kept {paper['features']:g}, with {paper['mean_accuracy']:g} %."
+    report.paragraph(sentence + " The accuracy that chose the predictors is no test of the model: the accuracy panel "
+                                "is.")
+    report.table([Column("features", "Predictors", "", 0), Column("mean_accuracy", "Accuracy", "%", 2),
+                  Column("sd_accuracy", "Standard deviation", "points", 2), Column("dropped_next", "Dropped next"),
+                  Column("mark", "Note", "", None, TEXT)],
+                 [dict(row, mark=_selection_mark(row)) for row in selection_rows], "Elimination of the predictors",
+                 source=sources.get("selection"), muted=lambda row: row.get("source") == PAPER,
+                 total=lambda row: row.get("source") != PAPER and row["chosen"],
+                 note="The standard deviation is that among the folds, in percentage points.")
+    report.figure(rfecv_curve(ours, paper),
+                  "Cross-validated accuracy against the number of predictors left; ring: chosen"
+                  + ("." if paper is None else ", diamond: the paper."),
+                  "Curve of accuracy by number of predictors; the numbers are in the table before.",
+                  sources.get("selection"))
+
+
+def _selection_mark(row):
+    return "the paper" if row.get("source") == PAPER else "chosen" if row["chosen"] else ""
 
 
 def _importance_section(report, shap_rows, sources):
@@ -459,10 +531,6 @@ def _interval(row):
     if _is_missing(row.get("low")) or _is_missing(row.get("high")):
         return ""
     return f"{row['low']:.2f} to {row['high']:.2f}"
-
-
-def _is_in_sample(row):
-    return "in-sample" in f"{row.get('line', '')} {row.get('meaning', '')}".lower()
 
 
 def _without_code(row):

@@ -1,31 +1,51 @@
-"""Samples for learning: random cells of every PTI class, a least distance apart, with their predictors.
+"""Samples for learning: random cells of every PTI class, apart from each other and inside the edge of their class.
 
-Every cell gets a pseudo-random key from its place and the seed, and the smallest keys of a class are taken, so a
-sample does not depend on how the raster is read. Method, section 5; the paper's section 2.2.4.
+Every cell gets a pseudo-random key from its place and the seed. The cells of a class that lie inside its edge and have
+all predictors are taken in the order of their keys, each unless it is too near one taken before, until there are as
+many as asked. So a sample depends neither on how the raster is read nor on the number of threads. Distances are those
+on the WGS 84 ellipsoid, from cell centre to cell centre. Method, section 5; the paper's section 2.2.4.
+
+Candidates are looked at in rounds, the smallest keys first, and what lies surely too near the points of a round is
+closed before the next: memory holds two bytes a cell of the raster and the candidates of one round.
 """
 
 import hashlib
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, replace
 
 import numpy as np
+from osgeo import gdal
 
-from . import ranks
+from . import ranks, sampling_numpy
+from .blocks import GDAL_CACHE_BYTES, SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
+from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .errors import InputError
-from .geodesic import FLATTENING, SEMI_MAJOR_M
-from .raster import CLASS, NO_CLASS, SourceReader, source
+from .geodesic import distance_m, geocentric_km, longest_chord_km
+from .raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
+from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 
-_ROWS_AT_ONCE = 256
+#: candidates a round: so many times as many as are still wanted or may fit, within these numbers a class
+_CANDIDATES, _FEWEST, _MOST = 6, 2_000, 200_000
+_LAST_KEY = (1 << 64) - 1
+
+MET, CELLS, BUFFER, PREDICTORS, SPACING = ("request met", "too few cells", "edge buffer", "missing predictors",
+                                           "spacing")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Training points: ``x`` float32 (n, features) in the order of ``features``, ``y`` PTI codes, WGS 84 places."""
+    """Training points: ``x`` float32 (n, features) in the order of ``features``, ``y`` PTI codes, WGS 84 places.
+
+    ``rows`` and ``columns`` are their cells, None for points that do not come from a raster.
+    """
 
     x: np.ndarray
     y: np.ndarray
     longitude: np.ndarray
     latitude: np.ndarray
     features: tuple
+    rows: np.ndarray = None
+    columns: np.ndarray = None
 
     def checksum(self):
         """Return the SHA-256 of predictors, classes and places, so that the same samples are known again."""
@@ -49,133 +69,447 @@ class Samples:
                              f"them out.")
 
 
+@dataclass(frozen=True)
+class SampleOptions:
+    """``across``: the spacing holds between points of different classes too, the larger of the two classes' spacings.
+
+    ``strict``: more points asked for than can possibly fit are an error, not a warning.
+    """
+
+    seed: int = 42
+    across: bool = False
+    strict: bool = False
+
+
 def cell_keys(rows, columns, seed):
     """Return a pseudo-random uint64 for every cell: the splitmix64 finaliser of its place and the seed."""
     with np.errstate(over="ignore"):
-        key = (np.asarray(rows, dtype=np.uint64) << np.uint64(32)) + np.asarray(columns, dtype=np.uint64)
-        key = key + np.uint64((int(seed) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % (1 << 64))
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return key ^ (key >> np.uint64(31))
+        return sampling_numpy.mixed((np.asarray(rows, dtype=np.uint64) << np.uint64(32))
+                                    + np.asarray(columns, dtype=np.uint64) + _addend(seed))
 
 
-def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress):
+def _addend(seed):
+    return np.uint64((int(seed) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % (1 << 64))
+
+
+def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, edge_buffer_km=0.0, settings=None):
     """Return Samples of at most ``per_class`` cells a rank, at least ``spacing_km`` apart within a rank.
 
     Only cells whose predictors are all there are drawn. Raises InputError where the PTI is not on the stack's grid or
     has no ranks.
     """
+    rules = [Rule(code, per_class, spacing_km, edge_buffer_km) for code in ranks.CODES]
+    return sample_points(pti_path, stack, rules, progress, SampleOptions(seed), settings)[0]
+
+
+def sample_points(pti_path, stack, rules, progress, options=None, settings=None):
+    """Draw points by ``rules``; return (Samples in row order, table of what was asked, possible and achieved).
+
+    The table has a dict a rule and a last one, of rank "all", for the points together. No rule is ever relaxed; a rank
+    that gets fewer points than asked says in ``limited_by`` why. Warns of what cannot fit before it draws. Raises
+    InputError where the PTI is not on the stack's grid, has no rank with all predictors, or, if strict, where more is
+    asked than fits; Cancelled.
+    """
+    options, settings = options or SampleOptions(), settings or Settings()
     pti = source(pti_path, CLASS, single_band=True)
     differences = stack.grid.differences(pti.grid)
     if differences:
         raise InputError(f"{pti.name} is not on the grid of the predictor stack {stack.name}: "
                          f"{'; '.join(differences)}. Build the PTI with the stack as its target grid.")
-    # with a spacing many candidates fall away, so more are kept than asked for
-    kept = per_class if spacing_km <= 0 else max(40 * per_class, 200_000)
-    candidates = _candidates(pti, stack, kept, seed, progress.part(0, 0.8))
-    rows, columns, codes = [], [], []
-    for code in ranks.CODES:
-        if code not in candidates:
-            progress.warn(f"Rank {code} has no cell with all predictors and is not learned.")
-            continue
-        row, column = candidates[code]
-        if spacing_km > 0:
-            chosen = _thin(*stack.grid.lonlat(column + 0.5, row + 0.5), spacing_km, per_class, progress)
-            row, column = row[chosen], column[chosen]
-        else:
-            row, column = row[:per_class], column[:per_class]
-        if len(row) < per_class:
-            progress.info(f"Rank {code}: {len(row)} samples, {per_class} asked for.")
-        rows.append(row)
-        columns.append(column)
-        codes.append(np.full(len(row), code))
-    if not codes:
-        raise InputError(f"{pti.name} has no ranked cell with all predictors of {stack.name}.")
-    rows, columns, codes = np.concatenate(rows), np.concatenate(columns), np.concatenate(codes)
-    order = np.lexsort((columns, rows))
-    rows, columns, codes = rows[order], columns[order], codes[order]
-    longitude, latitude = stack.grid.lonlat(columns + 0.5, rows + 0.5)
-    return Samples(_predictors(stack, rows, columns, progress.part(0.8, 1)), codes, longitude, latitude,
-                   stack.features)
+    cache = gdal.GetCacheMax()
+    gdal.SetCacheMax(GDAL_CACHE_BYTES)
+    try:
+        draw = _Draw(pti, stack, rules, options, settings)
+        draw.prepare(progress.part(0, 0.6))
+        draw.state_bounds(progress)
+        chosen = draw.points(progress.part(0.6, 0.8))
+        if not len(chosen[0]):
+            raise InputError(f"{pti.name} has no ranked cell with all predictors of {stack.name} that meets the rules: "
+                             + "; ".join(f"rank {row['rank']}: {row['limited_by']}" for row in draw.rows) + ".")
+        samples = draw.samples(*chosen, progress.part(0.8, 1))
+    finally:
+        gdal.SetCacheMax(cache)
+    return samples, [*draw.rows, draw.total]
 
 
-def _read_valid(reader, stack, *place):
-    """Read all predictors of a window as float32 (features, rows, columns), NaN for nodata."""
-    layers = np.empty((len(stack.sources), place[1], place[3]), dtype=np.float32)
-    for i, item in enumerate(stack.sources):
-        values = reader.read(item, *place)
-        layers[i] = np.where(values == NO_CLASS, np.nan, values) if item.kind == CLASS else values
-    return layers
+class _Draw:
+    """One run: the cells that are still open, and the table as it grows."""
 
+    def __init__(self, pti, stack, rules, options, settings):
+        self._pti, self._stack, self._rules, self._options, self._settings = pti, stack, rules, options, settings
+        self._ground = Ground(stack.grid)
+        self._spacing = {rule.rank: rule.spacing_km for rule in rules}
+        self.rows = [{"rank": rule.rank, "asked": rule.samples, "spacing_km": rule.spacing_km,
+                      "edge_buffer_km": rule.edge_buffer_km} for rule in rules]
+        self.total = {"rank": "all", "asked": sum(rule.samples for rule in rules)}
+        self._likely = np.zeros(256, dtype=np.int64)
+        self._open = self._used = None
 
-def _candidates(pti, stack, kept, seed, progress):
-    """Return {rank: (rows, columns)} of the cells with the smallest keys, in the order of the keys."""
-    reader, best = SourceReader(), {}
-    for top in range(0, pti.grid.height, _ROWS_AT_ONCE):
-        progress.check()
-        height = min(_ROWS_AT_ONCE, pti.grid.height - top)
-        classes = reader.read(pti, top, height, 0, pti.grid.width)
-        ranked = (classes != NO_CLASS) & (classes != ranks.NO_RANK)
-        if ranked.any():
-            ranked &= ~np.isnan(_read_valid(reader, stack, top, height, 0, pti.grid.width)).any(axis=0)
-        row, column = np.nonzero(ranked)
-        code, row = classes[row, column], row + top
-        key = cell_keys(row, column, seed)
-        for value in np.unique(code):
-            here = code == value
-            old = best.get(int(value), (np.zeros(0, np.uint64), np.zeros(0, int), np.zeros(0, int)))
-            merged = [np.concatenate([a, b[here]]) for a, b in zip(old, (key, row, column))]
-            order = np.argsort(merged[0], kind="stable")[:kept]
-            best[int(value)] = tuple(array[order] for array in merged)
-        progress.set((top + height) / pti.grid.height)
-    reader.close()
-    return {code: (row, column) for code, (_, row, column) in best.items()}
+    # what may be drawn ---------------------------------------------------------------------------------------------
 
+    def prepare(self, progress):
+        """Find the cells that may be drawn, and count and measure them on the way."""
+        ground, cells = self._ground, self._classes(progress.part(0, 0.2))
+        counts = ground.counts(cells, progress)
+        self._used = counts.any(axis=1)
+        self._note(counts, "cells", "area_km2")
+        self._open, torn = inside_edges(cells, ground, self._used,
+                                        {rule.rank: rule.edge_buffer_km for rule in self._rules},
+                                        progress.part(0.2, 0.5), self._settings)
+        if torn:
+            progress.warn(f"{torn} cells are not drawn because the projection of {self._pti.name} is torn or strongly "
+                          f"distorted round about them, so that their distance to the edge cannot be told.")
+        asked = np.zeros(256, dtype=np.uint8)
+        for rule in self._rules:
+            asked[rule.rank] = rule.rank if rule.samples else 0
+        self._recode(asked)
+        del cells
+        counts = ground.counts(self._open, progress)
+        self._note(counts, "cells_inside", "area_inside_km2")
+        self._bounds(progress.part(0.5, 0.6))
+        self._close_incomplete(progress.part(0.6, 1))
+        self._note(ground.counts(self._open, progress), "cells_complete")
 
-def _thin(longitude, latitude, spacing_km, wanted, progress):
-    """Return the indices kept when points are taken in order and none may lie closer than ``spacing_km``."""
-    # chord of the distance, on the largest radius of curvature, so that no distance can fall short; cubes of that
-    # side hold the neighbours of a point in 27 cubes
-    largest = SEMI_MAJOR_M / 1000 / (1 - FLATTENING)
-    chord = 2 * largest * np.sin(min(spacing_km / largest, np.pi) / 2)
-    place = _geocentric_km(longitude, latitude)
-    cubes = np.floor(place / chord).astype(np.int64)
-    taken, chosen = {}, []
-    around = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
-    for i, (cube, point) in enumerate(zip(map(tuple, cubes), place)):
-        if i % 4096 == 0:
+    def _note(self, counts, name, area=None):
+        for row in self.rows:
+            row[name] = int(counts[:, row["rank"]].sum(dtype=np.int64))
+            if area:
+                row[area] = float(self._ground.areas @ counts[:, row["rank"]])
+        for column in filter(None, (name, area)):
+            self.total[column] = sum(row[column] for row in self.rows)
+
+    def _recode(self, table):
+        """Replace the class of every open cell by its entry in ``table`` (256)."""
+        for row in range(0, len(self._open), STRIP):
+            part = self._open[row:row + STRIP]
+            part[:] = table[part]
+
+    def _classes(self, progress):
+        """Return the ranks that have a rule, or could be another's edge, as uint8 of the whole grid, 0 = none."""
+        grid = self._pti.grid
+        cells = np.zeros((grid.height, grid.width), dtype=np.uint8)
+        known = np.zeros(256, dtype=np.uint8)
+        known[list(ranks.CODES)] = ranks.CODES
+        # codes of a Byte band come as they are
+        byte = read_info(self._pti.path).dtypes == ("Byte",)
+
+        def read(reader, window):
+            place = (window.row, window.rows, window.column, window.columns)
+            if byte:
+                values = reader.read_series(Series((self._pti,), codes=True), *place)[0]
+            else:
+                values = reader.read(self._pti, *place)
+                values = np.where((values < 0) | (values > 255), 0, values).astype(np.uint8)
+            return known[values]
+
+        windows = plan_windows(grid, [self._pti], self._settings, 16)
+        for window, part in zip(windows, self._read(read, windows, [self._pti], progress)):
+            cells[_slices(window)] = part
+        return cells
+
+    def _close_incomplete(self, progress):
+        """Close the cells that lack a predictor."""
+        complete = self._predictor_reader(lambda layers, _: ~np.isnan(layers).any(axis=0))
+        windows = [window for window in self._stack_windows() if self._open[_slices(window)].any()]
+        for window, part in zip(windows, self._read(complete, windows, self._stack.sources, progress)):
+            self._open[_slices(window)][~part] = 0
+
+    # reading -------------------------------------------------------------------------------------------------------
+
+    def _stack_windows(self):
+        """Return windows of the stack, small ones where it is tiled, so that few cells are read in vain."""
+        settings = self._settings
+        if not settings.block_size and all(item.block[0] < self._stack.grid.width for item in self._stack.sources):
+            settings = replace(settings, block_size=TILE)
+        return plan_windows(self._stack.grid, list(self._stack.sources), settings, 16 * len(self._stack.sources))
+
+    def _predictor_reader(self, use):
+        """Return a function that reads all predictors of a window, float32 with NaN, and hands them to ``use``."""
+        sources = self._stack.sources
+        info = read_info(sources[0].path)
+        plain = exact_in_float32(info) and all(scale == (1.0, 0.0) for scale in info.scales)
+
+        def read(reader, window):
+            place = (window.row, window.rows, window.column, window.columns)
+            if plain:
+                return use(reader.read_series(Series(sources, single=True), *place), window)
+            layers = np.empty((len(sources), window.rows, window.columns), dtype=np.float32)
+            for i, item in enumerate(sources):
+                values = reader.read(item, *place)
+                layers[i] = np.where(values == NO_CLASS, np.nan, values) if item.kind == CLASS else values
+            return use(layers, window)
+
+        return read
+
+    def _read(self, function, windows, sources, progress):
+        """Yield ``function(reader, window)`` of every window in order, read by threads."""
+        readers = []
+
+        def work(window):
+            reader = readers.pop() if readers else SourceReader(self._settings.workers)
+            result = function(reader, window)
+            readers.append(reader)
+            return result
+
+        threaded = not any(item.driver in SINGLE_THREADED for item in sources)
+        executor = ThreadExecutor(self._settings.workers) if threaded else InlineExecutor()
+        for number, result in enumerate(executor.ordered(work, windows, progress.check), start=1):
+            yield result
+            progress.set(number / len(windows))
+        for reader in readers:
+            reader.close()
+
+    # what can fit --------------------------------------------------------------------------------------------------
+
+    def _bounds(self, progress):
+        """Note how many points of every rank the ground holds, and all ranks together where they keep apart."""
+        runs = _runs(self._open)
+        areas = self._rim_areas(*runs, self._spacing, progress.part(0, 0.7))
+        for row in self.rows:
+            self._state_bound(row, areas[row["rank"]])
+        for name in ("packing_bound", "random_estimate"):
+            self.total[name] = sum(row[name] for row in self.rows)
+        if self._options.across:
+            # the ranks share the ground; no two points are nearer than the smallest of the spacings
+            first = min(self._spacing.values())
+            run_rows, starts, stops, codes = runs
+            together = self._rim_areas(run_rows, starts, stops, np.ones_like(codes), {1: first},
+                                       progress.part(0.7, 1))[1]
+            self.total["spacing_km"] = first
+            self._state_bound(self.total, together)
+
+    def _state_bound(self, row, area_km2):
+        spacing, most = row["spacing_km"], row["cells_inside"]
+        row["packing_bound"] = min(packing_bound(area_km2, spacing), most) if spacing > 0 else most
+        row["random_estimate"] = min(random_estimate(area_km2, spacing), most) if spacing > 0 else most
+
+    def _rim_areas(self, run_rows, starts, stops, codes, spacing, progress):
+        """Return the km² within ``rim_km`` of the cells of each class that has a spacing, (256,)."""
+        ground = self._ground
+        kind, distances = kinds_of({code: rim_km(distance) for code, distance in spacing.items()})
+        here = kind[codes] >= 0
+        counts = np.zeros((ground.tiles, 256), dtype=np.int32)
+        if not here.any():
+            return counts.sum(axis=0)
+        run_rows, starts, stops, codes = (part[here] for part in (run_rows, starts, stops, codes))
+        table = ground.intervals(distances, self._used)
+        height, width, loops = ground.grid.height, ground.grid.width, kernels()
+        for row in range(0, height, STRIP):
             progress.check()
-        near = [other for step in around
-                for other in taken.get((cube[0] + step[0], cube[1] + step[1], cube[2] + step[2]), ())]
-        if near and ((place[near] - point) ** 2).sum(axis=1).min() < chord * chord:
-            continue
-        taken.setdefault(cube, []).append(i)
-        chosen.append(i)
-        if len(chosen) == wanted:
-            break
-    return np.array(chosen, dtype=int)
+            first = -table.reach if row == 0 else row
+            last = height + table.reach if row + STRIP >= height else row + STRIP
+            begin, end = np.searchsorted(run_rows, (first - table.reach, last + table.reach))
+            loops.rim_counts(first, last, *(part[begin:end] for part in (run_rows, starts, stops, codes)), ground.tile,
+                             ground.tiles_down, width, kind, table.outer_low, table.outer_high, table.side, counts)
+            progress.set(row / height)
+        return ground.areas @ counts
+
+    def state_bounds(self, progress):
+        """Warn of every rank of which more is asked than fits, or raise InputError if strict."""
+        found = []
+        for row in (*self.rows, self.total):
+            if row["asked"] > row["packing_bound"] and row["cells_inside"]:
+                who = "All ranks together" if row["rank"] == "all" else f"Rank {row['rank']}"
+                if not row.get("spacing_km"):
+                    found.append(f"{who}: {row['asked']:,} points are asked for, but only {row['cells_inside']:,} cells "
+                                 f"lie inside the edge buffer.")
+                    continue
+                found.append(f"{who}: {row['asked']:,} points at least {row['spacing_km']:g} km apart are asked for, "
+                             f"but the {row['area_inside_km2']:,.0f} km² inside the edge buffer hold no more than "
+                             f"{row['packing_bound']:,} even in perfect hexagonal packing; random placement ends near "
+                             f"{row['random_estimate']:,}.")
+        if found and self._options.strict:
+            raise InputError(" ".join([*found, "Ask for fewer points, or lower the spacing or the edge buffer."]))
+        for text in found:
+            progress.warn(f"{text} Fewer will be drawn; no rule is relaxed.")
+
+    # drawing -------------------------------------------------------------------------------------------------------
+
+    def points(self, progress):
+        """Return (rows, columns, classes) of the points, in row order; complete the table."""
+        room = np.zeros(256, dtype=np.int64)
+        chord = np.zeros(256)
+        for rule in self._rules:
+            room[rule.rank] = rule.samples
+            # a spacing of no length has a chord of no length
+            chord[rule.rank] = longest_chord_km(rule.spacing_km)
+        for row in self.rows:
+            self._likely[row["rank"]] = row["random_estimate"]
+        asked = int(room.sum())
+        kind, distances = kinds_of(self._spacing)
+        table = self._ground.intervals(distances, self._used) if distances else None
+        taken = _Taken()
+        above = np.zeros(256)
+        loops = kernels()
+        while True:
+            rows, columns, codes = self._candidates(room, above, progress)
+            if not len(rows):
+                break
+            places = geocentric_km(*self._stack.grid.lonlat(columns + 0.5, rows + 0.5))
+            # a cell without a place on the Earth cannot be drawn
+            known = np.isfinite(places).all(axis=1)
+            settled = len(taken.codes)
+            keep = loops.thin(np.concatenate([taken.places, places[known]]),
+                              np.concatenate([taken.codes, codes[known]]), chord, room, self._options.across,
+                              settled)[settled:]
+            self._open[rows, columns] = 0
+            new = [part[known][keep] for part in (rows, columns, codes, places)]
+            taken.add(*new)
+            progress.check()
+            if table is not None:
+                loops.paint(self._open, *new[:3], self._ground.tile, kind, table.inner_low, table.inner_high,
+                            self._options.across, self._ground.circle)
+            if (room[codes] <= 0).any():
+                self._recode(np.where(room > 0, np.arange(256), 0).astype(np.uint8))
+            progress.set(len(taken.codes) / max(asked, 1))
+        order = np.lexsort((taken.columns, taken.rows))
+        self._complete_table(taken, progress)
+        return taken.rows[order], taken.columns[order], taken.codes[order]
+
+    def _candidates(self, room, above, progress):
+        """Return (rows, columns, classes) of the open cells with the smallest keys, in the order of the keys.
+
+        ``above``: share of the keys of every class gone through so far; it is carried on. Keys are evenly spread, so a
+        share of them is a share of the cells. Classes that keep apart are gone through together.
+        """
+        number = np.zeros(256, dtype=np.int64)
+        for row in range(0, len(self._open), STRIP):
+            progress.check()
+            number += np.bincount(self._open[row:row + STRIP].ravel(), minlength=256)
+        number[0] = 0
+        wanted = np.clip(_CANDIDATES * np.minimum(room, self._likely), _FEWEST, _MOST)
+        if self._options.across:
+            share = np.full(256, wanted[number > 0].sum() / max(number.sum(), 1))
+        else:
+            share = wanted / np.maximum(number, 1)
+        above[:] = np.where(share >= 1, 1.0, above + (1 - above) * np.minimum(share, 1))
+        limit = np.array([_LAST_KEY if part >= 1 else int(part * 2.0 ** 64) for part in above], dtype=np.uint64)
+        loops, found = kernels(), []
+        for row in range(0, len(self._open), STRIP):
+            progress.check()
+            found.append(loops.smallest_keys(self._open[row:row + STRIP], row, _addend(self._options.seed), limit))
+        rows, columns, keys = (np.concatenate(parts) for parts in zip(*found))
+        order = np.argsort(keys, kind="stable")
+        rows, columns = rows[order], columns[order]
+        return rows, columns, self._open[rows, columns].astype(np.int64)
+
+    def _complete_table(self, taken, progress):
+        longitude, latitude = self._stack.grid.lonlat(taken.columns + 0.5, taken.rows + 0.5)
+        for row in (*self.rows, self.total):
+            here = np.ones(len(taken.codes), dtype=bool) if row is self.total else taken.codes == row["rank"]
+            row["achieved"] = int(here.sum())
+            distances = nearest_km(longitude[here], latitude[here], progress)
+            row["nearest_km"] = float(distances.min()) if len(distances) else None
+            row["median_nearest_km"] = statistics.median(distances.tolist()) if len(distances) else None
+        for row in self.rows:
+            row["limited_by"] = _limit(row)
+            if not row["cells_complete"] and row["asked"]:
+                progress.warn(f"Rank {row['rank']} has no cell with all predictors and is not learned."
+                              if row["limited_by"] != BUFFER else
+                              f"Rank {row['rank']} has no cell {row['edge_buffer_km']:g} km inside its edge and is not "
+                              f"learned.")
+            elif row["achieved"] < row["asked"]:
+                progress.info(f"Rank {row['rank']}: {row['achieved']} samples, {row['asked']} asked for "
+                              f"({row['limited_by']}).")
+
+    def samples(self, rows, columns, codes, progress):
+        """Return the Samples of cells in row order."""
+        x = np.full((len(rows), len(self._stack.sources)), np.nan, dtype=np.float32)
+
+        def pick(layers, window):
+            first, last = np.searchsorted(rows, (window.row, window.row + window.rows))
+            here = first + np.flatnonzero((columns[first:last] >= window.column)
+                                          & (columns[first:last] < window.column + window.columns))
+            return here, layers[:, rows[here] - window.row, columns[here] - window.column].T
+
+        occupied = np.zeros_like(self._open, dtype=bool)
+        occupied[rows, columns] = True
+        windows = [window for window in self._stack_windows() if occupied[_slices(window)].any()]
+        del occupied
+        for here, values in self._read(self._predictor_reader(pick), windows, self._stack.sources, progress):
+            x[here] = values
+        longitude, latitude = self._stack.grid.lonlat(columns + 0.5, rows + 0.5)
+        return Samples(x, codes, longitude, latitude, self._stack.features, rows, columns)
 
 
-def _geocentric_km(longitude, latitude):
-    """Return places on the WGS 84 ellipsoid as (n, 3) geocentric coordinates in km."""
-    longitude, latitude = np.radians(longitude), np.radians(latitude)
-    e2 = FLATTENING * (2 - FLATTENING)
-    normal = SEMI_MAJOR_M / 1000 / np.sqrt(1 - e2 * np.sin(latitude) ** 2)
-    across = normal * np.cos(latitude)
-    return np.stack([across * np.cos(longitude), across * np.sin(longitude), (1 - e2) * normal * np.sin(latitude)], 1)
+class _Taken:
+    """The points drawn so far."""
+
+    def __init__(self):
+        self.rows, self.columns, self.codes = (np.zeros(0, dtype=np.int64) for _ in range(3))
+        self.places = np.zeros((0, 3))
+
+    def add(self, rows, columns, codes, places):
+        """Take more points."""
+        for name, more in (("rows", rows), ("columns", columns), ("codes", codes), ("places", places)):
+            setattr(self, name, np.concatenate([getattr(self, name), more]))
 
 
-def _predictors(stack, rows, columns, progress):
-    """Return the predictors of cells in row order, float32 (n, features)."""
-    reader = SourceReader()
-    x = np.empty((len(rows), len(stack.sources)), dtype=np.float32)
-    for top in range(0, stack.grid.height, _ROWS_AT_ONCE):
+def _slices(window):
+    return (slice(window.row, window.row + window.rows), slice(window.column, window.column + window.columns))
+
+
+def _limit(row):
+    """Return what kept a rank below what was asked."""
+    if row["achieved"] >= row["asked"]:
+        return MET
+    for name, cause in (("cells", CELLS), ("cells_inside", BUFFER), ("cells_complete", PREDICTORS)):
+        if row[name] < row["asked"]:
+            return cause
+    return SPACING
+
+
+def _runs(cells):
+    """Return (rows, first columns, last columns, classes) of the runs of equal cells other than 0, row by row."""
+    found = []
+    for row in range(0, len(cells), STRIP):
+        part = cells[row:row + STRIP]
+        begins, ends = part != 0, part != 0
+        begins[:, 1:] &= part[:, 1:] != part[:, :-1]
+        ends[:, :-1] &= part[:, 1:] != part[:, :-1]
+        rows, starts = np.nonzero(begins)
+        found.append((rows + row, starts, np.nonzero(ends)[1], part[rows, starts].astype(np.int64)))
+    return tuple(np.concatenate(parts) for parts in zip(*found))
+
+
+def nearest_km(longitude, latitude, progress):
+    """Return the geodesic distance in km from every point to its nearest neighbour; empty for fewer than two points."""
+    number = len(longitude)
+    if number < 2:
+        return np.zeros(0)
+    places = geocentric_km(longitude, latitude)
+    neighbour, least = np.zeros(number, dtype=np.int64), np.full(number, np.inf)
+    spread = np.ptp(places, axis=0)
+    # the points lie on a surface: cubes that hold a few each to begin with, larger ones for those without neighbours
+    side = max(float(np.linalg.norm(spread)) / np.sqrt(number), 1e-6)
+    left = np.arange(number)
+    while len(left):
         progress.check()
-        first, last = np.searchsorted(rows, (top, top + _ROWS_AT_ONCE))
-        if first < last:
-            height = min(_ROWS_AT_ONCE, stack.grid.height - top)
-            layers = _read_valid(reader, stack, top, height, 0, stack.grid.width)
-            x[first:last] = layers[:, rows[first:last] - top, columns[first:last]].T
-        progress.set((top + _ROWS_AT_ONCE) / stack.grid.height)
-    reader.close()
-    return x
+        _search_cubes(places, left, side, neighbour, least)
+        left = left[least[left] > side * side]
+        side *= 2
+    return distance_m(latitude, longitude, latitude[neighbour], longitude[neighbour]) / 1000
+
+
+def _search_cubes(places, wanted, side, neighbour, least):
+    """Look for the nearest neighbours of the points ``wanted`` in the 27 cubes round each."""
+    cubes = np.floor((places - places.min(axis=0)) / side).astype(np.int64) + 1
+    across = cubes.max(axis=0) + 2
+    flat = (cubes[:, 0] * across[1] + cubes[:, 1]) * across[2] + cubes[:, 2]
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    for a in (-1, 0, 1):
+        for b in (-1, 0, 1):
+            # three cubes in a row of z are one stretch of the order
+            middle = flat[wanted] + (a * across[1] + b) * across[2]
+            first, last = np.searchsorted(ordered, middle - 1), np.searchsorted(ordered, middle + 1, side="right")
+            at, points = first.copy(), wanted
+            while len(points):
+                on = at < last
+                at, last, points = at[on], last[on], points[on]
+                other = order[at]
+                distance = ((places[points] - places[other]) ** 2).sum(axis=1)
+                better = (distance < least[points]) & (other != points)
+                least[points[better]] = distance[better]
+                neighbour[points[better]] = other[better]
+                at = at + 1

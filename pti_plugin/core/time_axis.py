@@ -3,7 +3,8 @@
 A stamp is the number of steps since year 0, with ``period`` steps a year; with DAILY steps a year every calendar day
 has its own, and the 366th of common years does not exist. A stamp is read from the band's metadata, the time axis of a
 netCDF file, the band's name or the file's name, whichever gives one first, or counted from a start. The forms known in
-names: 2001, 2001-07, 200107, 2001-07-15, 20010715, 2001195 and A2001195 (day of the year).
+names: 2001, 2001-07, 200107, 2001-07-15, 20010715, 2001195, 2001_day195 and A2001195 (day of the year); the last one
+counts before all others, as the day of making stands behind it.
 """
 
 import datetime
@@ -19,9 +20,11 @@ DAILY = 366
 _METADATA_KEYS = ("TIME", "time", "year", "YEAR", "date", "DATE", "TIFFTAG_DATETIME")
 _YEAR = r"(?:18|19|20|21)\d\d"
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_DAY_OF_YEAR = r"(?P<doy>00[1-9]|0[1-9]\d|[12]\d\d|3[0-5]\d|36[0-6])"
 _FORMS = (
+    re.compile(rf"(?<![^._-])A(?P<year>{_YEAR}){_DAY_OF_YEAR}(?!\d)"),
     re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?P<sep>[-_.:]?)(?P<month>{_MONTH})(?P=sep)(?P<day>{_DAY})(?!\d)"),
-    re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_.]?(?P<doy>00[1-9]|0[1-9]\d|[12]\d\d|3[0-5]\d|36[0-6])(?!\d)"),
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?:[-_.]?|[-_.]day){_DAY_OF_YEAR}(?!\d)"),
     re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_.]?(?P<month>{_MONTH})(?!\d)"),
     re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?!\d)"),
 )
@@ -121,12 +124,16 @@ def _exists(index, period):
 
 
 def stamp_text(index, period):
-    """Return the readable form of a stamp."""
+    """Return the readable form of a stamp, which ``stamp_of`` reads back."""
     if period == 1:
         return str(index)
     if period == DAILY:
         return date_of(index).isoformat()
-    return f"{index // period}-{index % period + 1:02d}"
+    year, step = divmod(index, period)
+    if period == 12:
+        return f"{year}-{step + 1:02d}"
+    # the first day of the step
+    return f"{year}-{1 + (8 * step if period == 46 else -(-step * 365 // period)):03d}"
 
 
 def _netcdf_stamp(metadata, units, period):

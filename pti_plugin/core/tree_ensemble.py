@@ -1,8 +1,8 @@
 """Predicts with many XGBoost boosters at once: their margins to the last bit, in a fraction of XGBoost's time.
 
 Boosters are read into arrays and evaluated by tree_numba, block by block of cells. Boosters trained on shared cut
-points share their conditions (feature and threshold), which are then tested once a block for all of them. Where that
-cannot be done, XGBoost itself predicts; what then holds is said by the reason that ``read_ensemble`` returns.
+points share their conditions (feature and threshold), which are then tested once a block for all of them. Where numba
+is not installed, or a booster is of a kind that is not represented here, XGBoost itself predicts (``voting``).
 
 XGBoost sends a cell to the left where x < threshold, or where its category is not in the node's set, which includes
 categories that no set knows; a missing value (NaN) follows the node's default. The leaves of a class are added to its
@@ -21,8 +21,6 @@ from .packages import require
 
 #: distinct conditions of the boosters that are evaluated together; their masks should stay in the processor's cache
 CONDITIONS = 8192
-#: levels of a tree that are tested for all cells at once
-_LEVELS = 6
 #: XGBoost's own number of the rounds used, kept in a booster that was stopped early
 _BEST = "best_iteration"
 _PURPOSE = "predicting with the model"
@@ -175,9 +173,9 @@ class TreeEnsemble:
                             check()
                         kernel.set_masks(len(group.thresholds), trees.members, trees.first_member, trees.set_feature,
                                          apart, one_hot, missing, words)
-                        kernel.margins(words, masks, apart, trees.nodes, trees.levels, trees.leaves, trees.deep,
-                                       trees.below, trees.first_tree, trees.condition, trees.left, trees.right,
-                                       trees.value, trees.base, margin)
+                        kernel.margins(words, masks, apart, trees.nodes, trees.depth, trees.leaves, trees.deep,
+                                       trees.below, trees.first_tree, trees.condition, trees.child, trees.value,
+                                       trees.base, margin)
                         yield start, number, margin
                     number += 1
 
@@ -187,14 +185,13 @@ class _Booster:
     """A booster's trees as tree_numba.margins wants them, and its category sets as tree_numba.set_masks does."""
 
     nodes: np.ndarray
-    levels: np.ndarray
+    depth: np.ndarray
     leaves: np.ndarray
     deep: np.ndarray
     below: np.ndarray
     first_tree: np.ndarray
     condition: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
+    child: np.ndarray
     value: np.ndarray
     base: np.ndarray
     members: np.ndarray
@@ -314,24 +311,25 @@ class _Shared:
         members = np.concatenate([np.empty(0, dtype=np.float32), *members]).astype(np.float32)
         members = self._categories.number(_keys(np.repeat(features, lengths), members))
         condition = (2 * condition + trees.default_left).astype(np.int32)
-        depth = _depths(trees)
-        levels = np.minimum(depth, _LEVELS)
+        sliced, depth = _compiled().LEVELS, _depths(trees)
         reached = trees.root[:, None]
-        nodes = np.zeros((len(levels), (1 << _LEVELS) - 1), dtype=np.int32)
-        for level in range(_LEVELS):
+        nodes = np.zeros((len(depth), (1 << sliced) - 1), dtype=np.int32)
+        for level in range(sliced):
             inner = trees.left[reached] >= 0
             nodes[:, (1 << level) - 1:(2 << level) - 1] = np.where(inner, condition[reached], 0)
             reached = np.stack([np.where(inner, trees.left[reached], reached),
-                                np.where(inner, trees.right[reached], reached)], axis=2).reshape(len(levels), -1)
+                                np.where(inner, trees.right[reached], reached)], axis=2).reshape(len(depth), -1)
         # the number of a leaf has the first level in its lowest bit
-        number = np.arange(1 << _LEVELS)
-        reached = reached[:, sum(((number >> level) & 1) << (_LEVELS - 1 - level) for level in range(_LEVELS))]
-        is_deep = depth > _LEVELS
-        kept = slice(None) if is_deep.any() else slice(0)
+        number = np.arange(1 << sliced)
+        reached = reached[:, sum(((number >> level) & 1) << (sliced - 1 - level) for level in range(sliced))]
+        is_deep = depth > sliced
+        kept = len(trees.left) if is_deep.any() else 0
+        child = np.stack([trees.left[:kept], trees.right[:kept]], axis=1)
+        child = np.where(child < 0, np.arange(kept, dtype=np.int32)[:, None], child).reshape(-1)
         self._boosters.append(_Booster(
-            nodes, levels, trees.value[reached], np.where(is_deep, np.cumsum(is_deep) - 1, -1),
-            reached[is_deep].astype(np.int32), trees.first_tree, condition[kept], trees.left[kept], trees.right[kept],
-            trees.value[kept], trees.base, members, np.cumsum([0, *lengths], dtype=np.int64), features))
+            nodes, depth, trees.value[reached], np.where(is_deep, np.cumsum(is_deep) - 1, -1),
+            reached[is_deep].astype(np.int32), trees.first_tree, condition[:kept], child, trees.value[:kept],
+            trees.base, members, np.cumsum([0, *lengths], dtype=np.int64), features))
 
     def close(self, features):
         """Return the _Group of what was taken in."""
@@ -428,7 +426,7 @@ def _flatten(trees, tree_class, features, base, rounds):
     left, right = np.where(inner, left + start, -1), np.where(inner, right + start, -1)
     # nodes that pruning has left over hold anything and are never reached
     if (inner & ((left >= end) | (right >= end) | (right < start) | (feature < 0) | (feature >= features)
-                 | np.isnan(value))).any():
+                 | np.isnan(value) & (split_type != 1))).any():
         raise _NotRepresented("a node points outside its tree or features: the booster is damaged")
     sets = {}
     for tree, first in zip(trees, root.tolist()):

@@ -216,18 +216,28 @@ def _add_leaves(numbers, leaf, total):
 
 
 @_compile
-def margins(words, masks, apart, nodes, levels, leaves, deep, below, first_tree, condition, left, right, value, base,
-            out):
+def _go_down(node, steps, masks, shift, condition, child):
+    """Move ``node`` (CELLS,) of every cell down by ``steps`` levels; a leaf's children are the leaf itself."""
+    for _ in range(steps):
+        for b in range(8):
+            for w in range(BYTES):
+                here = node[b * BYTES + w]
+                # without a branch, which would be foretold wrongly every other time
+                node[b * BYTES + w] = child[2 * here + ((masks[condition[here] >> shift, w] >> b) & 1)]
+
+
+@_compile
+def margins(words, masks, apart, nodes, depth, leaves, deep, below, first_tree, condition, child, value, base, out):
     """Fill ``out`` (groups, CELLS) float32: ``base`` [group] plus the leaves of the group's trees, in their order.
 
     ``words`` and ``masks``: the same masks as uint64 (rows, WORDS) and uint8 (rows, BYTES). Of every tree: ``nodes``
-    (63), two times the number of the condition and 1 more where NaN goes left; ``levels``; ``leaves`` (64), in the
+    (63), two times the number of the condition and 1 more where NaN goes left; ``depth``; ``leaves`` (64), in the
     order of _leaf_numbers; ``deep``, -1 or the row of ``below`` (64) that gives the node reached after the
-    bit-sliced levels. ``first_tree`` [group]. ``condition`` (as in ``nodes``, of any node), ``left`` (-1 at leaves),
-    ``right`` and ``value``: nodes of all trees, used for deep trees only.
+    bit-sliced levels. ``first_tree`` [group]. ``condition`` (as in ``nodes``), ``child`` (left and right of each) and
+    ``value``: nodes of all trees, used for deep trees only.
     """
     bits, part = np.empty((LEVELS, WORDS), np.uint64), np.empty((8, WORDS), np.uint64)
-    number_words = np.empty(8 * WORDS, np.uint64)
+    number_words, node = np.empty(8 * WORDS, np.uint64), np.empty(CELLS, np.int32)
     numbers = number_words.view(np.uint8)
     rows = np.empty(nodes.shape[1], np.int64)
     shift = 0 if apart else 1
@@ -236,20 +246,20 @@ def margins(words, masks, apart, nodes, levels, leaves, deep, below, first_tree,
         for i in range(CELLS):
             total[i] = base[group]
         for tree in range(first_tree[group], first_tree[group + 1]):
-            for node in range((1 << levels[tree]) - 1):
-                rows[node] = nodes[tree, node] >> shift
-            _descend(words, rows, levels[tree], bits, part)
+            levels = min(depth[tree], LEVELS)
+            for place in range((1 << levels) - 1):
+                rows[place] = nodes[tree, place] >> shift
+            _descend(words, rows, levels, bits, part)
             _leaf_numbers(bits, number_words)
             if deep[tree] < 0:
                 _add_leaves(numbers, leaves[tree], total)
                 continue
             reached = below[deep[tree]]
             for i in range(CELLS):
-                node = reached[numbers[i]]
-                byte, bit = i % BYTES, i // BYTES
-                while left[node] >= 0:
-                    node = right[node] if (masks[condition[node] >> shift, byte] >> bit) & 1 else left[node]
-                total[i] += value[node]
+                node[i] = reached[numbers[i]]
+            _go_down(node, depth[tree] - LEVELS, masks, shift, condition, child)
+            for i in range(CELLS):
+                total[i] += value[node[i]]
 
 
 @_compile

@@ -86,8 +86,8 @@ def parse_range(text):
         low, high = (float(part) for part in text.split(".."))
     except ValueError:
         raise InputError(f"VALID is '{text}'; write the lowest and the highest value, for example 0..100.") from None
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"VALID is '{text}'; both limits must be numbers, for example 0..100.")
+    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
+        raise InputError(f"VALID is '{text}'; both limits must be numbers, the lower first, for example 0..100.")
     return low, high
 
 
@@ -163,8 +163,9 @@ def _refuse_implausible(item, quantity, low, high):
                 f"are {quantity.unit}, set UNITS to {item.name}={quantity.unit}.")
     if low < quantity.low or high > quantity.high:
         raise InputError(
-            f"{item.name} runs from {low:.4g} to {high:.4g}, outside {quantity.low:g} to {quantity.high:g} "
-            f"{quantity.unit} for {quantity.title}. Check the layer, its nodata value and its flag codes.")
+            f"{item.name} runs from {low:.4g} to {high:.4g}, outside {quantity.low:g} to {quantity.high:g}"
+            f"{quantity.unit and ' '}{quantity.unit} for {quantity.title}. Check the layer, its nodata value, its flag "
+            f"codes and its scale.")
     if not fits:
         raise InputError(
             f"{item.name} reaches only {high:.4g}, but a map of {quantity.title} reaches {quantity.least_high:g} "

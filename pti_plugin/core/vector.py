@@ -28,25 +28,18 @@ _SHAPEFILE_NAME, _SHAPEFILE_TEXT = 10, 254
 _DATE_OPTION, _DATE = "OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z"
 
 
-def write_points(path, rows, fields, x, y, layer_name, staging=None):
+def write_points(path, rows, fields, x, y, layer_name, staging=None, metadata=None):
     """Write ``rows`` (dicts) as a point layer in EPSG:4326, in their order.
 
     ``fields`` is a list of (name, type str, int or float, unit, description); ``x`` and ``y`` are the keys of
     longitude and latitude in degrees. None and NaN become NULL; a row without coordinates gets no geometry. With a
-    ``staging`` the file appears when that is committed, else at once. Raises OutputError for an unknown ending or
-    where the file cannot be written.
+    ``staging`` the file appears when that is committed, else at once. ``metadata``: items of the layer, which only a
+    GeoPackage keeps. Raises OutputError for an unknown ending or where the file cannot be written.
     """
     path = os.path.abspath(str(path))
     name, ending = os.path.splitext(os.path.basename(path))
     ending = ending.lower()
-    driver = call(ogr.GetDriverByName, _DRIVERS[ending][0])[0] if ending in _DRIVERS else None
-    if driver is None:
-        raise OutputError(f"A point layer cannot be written as {path}; end the name in one of "
-                          f"{', '.join(_DRIVERS)}.")
-    long_names = [field[0] for field in fields if len(field[0]) > _SHAPEFILE_NAME]
-    if ending == ".shp" and long_names:
-        raise OutputError(f"A shapefile cannot hold the field '{long_names[0]}' (names of at most {_SHAPEFILE_NAME} "
-                          f"letters); end the name of {path} in .gpkg.")
+    driver = check_point_file(path, [field[0] for field in fields])
     try:
         folder = tempfile.mkdtemp(prefix=f"{name}{SUFFIX}-", dir=os.path.dirname(path))
     except OSError as error:
@@ -54,7 +47,7 @@ def write_points(path, rows, fields, x, y, layer_name, staging=None):
                           f"permissions.") from error
     try:
         written = os.path.join(folder, os.path.basename(path))
-        failure = _write(driver, written, rows, fields, x, y, layer_name, _DRIVERS[ending][1])
+        failure = _write(driver, written, rows, fields, x, y, layer_name, _DRIVERS[ending][1], metadata or {})
         if failure is not None:
             raise output_error(path, failure)
         if staging is None:
@@ -65,6 +58,23 @@ def write_points(path, rows, fields, x, y, layer_name, staging=None):
             _stage(staging, folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_point_file(path, names):
+    """Return the OGR driver of a point layer with fields of these names.
+
+    Raises OutputError where no such layer can be written as ``path``.
+    """
+    ending = os.path.splitext(str(path))[1].lower()
+    driver = call(ogr.GetDriverByName, _DRIVERS[ending][0])[0] if ending in _DRIVERS else None
+    if driver is None:
+        raise OutputError(f"A point layer cannot be written as {path}; end the name in one of "
+                          f"{', '.join(_DRIVERS)}.")
+    long_names = [name for name in names if len(name) > _SHAPEFILE_NAME]
+    if ending == ".shp" and long_names:
+        raise OutputError(f"A shapefile cannot hold the field '{long_names[0]}' (names of at most {_SHAPEFILE_NAME} "
+                          f"letters); end the name of {path} in .gpkg.")
+    return driver
 
 
 def _stage(staging, folder, path):
@@ -84,14 +94,14 @@ def _stage(staging, folder, path):
                           f"program?") from error
 
 
-def _write(driver, path, rows, fields, x, y, layer_name, options):
+def _write(driver, path, rows, fields, x, y, layer_name, options, metadata):
     """Write the layer; return None, or GDAL's words for what went wrong."""
     before = gdal.GetConfigOption(_DATE_OPTION)
     gdal.SetConfigOption(_DATE_OPTION, _DATE)
     try:
         with GdalErrors() as errors:
             try:
-                _fill(driver, path, rows, fields, x, y, layer_name, options)
+                _fill(driver, path, rows, fields, x, y, layer_name, options, metadata)
             except RuntimeError as error:
                 return errors.first or str(error)
         # a full disk may show only when the file is closed, so the file is read again
@@ -100,7 +110,7 @@ def _write(driver, path, rows, fields, x, y, layer_name, options):
         gdal.SetConfigOption(_DATE_OPTION, before)
 
 
-def _fill(driver, path, rows, fields, x, y, layer_name, options):
+def _fill(driver, path, rows, fields, x, y, layer_name, options, metadata):
     """Create and fill the layer; errors go to the listener, or come as RuntimeError where exceptions are on."""
     dataset = driver.CreateDataSource(path)
     if dataset is None:
@@ -111,6 +121,8 @@ def _fill(driver, path, rows, fields, x, y, layer_name, options):
     layer = dataset.CreateLayer(layer_name, reference, ogr.wkbPoint, options)
     if layer is None:
         raise RuntimeError("the layer cannot be created")
+    for item, text in metadata.items():
+        layer.SetMetadataItem(item, text)
     shapefile = path.lower().endswith(".shp")
     for field_name, kind, _unit, _description in fields:
         definition = ogr.FieldDefn(field_name, _TYPES[kind])

@@ -12,7 +12,7 @@ from .gdal_errors import call
 from .grid import coordinate_transformation, geographic_wkt, spatial_reference, transform_points
 
 #: points a side at which a window is carried into the source's CRS to find the cells it needs
-LATTICE = 21
+LATTICE = 13
 #: the warper's own memory limit, MB: so far above what one window needs that it never splits it
 MEMORY_MB = 1024
 #: a step between neighbours of the lattice is looked at as a jump from so many usual ones on
@@ -27,26 +27,29 @@ _TYPES = {"uint8": gdal.GDT_Byte, "float32": gdal.GDT_Float32, "float64": gdal.G
 
 def turned_into(grid, x):
     """Return longitudes turned by whole circles into the grid's own range; other coordinates as they are."""
-    if not grid.is_geographic:
+    return _turned(grid, _turn(grid), x)
+
+
+def _turned(grid, turn, x):
+    if not turn:
         return x
-    turn = _turn(grid)
     west = min(grid.transform[0], grid.transform[0] + grid.transform[1] * grid.width)
     return west + np.mod(x - west, turn)
 
 
 def _turn(grid):
-    """The whole circle in the angular unit of a geographic grid."""
-    return 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits()
+    """The whole circle in the angular unit of a geographic grid, 0 for others."""
+    return 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits() if grid.is_geographic else 0.0
 
 
-def circle_cells(grid):
+def _circle_columns(grid, turn):
     """Number of columns round the Earth of a geographic grid that goes all the way round, else 0.
 
     It may have more columns than that, the first ones a second time.
     """
-    if not grid.is_geographic or grid.transform[2] or grid.transform[4]:
+    if not turn or grid.transform[2] or grid.transform[4]:
         return 0
-    columns = _turn(grid) / abs(grid.transform[1])
+    columns = turn / abs(grid.transform[1])
     closes = grid.width > columns - 0.5 and abs(columns - round(columns)) < 0.5
     return min(round(columns), grid.width) if closes else 0
 
@@ -56,12 +59,12 @@ class Footprint:
 
     def __init__(self, source, target):
         self.source, self.target = source, target
+        self._turn = _turn(source)
         #: columns round the Earth, 0 where the source does not close the circle
-        self.circle = circle_cells(source)
+        self.circle = _circle_columns(source, self._turn)
         self._change = coordinate_transformation(target.wkt, source.wkt)
         self._references = {grid: spatial_reference(grid.wkt) for grid in (source, target)}
-        self._geographic = source.is_geographic
-        self._poles = list(self._pole_cells()) if self._geographic else []
+        self._poles = list(self._pole_cells()) if self._turn else []
 
     def _pole_cells(self):
         """Yield (latitude, column, row) of the poles that have a place on the target grid's plane."""
@@ -74,46 +77,49 @@ class Footprint:
     def positions(self, columns, rows):
         """Return (columns, rows) of the source at positions of the target, NaN where there is no answer."""
         x, y = transform_points(self._change, *self.target.xy(columns, rows))
-        return self.source.cells_at(turned_into(self.source, x) if self._geographic else x, y)
+        return self.source.cells_at(_turned(self.source, self._turn, x), y)
 
     def windows(self, row, rows, column, columns):
-        """Return (windows, limits, unevenness): the source cells that a window of the target needs.
+        """Return (windows, limits, smooth): the source cells that a window of the target needs.
 
-        ``windows``: one, or None where the two do not meet; several where an interruption of the source's projection
-        runs through the target's window, with the source columns between them in ``limits``, rising. ``unevenness``:
-        the most by which linear interpolation along a row may be wrong in source cells although it is right at both
-        ends and in the middle; infinite where the window holds a pole, a seam or places without an image.
+        ``limits``: None, or, where an interruption of the source's projection runs through the window, the source
+        columns that part its sides, rising, as far as they can be parted. ``windows``: one more than limits; None
+        where the two do not meet. ``smooth``: False where positions cannot be interpolated: with a pole, a seam, an
+        interruption or places without an image in the window.
         """
         lattice = np.meshgrid(np.linspace(column, column + columns, LATTICE), np.linspace(row, row + rows, LATTICE))
         x, y = self.positions(*lattice)
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
-            return [None], (), np.inf
+            return [None], None, False
         if self.circle:
             x = self._gathered(x)
-        limits = () if self._geographic else self._limits(lattice, x, y)
-        side, windows = np.searchsorted(limits, x), []
-        for part in range(len(limits) + 1):
+        limits = None if self._turn else self._limits(lattice, x, y)
+        side, windows = np.searchsorted(limits or (), x), []
+        for part in range(len(limits or ()) + 1):
             here = known & (side == part)
             windows.append(self._window(np.where(here, x, np.nan), np.where(here, y, np.nan), row, rows, column,
-                                        columns) if here.any() else None)
-        if limits or not known.all() or windows[0] is None or (
-                self._geographic and windows[0][3] >= (self.circle or self.source.width)):
-            return windows, limits, np.inf
-        return windows, limits, max(_unevenness(x), _unevenness(y))
+                                        columns, limits is not None) if here.any() else None)
+        whole = self._turn and windows[0] is not None and windows[0][3] >= (self.circle or self.source.width)
+        return windows, limits, bool(limits is None and known.all() and not whole)
 
     def _gathered(self, x):
         """Columns of a closed circle turned by whole circles to where they lie next to each other."""
-        angle = 2 * np.pi / self.circle * x
-        middle = np.angle(np.nanmean(np.exp(1j * angle))) / (2 * np.pi) * self.circle
+        middle = x[LATTICE // 2, LATTICE // 2]
+        if not np.isfinite(middle):
+            middle = x[np.isfinite(x)][0]
         return middle + np.mod(x - middle + self.circle / 2, self.circle) - self.circle / 2
 
-    def _window(self, x, y, row, rows, column, columns):
+    def _window(self, x, y, row, rows, column, columns, torn):
         width, height = self.circle or self.source.width, self.source.height
         step_x, step_y = _largest_step(x), _largest_step(y)
-        left, right = np.nanmin(x) - 4 - step_x, np.nanmax(x) + 4 + step_x
-        top, bottom = np.nanmin(y) - 4 - step_y, np.nanmax(y) + 4 + step_y
-        whole = self._geographic and step_x > width / 3
+        # between its neighbours a turning point lies no further out than half a step; the cells along a tear may have
+        # no more than one neighbour on their side of it
+        share = 2.0 if torn else 0.5
+        margin_x, margin_y = 4 + share * step_x, 4 + share * step_y
+        left, right = np.nanmin(x) - margin_x, np.nanmax(x) + margin_x
+        top, bottom = np.nanmin(y) - margin_y, np.nanmax(y) + margin_y
+        whole = self._turn and step_x > width / 3
         for latitude, pole_column, pole_row in self._poles:
             if (column - 1 <= pole_column <= column + columns + 1) and (row - 1 <= pole_row <= row + rows + 1):
                 whole = True
@@ -130,7 +136,7 @@ class Footprint:
         return (top, bottom - top, left, right - left) if left < right and top < bottom else None
 
     def _limits(self, lattice, x, y):
-        """Source columns in the gaps that an interruption tears between neighbours of the lattice, or ()."""
+        """Source columns in the gaps that interruptions tear between neighbours of the lattice; None for no tear."""
         pairs = [[], []]
         for axis in (0, 1):
             before, after = ([slice(None)] * 2 for _ in range(2))
@@ -142,7 +148,7 @@ class Footprint:
         usual = np.nanmedian(step)
         steep = np.flatnonzero(step > JUMP * usual)
         if not steep.size:
-            return ()
+            return None
         a, b, opened = first[:, steep], second[:, steep], np.abs(second - first)[2, steep]
         for _ in range(HALVINGS):
             place = (a[:2] + b[:2]) / 2
@@ -151,7 +157,7 @@ class Footprint:
             a, b = np.where(nearer, a, middle), np.where(nearer, middle, b)
         torn = np.abs(b - a)[2] > opened / 2
         if not torn.any():
-            return ()
+            return None
         whole = np.delete(np.abs(second - first)[2], steep[torn])
         sorted_x = np.sort(x[np.isfinite(x)])
         gaps = np.diff(sorted_x)
@@ -161,15 +167,16 @@ class Footprint:
     def sides(self, limits, row, rows, column, columns):
         """Return (part, cut) for a window of the target through which interruptions run.
 
-        ``part``: the number of the limits below the centre of each cell; ``cut``: cells whose opposite corners lie on
-        different sides.
+        ``part``: the number of the limits below the centre of each cell; ``cut``: cells whose opposite corners an interruption
+        holds apart in the source: their centre lies far from the middle between them.
         """
-        def part_of(lattice_columns, lattice_rows):
-            return np.searchsorted(limits, self.positions(*np.meshgrid(lattice_columns, lattice_rows))[0])
-
-        corner = part_of(np.arange(column, column + columns + 1), np.arange(row, row + rows + 1))
-        centre = part_of(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
-        return centre, (corner[:-1, :-1] != corner[1:, 1:]) | (corner[:-1, :-1] != centre)
+        corners = np.array(self.positions(*np.meshgrid(np.arange(column, column + columns + 1),
+                                                       np.arange(row, row + rows + 1))))
+        centres = np.array(self.positions(*np.meshgrid(np.arange(column, column + columns) + 0.5,
+                                                       np.arange(row, row + rows) + 0.5)))
+        across = np.hypot(*(corners[:, 1:, 1:] - corners[:, :-1, :-1]))
+        beside = np.hypot(*(centres - (corners[:, 1:, 1:] + corners[:, :-1, :-1]) / 2))
+        return np.searchsorted(limits, centres[0]), (across > np.nanmedian(across)) & (beside > across / 4)
 
     def warp(self, values, nodata, top, left, place, resampling, error, name):
         """Return source cells brought to a window of the target, in the type of ``values``.
@@ -189,10 +196,11 @@ class Footprint:
         if resampling == "bilinear":
             # between the four neighbours: left alone, the warper widens its kernel by the shape of the window
             options += ["XSCALE=1", "YSCALE=1"]
+        # the warper tries places beyond the pole, or the edge of a projection, and does without them
         done, failure = call(gdal.Warp, result, moved, resampleAlg=resampling, errorThreshold=error,
                              srcNodata=nodata, dstNodata=nodata, multithread=False, warpOptions=options,
-                             warpMemoryLimit=MEMORY_MB)
-        if not done or failure:
+                             warpMemoryLimit=MEMORY_MB, harmless="Invalid latitude")
+        if failure or done == 0:
             raise InputError(f"{name} cannot be brought to the target grid: {failure}.")
         return result.GetRasterBand(1).ReadAsArray()
 
@@ -210,10 +218,3 @@ def _largest_step(values):
     steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
     steps = np.concatenate([step[np.isfinite(step)].ravel() for step in steps])
     return float(steps.max()) if steps.size else 0.0
-
-
-def _unevenness(values):
-    """Largest odd part of what linear interpolation between the ends of the rows of ``values`` leaves."""
-    share = np.linspace(0, 1, values.shape[1])
-    left = values - values[:, :1] - share * (values[:, -1:] - values[:, :1])
-    return float(np.abs(left - left[:, ::-1]).max() / 2)

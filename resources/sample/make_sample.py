@@ -91,7 +91,6 @@ ICE_CLASS, WATER_CLASS, N_IGBP = 15, 0, 17
 CCI_YEARS = list(range(1997, 2022))
 LC_YEARS = list(range(2018, 2023))
 FROZEN_YEARS = list(range(2002, 2022))
-PARTIAL_YEARS = (2002, 2011, 2012)   # sensor gap between AMSR-E and AMSR2: fewer than 350 valid days
 SENSOR_DAYS = (("2002-06-19", "2011-10-03"), ("2012-07-24", "2021-12-31"))   # first and last day of each
 FROZEN, THAWED, MORNING, INVERSE = 0, 1, 2, 3
 NO_ORBIT, ICE_MASK, NO_FT = 252, 254, 255
@@ -116,40 +115,7 @@ BLOCK = 4                            # 25 km cells a side of a cell of the 100 k
 CAVM = {"B1": 1, "B2a": 2, "B3": 3, "B4": 4, "B2b": 5, "G1": 21, "G2": 22, "G3": 23, "G4": 24,
         "P1": 31, "P2": 32, "S1": 33, "S2": 34, "W1": 41, "W2": 42, "W3": 43, "FW": 91, "SW": 92,
         "GL": 93, "NA": 99, "nodata": 127}
-CAVM_TO_ENSEMBLE = {1: 201, 2: 201, 3: 201, 4: 201, 5: 201, 21: 202, 22: 202, 23: 202, 24: 202,
-                    31: 203, 32: 203, 33: 204, 34: 204, 41: 205, 42: 205, 43: 205, 91: 210, 92: 210,
-                    93: 220}
-# only the codes that this script writes
-CCI_TO_ENSEMBLE = {10: 10, 11: 10, 30: 30, 40: 30, 60: 60, 61: 60, 70: 70, 71: 70, 72: 70, 80: 80,
-                   81: 80, 82: 80, 90: 90, 100: 100, 110: 100, 120: 120, 122: 120, 130: 130, 140: 150,
-                   150: 150, 151: 150, 152: 150, 153: 150, 160: 160, 180: 180, 190: 190, 200: 200,
-                   201: 200, 202: 200, 210: 210, 220: 220}
-GLCC_TO_ENSEMBLE = {1: 190, 2: 150, 4: 80, 9: 202, 11: 200, 12: 220, 14: 210, 15: 210, 17: 120,
-                    21: 70, 22: 70, 24: 90, 25: 60, 26: 60, 30: 10, 31: 10, 40: 130, 41: 130, 44: 180,
-                    45: 180, 51: 150, 53: 201, 55: 30, 57: 30, 60: 80, 61: 80, 62: 70, 63: 202, 64: 120,
-                    69: 201, 90: 100, 93: 10}
-GLCC_TUNDRA = (9, 53, 63, 69)
-GLCC_MISSING = (99, 100)
-TUNDRA_OF_CCI = {140: 202, 150: 204, 151: 204, 152: 204, 153: 204, 200: 201, 201: 201, 202: 201}
 
-STACK = (  # band, group, unit of the raw value, real or simulated
-    ("lst", "thermal", "K", "SIMULATED"),
-    ("lst_trend", "thermal", "K/yr", "SIMULATED"),
-    ("frozen_days", "thermal", "d/yr", "SIMULATED"),
-    ("land_cover", "biophysical", "class", "SIMULATED"),
-    ("peak_ndvi", "biophysical", "1", "REAL, regridded"),
-    ("sum_ndvi", "biophysical", "1", "SIMULATED"),
-    ("ndvi_trend", "biophysical", "1/yr", "SIMULATED"),
-    ("snow", "hydrological", "%", "SIMULATED"),
-    ("snow_trend", "hydrological", "%/yr", "SIMULATED"),
-    ("soc", "soil", "dg/kg", "SIMULATED"),
-    ("coarse_fragments", "soil", "cm3/dm3", "SIMULATED"),
-    ("bulk_density", "soil", "cg/cm3", "SIMULATED"),
-    ("water_content", "soil", "1e-3 cm3/cm3", "SIMULATED"),
-    ("peat", "soil", "%", "SIMULATED"),
-    ("elevation", "topography", "m", "REAL, regridded"),
-    ("slope", "topography", "degree", "REAL, regridded"),
-)
 
 SIM = "SIMULATED, not an observation: "
 REAL = "REAL, regridded: "
@@ -271,8 +237,8 @@ def write(path, bands, grid, dtype, note, nodata=None, unit=None, scale=None, of
           names=None, items=None, interleave="BAND"):
     """Write a tiled, DEFLATE-compressed GeoTIFF. Values are the stored ones, scaling is metadata.
 
-    names: band descriptions; items: one dict of metadata a band; scale: one number or one a band; interleave:
-    "PIXEL" keeps the values of a cell together, which halves a long series of one tile.
+    names: band descriptions; items: one dict of metadata a band; interleave: "PIXEL" keeps the
+    values of a cell together, which halves a long series of one tile.
     """
     bands = bands[np.newaxis] if bands.ndim == 2 else bands
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -293,7 +259,7 @@ def write(path, bands, grid, dtype, note, nodata=None, unit=None, scale=None, of
         if unit:
             band.SetUnitType(unit)
         if scale is not None:
-            band.SetScale(scale[k] if isinstance(scale, (list, tuple)) else scale)
+            band.SetScale(scale)
             band.SetOffset(offset or 0.0)
         if names:
             band.SetDescription(names[k])
@@ -402,11 +368,6 @@ def degree_days(monthly):
     above = monthly * ndtr(z) + DAILY_SD * density        # mean of max(T, 0)
     days = DAYS[:, None, None]
     return (above * days).sum(0), ((above - monthly) * days).sum(0)
-
-
-def frozen_days(monthly):
-    """Days a year below 0 degC."""
-    return (ndtr(-monthly / DAILY_SD) * DAYS[:, None, None]).sum(0)
 
 
 def simulate_soil(w):
@@ -684,6 +645,12 @@ def on_day(monthly, day_of_year):
     return monthly[first] * (1 - weight) + monthly[last] * weight
 
 
+def greening(w):
+    """Trend of NDVI a year."""
+    rate = 0.0006 + 0.0012 * (w["warming"] - 0.35) + 0.0011 * noise("greening", 9)
+    return rate * np.clip(w["ndvi_max"] * 1.5, 0.1, 1)
+
+
 def write_ndvi(w, out):
     """NDVI every 8 days at 150 km: real annual maximum and minimum, season by ERA5, greening and noise."""
     land = w["land"] & (w["lat"] > SOUTH)
@@ -944,7 +911,7 @@ def cavm_codes(w, folder):
 
 
 def write_land_cover(w, folder, out):
-    """LandCover_CCI of five years, GLCC and CAVM. Returns the arrays for the ensemble."""
+    """LandCover_CCI of five years, GLCC and CAVM."""
     lon, lat = GEO_GRID.lonlat()
     c = climate_on(w, lon, lat)
     first, second = ranked_igbp(folder)
@@ -955,129 +922,22 @@ def write_land_cover(w, folder, out):
     kind = rng.random(main.shape)
     order = rng.permuted(np.tile(np.arange(5)[:, None, None], (1,) + main.shape), axis=0)
     hole = (noise("cci hole", 1.2, main.shape) > 3.0) & (first != 0)
-    years = []
-    for k in range(len(LC_YEARS)):
+    for k, year in enumerate(LC_YEARS):
         layer = np.where((kind < 0.04) & (order[k] == 0), other, main)
         tie = np.where(order[k] < 2, main, np.where(order[k] < 4, other, third))
         layer = np.where(kind < 0.012, tie, layer)
-        years.append(np.where(hole, 0, layer))
-        write(os.path.join(out, "landcover", "cci_lc_%d.tif" % LC_YEARS[k]), years[k], GEO_GRID, "u1",
+        write(os.path.join(out, "landcover", "cci_lc_%d.tif" % year), np.where(hole, 0, layer), GEO_GRID, "u1",
               SIM + "LandCover_CCI codes of %d; MODIS MCD12C1 (IGBP, 2019, REAL, regridded) recoded with ERA5 "
-              "climate, changes between years by chance" % LC_YEARS[k], nodata=0)
+              "climate, changes between years by chance" % year, nodata=0)
     glcc = glcc_codes(first, c)
     lost = noise("glcc hole", 1.5, main.shape)
     glcc = np.where((lost > 3.1) & (first != 0) & ~hole, 100, np.where((lost < -3.3) & ~hole, 99, glcc))
     write(os.path.join(out, "landcover", "glcc_ecosystems.tif"), glcc, GEO_GRID, "u1",
           SIM + "GLCC Global Ecosystems codes (99, 100 = missing); MODIS MCD12C1 (REAL, regridded) recoded with "
           "ERA5 climate")
-    cavm = cavm_codes(w, folder)
-    write(os.path.join(out, "landcover", "cavm.tif"), cavm, CAVM_GRID, "u1",
+    write(os.path.join(out, "landcover", "cavm.tif"), cavm_codes(w, folder), CAVM_GRID, "u1",
           SIM + "CAVM raster codes; bioclimate subzones by the warmest month of ERA5, kind by relief, wetness "
           "and chance", nodata=CAVM["nodata"])
-    return np.array(years), glcc, cavm
-
-
-def recode(codes, table):
-    """Codes to ensemble classes, 0 where the table says nothing."""
-    lut = np.zeros(256, dtype=int)
-    lut[list(table)] = list(table.values())
-    return lut[codes]
-
-
-def ensemble_land_cover(years, glcc, cavm):
-    """Land cover of 21 classes on the target grid: CAVM, then tundra inside the GLCC mask, then CCI."""
-    best = np.zeros(years.shape[1:])
-    major = np.zeros(years.shape[1:], dtype=int)
-    for k, layer in enumerate(years):
-        # the year's share breaks ties in favour of the most recent
-        votes = (years == layer).sum(0) + 0.1 * k
-        better = (votes > best) & (layer > 0)
-        best, major = np.where(better, votes, best), np.where(better, layer, major)
-    lon, lat = TARGET.lonlat()
-    row = np.clip(((90 - lat) / 0.25).astype(int), 0, 179)
-    col = ((lon + 180) / 0.25).astype(int) % 1440
-    cci, eco = major[row, col], glcc[row, col]
-    x, y = transform(lon, lat, GEO, LAEA180)
-    row = ((CAVM_GRID.y0 - y) / CELL).astype(int)
-    col = ((x - CAVM_GRID.x0) / CELL).astype(int)
-    inside = (row >= 0) & (row < CAVM_GRID.ny) & (col >= 0) & (col < CAVM_GRID.nx)
-    arctic = np.where(inside, cavm[np.clip(row, 0, CAVM_GRID.ny - 1), np.clip(col, 0, CAVM_GRID.nx - 1)], 99)
-    out = recode(cci, CCI_TO_ENSEMBLE)
-    out = np.where(cci == 0, recode(eco, GLCC_TO_ENSEMBLE), out)
-    tundra = recode(cci, TUNDRA_OF_CCI)
-    out = np.where(np.isin(eco, GLCC_TUNDRA) & (tundra > 0), tundra, out)
-    return np.where(recode(arctic, CAVM_TO_ENSEMBLE) > 0, recode(arctic, CAVM_TO_ENSEMBLE), out)
-
-
-# === files: predictors ==========================================================================
-def tested_trend(name, truth, error):
-    """Trend as it would be estimated: truth plus error, 0 where it is not significant."""
-    seen = truth + error * noise(name + " error", 1.5)
-    return np.where(np.abs(seen) > 1.96 * error, seen, 0.0)
-
-
-def greening(w):
-    """Trend of NDVI a year."""
-    rate = 0.0006 + 0.0012 * (w["warming"] - 0.35) + 0.0011 * noise("greening", 9)
-    return rate * np.clip(w["ndvi_max"] * 1.5, 0.1, 1)
-
-
-def mean_frozen_days(w):
-    """Frozen days of the whole years."""
-    mean = frozen_days(w["t2m"])[INNER]
-    response = frozen_days(w["t2m"] + 1.0)[INNER] - mean
-    kept = []
-    for year, draw in zip(FROZEN_YEARS, yearly_noise("frozen", len(FROZEN_YEARS), 12)):
-        anomaly = w["warming"][INNER] * (year - 2011.5) / 10 + 0.8 * draw[INNER]
-        value = mean + response * anomaly + 2.0 * noise("frozen fine %d" % year, 1.0)[INNER]
-        if year not in PARTIAL_YEARS:
-            kept.append(np.clip(np.rint(value), 0, 366))
-    return np.mean(kept, axis=0)
-
-
-def write_stack(w, out, cover, land):
-    """The 16 predictors on the target grid, scaled 0-100 over land; land cover stays a class."""
-    weights = (DAYS / DAYS.sum())[:, None, None]
-    lst = ((w["t2m"] + skin_offset(w)) * weights).sum(0) + 273.15 + 0.6 * noise("lst", 4)
-    growing = logistic((w["t2m"] - 5.0) / 2.5)
-    ndvi = np.maximum(w["ndvi_min"], 0) + (w["ndvi_max"] - np.maximum(w["ndvi_min"], 0)) * growing
-    total = (np.maximum(ndvi, 0) * DAYS[:, None, None] / 8.0).sum(0) * np.exp(0.06 * noise("sum ndvi", 4))
-    rain, t2m = w["rain"], w["t2m"]
-    snow = snow_fraction(t2m, rain)
-    less = (snow_fraction(t2m + 1.0, rain) - snow).mean(0) * 100      # % for 1 K
-    raw = {
-        "lst": lst,
-        "lst_trend": tested_trend("lst", 0.1 * w["warming"] + 0.012 * noise("lst trend", 12), 0.012),
-        "sum_ndvi": total,
-        "peak_ndvi": w["ndvi_max"],
-        "ndvi_trend": tested_trend("ndvi", greening(w), 0.0005),
-        "snow": np.clip(snow.mean(0) * 100 + 1.5 * noise("snow", 4), 0, 100),
-        "snow_trend": tested_trend("snow", 0.1 * less * w["warming"] + 0.08 * noise("snow trend", 12), 0.05),
-        "soc": soil_map(w), "coarse_fragments": w["coarse"],
-        "bulk_density": w["bulk"], "water_content": w["water"], "peat": w["peat"],
-        "elevation": w["elevation"], "slope": w["slope"],
-    }
-    raw = {key: value[INNER] for key, value in raw.items()}
-    raw["frozen_days"], raw["land_cover"] = mean_frozen_days(w), cover
-    bands, scales, items = [], [], []
-    for name, group, unit, origin in STACK:
-        values = raw[name]
-        low, high = values[land].min(), values[land].max()
-        item = {"PTI_GROUP": group, "PTI_MIN": f"{low:.6g}", "PTI_MAX": f"{high:.6g}", "PTI_RAW_UNIT": unit,
-                "PTI_NOTE": origin}
-        if name == "land_cover":
-            item["PTI_KIND"] = "categorical"
-            bands.append(np.where(land, values, -32768))
-        else:
-            item["PTI_KIND"] = "continuous"
-            bands.append(scaled((values - low) / (high - low) * 100, land, 0.01, 0, -32768))
-        scales.append(1.0 if name == "land_cover" else 0.01)
-        items.append(item)
-    write(os.path.join(out, "predictor_stack.tif"), np.array(bands), TARGET, "i2",
-          SIM + "16 predictors, 0-100 over land north of 45 N (land_cover: class codes), from ERA5, CRU TS, MODIS "
-          "and ETOPO5 with noise; none is computed from the PTI. Bands peak_ndvi, elevation and slope are REAL, "
-          "regridded: see PTI_NOTE of each band", nodata=-32768, scale=scales,
-          names=[s[0] for s in STACK], items=items)
 
 
 # === files: stations ============================================================================
@@ -1182,8 +1042,7 @@ def main():
     write_soil(w, args.out)
     write_peat(w, args.out)
     write_relief(w, args.packages, args.out)
-    cover = ensemble_land_cover(*write_land_cover(w, args.packages, args.out))
-    write_stack(w, args.out, cover, land)
+    write_land_cover(w, args.packages, args.out)
     write_stations(w, args.out)
 
 

@@ -50,7 +50,7 @@ def bad(tool, changes, *said, environment=None, remedy=None):
 #: what the issue of the main job asks of every tool: each case is a run of qgis_process
 HEADLESS = {
     **{f"no parameters, {tool}": Case(tool, {}, ("mandatory parameters were not specified", output))
-       for tool, output in (("ensemblepermafrost", "OUTPUT_BASE"), ("ensemblelandcover", "CCI"),
+       for tool, output in (("ensemblepermafrost", "OUTPUT_BASE"), ("ensemblelandcover", "OUTPUT"),
                             ("trendrasters", "OUTPUT_SLOPE"), ("buildpti", "MAGT_TREND"),
                             ("trainxgboost", "OUTPUT_MODEL"), ("predictxgboost", "STACK"),
                             ("validateboreholes", "STATIONS_MAGT"))},

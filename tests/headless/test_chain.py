@@ -14,14 +14,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pti_plugin.core.features import PREDICTORS, read_stack
 from support import ROOT, read_raster
 
-TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
-         "validateboreholes")
+TOOLS = ("alignrasters", "compositeseries", "depthmean", "slope", "ensemblepermafrost", "ensemblelandcover",
+         "trendrasters", "predictorstack", "buildpti", "trainxgboost", "predictxgboost", "validateboreholes")
 RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
 LOADER = SourceFileLoader("demo", str(ROOT / "scripts" / "demo"))
 DEMO = module_from_spec(spec_from_loader("demo", LOADER))
 LOADER.exec_module(DEMO)
+#: predictor → (lowest and highest value that the sample's climate, relief and soil allow, unit)
+PLAUSIBLE = {
+    "lst": (240, 290, "K"), "lst_trend": (-0.2, 0.3, "K/year"), "frozen_days": (30, 366, "d"),
+    "peak_ndvi": (-0.1, 1, ""), "sum_ndvi": (0, 46, ""), "ndvi_trend": (-0.01, 0.01, "per year"),
+    "snow": (0, 100, "%"), "snow_trend": (-1, 1, "%/year"), "soc": (10, 2000, "dg/kg"),
+    "coarse_fragments": (0, 600, "cm3/dm3"), "bulk_density": (20, 170, "cg/cm3"),
+    "water_content": (30, 700, "10^-3 cm3/cm3"), "peat": (0, 100, ""), "elevation": (-30, 6000, "m"),
+    "slope": (0, 15, "degree"),
+}
 #: true area of a cell of the sample's equal-area grid
 CELL_KM2 = 625.0
 
@@ -42,7 +52,7 @@ def rows_of(path):
         return list(csv.DictReader(stream))
 
 
-def test_qgis_process_lists_the_seven_tools_and_the_model(qgis_process):
+def test_qgis_process_lists_the_tools_and_the_model(qgis_process):
     listed = qgis_process(["list"])
     assert listed.code == 0, listed.stderr
     ids = set(re.findall(r"^\s*(pti:\w+)\s", listed.stdout, re.MULTILINE))
@@ -53,7 +63,7 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
     made = {path.name for path in chain.folder.iterdir()}
     assert set(DEMO.OUTPUTS.values()) <= made
     assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
-    assert len([name for name in made if name.endswith(".provenance.json")]) == 8
+    assert len([name for name in made if name.endswith(".provenance.json")]) == 9
 
 
 def test_the_conceptual_index_has_all_ten_ranks(chain):
@@ -94,8 +104,84 @@ def test_all_rasters_share_the_target_grid(chain):
     target = grid(ROOT / "resources" / "sample" / "grid.tif")
     # a trend stays on the grid of its series
     rasters = [name for name in DEMO.OUTPUTS.values() if name.endswith(".tif") and "trend" not in name]
-    assert len(rasters) == 11
+    assert len(rasters) == 12
     assert {grid(chain.folder / name) for name in rasters} == {target}
+
+
+@pytest.fixture(scope="module")
+def stack(chain):
+    """The stack of the run: {role: (values with NaN, band metadata)} in the order of its bands."""
+    from osgeo import gdal
+
+    path = chain.folder / "predictor_stack.tif"
+    dataset = gdal.Open(str(path))
+    bands = [dataset.GetRasterBand(number + 1) for number in range(dataset.RasterCount)]
+    return {band.GetDescription(): (read_raster(path, band.GetBand()), band.GetMetadata()) for band in bands}
+
+
+def unscaled(values, items):
+    """Values of a band of the stack in their own unit."""
+    low, high = float(items["PTI_MIN"]), float(items["PTI_MAX"])
+    return values / 100 * (high - low) + low
+
+
+def test_the_stack_has_the_sixteen_roles_by_name_with_their_groups(chain, stack):
+    read = read_stack(str(chain.folder / "predictor_stack.tif"))
+    assert [feature.name for feature in read.features] == list(PREDICTORS) == list(stack)
+    for feature in read.features:
+        assert (feature.group, feature.categorical) == PREDICTORS[feature.name][1:]
+
+
+def test_every_predictor_is_there_on_most_of_the_base_map_and_scaled_over_it(chain, stack):
+    base = read_raster(chain.folder / "base_map.tif") == 1
+    for role, (values, items) in stack.items():
+        found = values[base & ~np.isnan(values)]
+        assert found.size > 0.9 * base.sum(), role
+        if role in PLAUSIBLE:
+            assert (found.min(), found.max()) == (0, 100), role
+            low, high, unit = PLAUSIBLE[role]
+            assert low <= float(items["PTI_MIN"]) < float(items["PTI_MAX"]) <= high, (role, items)
+            assert items.get("PTI_RAW_UNIT", "") == unit, role
+    assert set(stack) - set(PLAUSIBLE) == {"land_cover"}
+
+
+def test_the_table_of_ranges_says_what_the_bands_say(chain, stack):
+    base = read_raster(chain.folder / "base_map.tif") == 1
+    rows = rows_of(chain.folder / "predictor_ranges.csv")
+    assert [row["role"] for row in rows] == list(stack)
+    for row in rows:
+        values, items = stack[row["role"]]
+        assert (row["low"], row["high"]) == (items.get("PTI_MIN", ""), items.get("PTI_MAX", "")), row["role"]
+        assert int(row["cells"]) == (base & ~np.isnan(values)).sum() == base.sum() - int(row["missing"])
+
+
+def test_predictors_hold_the_products_they_are_made_of(chain, stack):
+    from osgeo import gdal
+
+    base = read_raster(chain.folder / "base_map.tif") == 1
+    cover, _ = stack["land_cover"]
+    np.testing.assert_array_equal(cover, read_raster(chain.folder / "land_cover.tif"))
+    assert set(np.unique(stack["peat"][0][base])) == {0, 50, 100}
+    # relief, by an average of GDAL's own
+    grid = gdal.Open(str(ROOT / "resources" / "sample" / "grid.tif"))
+    west, cell, _, north, _, _ = grid.GetGeoTransform()
+    warped = gdal.Warp("", str(ROOT / "resources" / "sample" / "dem" / "elevation_wc21.tif"), format="MEM",
+                       dstSRS=grid.GetProjection(), width=grid.RasterXSize, height=grid.RasterYSize,
+                       outputBounds=(west, north - cell * grid.RasterYSize, west + cell * grid.RasterXSize, north),
+                       resampleAlg="average", outputType=gdal.GDT_Float32)
+    metres = warped.ReadAsArray()
+    known = base & ~np.isnan(stack["elevation"][0]) & (metres != warped.GetRasterBand(1).GetNoDataValue())
+    difference = np.abs(unscaled(*stack["elevation"]) - metres)[known]
+    assert known.sum() > 0.99 * base.sum() and np.median(difference) < 0.01 and np.percentile(difference, 99) < 10
+
+
+@pytest.mark.parametrize("one, other, least", [
+    ("lst", "frozen_days", -0.8), ("snow", "frozen_days", 0.8), ("peak_ndvi", "sum_ndvi", 0.7), ("soc", "peat", 0.5),
+    ("soc", "bulk_density", -0.8), ("elevation", "slope", 0.3)])
+def test_predictors_vary_together_as_climate_and_soil_do(chain, stack, one, other, least):
+    pair = [stack[role][0][read_raster(chain.folder / "base_map.tif") == 1] for role in (one, other)]
+    known = ~np.isnan(pair).any(axis=0)
+    assert np.corrcoef(pair[0][known], pair[1][known])[0, 1] / least > 1
 
 
 def test_the_learned_map_agrees_with_the_index_far_beyond_chance(chain):

@@ -1,5 +1,8 @@
 """The bundled model is whole and up to date, and the tools work in models that users draw and save."""
 
+import itertools
+import re
+
 import build_model
 import pytest
 
@@ -33,10 +36,8 @@ def test_bundled_model_validates_and_finds_all_its_steps(chain, provider):
     own = {algorithm.id() for algorithm in provider.algorithms()}
     steps = chain.childAlgorithms()
     assert all(child.algorithm() is not None for child in steps.values())
-    # no step comes from another plugin, and every tool is part of the chain but those that prepare its inputs
-    preparing = {"pti:compositeseries", "pti:depthmean"}
-    assert preparing < own
-    assert {child.algorithmId() for child in steps.values()} == own - {CHAIN} - preparing
+    # no step comes from another plugin, and every tool is part of the chain
+    assert {child.algorithmId() for child in steps.values()} == own - {CHAIN}
     assert chain.canExecute()[0]
 
 
@@ -60,7 +61,10 @@ def test_bundled_model_is_what_its_script_builds_from_the_tools_as_they_are(chai
 def test_bundled_model_asks_in_the_order_of_the_method_and_hides_what_is_seldom_changed(chain):
     asked = [item for item in chain.parameterDefinitions() if not item.isDestination()]
     plain = [item.name() for item in asked if not item.flags() & item.FlagAdvanced]
-    assert plain[:2] == ["PP", "MAGT"] and plain.index("MAGT_SERIES") < plain.index("CCI") < plain.index("STACK")
+    # products of the index, of the predictors, stations, and how the chain is run
+    order = ["MAGT_SERIES", "CCI", "LST_SERIES", "FREEZE_THAW", "SOC", "ELEVATION", "STATIONS_MAGT", "TARGET", "RUNS"]
+    assert plain[:2] == ["PP", "MAGT"] and [name for name in plain if name in order] == order
+    assert "STACK" not in plain
     assert {item.name() for item in asked} - set(plain) == {"ROUNDS", "PER_CLASS", "SEED", "NOTE"}
 
 
@@ -70,6 +74,33 @@ def test_outputs_of_the_bundled_model_say_what_they_are(chain):
     # two steps are the same tool
     assert titles["magt_trend:SIGN"] == "Significant sign of MAGT"
     assert len(set(titles.values())) == len(titles)
+
+
+def test_every_input_of_the_bundled_model_has_a_help_that_fits_it(chain):
+    for item in chain.parameterDefinitions():
+        if item.isDestination():
+            continue
+        assert len(item.help()) > 15 and item.help().endswith("."), item.name()
+        # other ways of a tool to take its layers, which the model does not have
+        assert not re.search(r"\b(INPUT|FOLDER|FILE|CCI_FOLDER|PATTERN|VARIABLE)\b", item.help()), item.name()
+
+
+def test_no_box_of_the_bundled_model_covers_another_and_steps_stand_below_what_feeds_them(chain):
+    children = chain.childAlgorithms()
+    boxes = {f"input {name}": box for name, box in chain.parameterComponents().items()}
+    boxes.update(children)
+    boxes.update({f"output {name}:{title}": output for name, child in children.items()
+                  for title, output in child.modelOutputs().items()})
+    assert len(boxes) > 70
+    for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
+        apart = a.position() - b.position()
+        assert abs(apart.x()) >= (a.size().width() + b.size().width()) / 2 \
+            or abs(apart.y()) >= (a.size().height() + b.size().height()) / 2, f"{one} covers {other}"
+    for name, child in children.items():
+        for sources in child.parameterSources().values():
+            for item in sources:
+                if item.source() == item.ChildOutput:
+                    assert children[item.outputChildId()].position().y() < child.position().y(), name
 
 
 @pytest.mark.parametrize("tool", sorted({tool for tool, *_ in build_model.CHILDREN.values()}))
@@ -192,14 +223,17 @@ def test_the_chain_saved_by_a_user_runs_from_its_file_with_its_mandatory_outputs
     assert copy.toFile(str(path))
     folder.mkdir()
     several = {"PP": "permafrost/*_pp_*", "MAGT": "permafrost/*_magt_*", "MAGT_SERIES": "annual/cci_magt_*",
-               "ALT_SERIES": "annual/cci_alt_*", "CCI": "landcover/cci_lc_*"}
+               "ALT_SERIES": "annual/cci_alt_*", "CCI": "landcover/cci_lc_*", "LST_SERIES": "series/lst_*",
+               "SNOW_SERIES": "series/snow_*", "NDVI_SERIES": "series/ndvi_*", "SOC": "soil/soc_*",
+               "COARSE_FRAGMENTS": "soil/cfvo_*", "BULK_DENSITY": "soil/bdod_*", "WATER_CONTENT": "soil/wv0033_*"}
     single = {"GLCC": "landcover/glcc_ecosystems.tif", "CAVM": "landcover/cavm.tif", "TARGET": "grid.tif",
-              "STACK": "predictor_stack.tif", "STATIONS_MAGT": "stations_magt.csv", "STATIONS_ALT": "stations_alt.csv"}
+              "FREEZE_THAW": "series", "PEAT": "peat/peatland_gpm2.tif", "ELEVATION": "dem/elevation_wc21.tif",
+              "STATIONS_MAGT": "stations_magt.csv", "STATIONS_ALT": "stations_alt.csv"}
     arguments = [f"{name}={file}" for name, pattern in several.items()
                  for file in sorted(sample.glob(f"{pattern}.tif"))]
     arguments += [f"{name}={sample / file}" for name, file in single.items()]
     arguments += ["UNITS=obu_pp_fraction_3995.tif=fraction", "ABSENT=obu_pp_*; cci_pp_*",
-                  "RUNS=2", "ROUNDS=3", "PER_CLASS=30"]
+                  "FREEZE_THAW_FILES=freeze_thaw_*.nc", "RUNS=2", "ROUNDS=3", "PER_CLASS=30"]
     endings = {"rasterDestination": "tif", "vectorDestination": "gpkg"}
     outputs = {item.name(): folder / f"{item.name().replace(':', '_')}."
                                      f"{endings.get(item.type()) or item.defaultFileExtension()}"

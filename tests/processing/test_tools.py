@@ -99,7 +99,7 @@ def test_every_output_asked_for_is_made_with_one_record_beside_it(tool, from_pat
     assert set(results) == {item.name() for item in destinations(provider, tool)}
     folder = Path(next(iter(results.values()))).parent
     made = {Path(path).name for path in results.values()}
-    found = {path.name for path in folder.iterdir() if not path.name.endswith(".aux.xml")}
+    found = {path.name for path in folder.iterdir() if not path.name.endswith((".aux.xml", ".qml"))}
     records = {name for name in found if name.endswith(".provenance.json")}
     assert found - records == made and len(records) == 1
 

@@ -8,7 +8,7 @@ from support import ROOT
 
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
-LAZY = {"pti_plugin.core.trend_numba", "pti_plugin.core.tree_numba"}
+LAZY = {"pti_plugin.core.trend_numba", "pti_plugin.core.tree_numba", "pti_plugin.core.sampling_numba"}
 HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",

@@ -30,16 +30,18 @@ from pti_plugin.core.features import read_stack
 from pti_plugin.core.gdal_errors import call
 from pti_plugin.core.grid import Grid, epsg_wkt
 from pti_plugin.core.landcover import ensemble_land_cover
+from pti_plugin.core.learner import TrainingOptions
 from pti_plugin.core.model_file import write_model
 from pti_plugin.core.permafrost import EnsembleKernel, EnsembleOptions, ensemble_permafrost
 from pti_plugin.core.prediction import predict
+from pti_plugin.core.predictor_stack import predictor_stack
 from pti_plugin.core.profiles import DEFENSIBLE
 from pti_plugin.core.progress import Progress
 from pti_plugin.core.pti import build_pti
 from pti_plugin.core.raster import NUMBER, Source, on_grid, read_info, source
 from pti_plugin.core.sampling import draw_samples
 from pti_plugin.core.staging import Staging
-from pti_plugin.core.training import TrainingOptions, manifest, train
+from pti_plugin.core.training import manifest, train
 from support import ROOT, read_raster, write_raster
 
 SAMPLE = ROOT / "resources" / "sample"
@@ -118,6 +120,19 @@ def index(tmp_path_factory, ensembled):
     return folder / "pti.tif", build
 
 
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """A predictor stack of the sample's relief, soil and land cover on its target grid."""
+    path = str(tmp_path_factory.mktemp("stack") / "stack.tif")
+    layers = {"land_cover": "landcover/cci_lc_2020.tif", "soc": "soil/soc_0-5cm_mean.tif",
+              "coarse_fragments": "soil/cfvo_0-5cm_mean.tif", "elevation": "dem/elevation_wc21.tif"}
+    with Staging() as staging:
+        predictor_stack({role: str(SAMPLE / file) for role, file in layers.items()}, [], None, {"stack": path},
+                        staging, Progress(), target=read_info(SAMPLE / "grid.tif").grid)
+        staging.commit()
+    return path
+
+
 # warnings cannot be silenced in threads, so none may arise
 @pytest.mark.filterwarnings("error")
 def test_the_ensemble_of_products_in_four_crss_is_the_same_bytes(tmp_path):
@@ -149,10 +164,9 @@ def test_the_land_cover_is_the_same_bytes(tmp_path):
     assert set(np.unique(read_raster(folder / "source.tif"))) >= {1, 2, 3}
 
 
-def test_the_predicted_map_is_the_same_bytes(tmp_path, index):
+def test_the_predicted_map_is_the_same_bytes(tmp_path, index, stack):
     pytest.importorskip("xgboost")
-    stack = read_stack(SAMPLE / "predictor_stack.tif")
-    samples = draw_samples(str(index[0]), stack, 60, 0, 5, Progress())
+    samples = draw_samples(str(index[0]), read_stack(stack), 60, 0, 5, Progress())
     options = TrainingOptions(runs=2, rounds=4, max_depth=4, threads=1)
     training = train(samples, options, Progress())
     model = str(tmp_path / "model.ptimodel")
@@ -162,8 +176,7 @@ def test_the_predicted_map_is_the_same_bytes(tmp_path, index):
     def work(folder, settings):
         outputs = {name: str(folder / f"{name}.tif") for name in ("pti", "agreement", "entropy")}
         with Staging() as staging:
-            result = predict(str(SAMPLE / "predictor_stack.tif"), model, outputs, staging, Progress(),
-                             settings=settings)
+            result = predict(stack, model, outputs, staging, Progress(), settings=settings)
             staging.commit()
         return result
 

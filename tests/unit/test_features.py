@@ -9,7 +9,7 @@ from osgeo import gdal
 from pti_plugin.core.errors import InputError
 from pti_plugin.core.features import GROUPS, PREDICTORS, Feature, read_stack
 from pti_plugin.core.raster import CLASS, NUMBER, SourceReader
-from support import ROOT, write_raster
+from support import write_raster
 
 BANDS = {"lst": 1.0, "land_cover": 30.0, "slope": 3.0, "own_layer": 4.0}
 
@@ -54,7 +54,7 @@ def test_selection_follows_the_names_whatever_the_order(tmp_path):
     model = read_stack(write_stack(tmp_path)).features[:3]
     shuffled = read_stack(write_stack(tmp_path, ("slope", "own_layer", "land_cover", "lst"), name="shuffled.tif"))
     reader = SourceReader()
-    values = [reader.read(item, 0, 1, 0, 1)[0, 0] for item in shuffled.select(model)]
+    values = [reader.read(item, 0, 1, 0, 1)[0, 0] for item in shuffled.select(model)[0]]
     assert values == [BANDS[feature.name] for feature in model]
 
 
@@ -73,7 +73,7 @@ def test_a_missing_predictor_is_named(tmp_path):
 def test_another_kind_or_scaling_is_refused(tmp_path, change, text):
     stack = read_stack(write_stack(tmp_path, tags=[("lst", "PTI_MIN", "-20"), ("lst", "PTI_MAX", "30")]))
     own = stack.features[0]
-    assert stack.select([own]) == [stack.sources[0]]
+    assert stack.select([own]) == ([stack.sources[0]], (None,))
     with pytest.raises(InputError, match=text):
         stack.select([dataclasses.replace(own, **change)])
 
@@ -85,10 +85,3 @@ def test_unnamed_and_doubled_bands_and_ranges_that_are_no_numbers_are_refused(tm
         read_stack(write_stack(tmp_path, ("lst", "slope", "lst"), name="twice.tif"))
     with pytest.raises(InputError, match=r"PTI_MIN of lst in odd\.tif is 'low', not a number"):
         read_stack(write_stack(tmp_path, tags=[("lst", "PTI_MIN", "low")], name="odd.tif"))
-
-
-def test_the_sample_stack_has_all_sixteen():
-    stack = read_stack(ROOT / "resources" / "sample" / "predictor_stack.tif")
-    assert {feature.name for feature in stack.features} == set(PREDICTORS)
-    assert all(feature.group == PREDICTORS[feature.name].group for feature in stack.features)
-    assert all((feature.low is None) == feature.categorical for feature in stack.features)

@@ -206,13 +206,37 @@ def test_an_empty_raster_a_raster_without_crs_and_a_missing_one_are_refused(tmp_
         figures.pti_map(str(tmp_path / "nowhere.tif"), "Missing")
 
 
+def curve(means, chosen=None, spread=0.0):
+    """Rows of a feature elimination for 1, 2 … predictors."""
+    chosen = int(np.argmax(means)) + 1 if chosen is None else chosen
+    return [{"features": float(i), "mean_accuracy": mean, "sd_accuracy": spread, "chosen": float(i == chosen)}
+            for i, mean in enumerate(means, start=1)]
+
+
+def panel_line(line, value, low=None, high=None, meaning=""):
+    return {"line": line, "value": value, "low": low, "high": high, "n": 100, "meaning": meaning}
+
+
+def spots(image, colour, least=15):
+    """Return the (row, column) centres, left to right, of the patches of a colour with ``least`` pixels or more."""
+    from scipy.ndimage import center_of_mass, label
+
+    found, count = label(share_of(image, colour), np.ones((3, 3)))
+    sizes = np.bincount(found.ravel())
+    large = [i for i in range(1, count + 1) if sizes[i] >= least]
+    return sorted(center_of_mass(found > 0, found, large), key=lambda place: place[1])
+
+
 def test_figures_are_the_same_bytes_whatever_the_users_plotting_defaults(four_quarters):
     def draw():
         return [figures.pti_map(four_quarters, "Map", "Sub", note="Note", width_px=600),
                 figures.station_scatter([11, 12, 12, 33], [12, 12, 12, 40], "Scatter"),
                 figures.area_bars([{"rank": 11, "label": "11", "area_km2": 1e6, "share_percent": 100}]),
                 figures.confusion_matrix([[3, 1], [0, 2]], ["11", "12"]),
-                figures.shap_bars(["LST"], ["thermal"], [1.0])]
+                figures.shap_bars(["LST"], ["thermal"], [1.0]),
+                figures.rfecv_curve(curve([40, 50]), {"features": 2, "mean_accuracy": 45}),
+                figures.calibration_plot([{"expected": 55.0, "value": 50.0, "low": 40.0, "high": 60.0, "n": 7}]),
+                figures.accuracy_panel_plot([panel_line("out-of-bag vote", 60.0)])]
 
     first = draw()
     with matplotlib.rc_context({"figure.facecolor": "red", "savefig.dpi": 30, "axes.grid": True, "font.size": 30,
@@ -287,3 +311,102 @@ def test_predictors_stand_largest_first_in_the_colour_of_their_group():
     assert bars["topography"] < bars["soil"]
     with pytest.raises(InputError, match="2 predictors but 1 importance values"):
         figures.shap_bars(["a", "b"], ["soil", "soil"], [1])
+
+
+def upper_left(image):
+    """The picture without the legend in its lower right corner."""
+    cut = image.copy()
+    cut[int(image.shape[0] * 0.66):, int(image.shape[1] * 0.55):] = 255
+    return cut
+
+
+def test_the_elimination_curve_rings_the_chosen_number_and_marks_the_paper():
+    # 80 % at every number, so that the ring alone tells which one is chosen
+    places = {}
+    for chosen in (1, 3, 6):
+        (row, column), = spots(upper_left(pixels(figures.rfecv_curve(curve([80.0] * 6, chosen)))), figures.ORANGE)
+        places[chosen] = column
+    assert places[3] - places[1] == pytest.approx(2 / 5 * (places[6] - places[1]), abs=2)
+    plain = upper_left(pixels(figures.rfecv_curve(curve([80.0, 60.0], 1))))
+    with_paper = upper_left(pixels(figures.rfecv_curve(curve([80.0, 60.0], 1), {"features": 1, "mean_accuracy": 70})))
+    new = share_of(with_paper, figures.INK) & ~share_of(plain, figures.INK)
+    row, column = (values.mean() for values in np.nonzero(new))
+    (ring_row, ring_column), = spots(with_paper, figures.ORANGE)
+    # below the chosen number, in its column
+    assert abs(column - ring_column) < 4 and row > ring_row + 100
+
+
+def test_the_band_of_the_elimination_is_as_wide_as_the_standard_deviation():
+    heights = []
+    for spread in (1.0, 4.0):
+        rows = curve([50.0, 60.0, 60.0, 60.0], 4)
+        for row in rows[2:]:
+            row["sd_accuracy"] = spread
+        image = pixels(figures.rfecv_curve(rows))
+        column = share_of(upper_left(image), figures.BAND)[:, int(image.shape[1] * 0.8)]
+        axis = image.shape[0] * 0.845
+        low, high = min(50.0, 60 - spread), 60 + spread
+        heights.append(np.ptp(np.nonzero(column)[0]) / axis * (high - low) * 1.2 / spread)
+    assert heights == pytest.approx([2, 2], rel=0.05)
+
+
+def test_the_elimination_needs_one_chosen_row():
+    with pytest.raises(InputError, match="0 of the 0 rows of the feature elimination are marked"):
+        figures.rfecv_curve([])
+    with pytest.raises(InputError, match="2 of the 2 rows"):
+        figures.rfecv_curve([{**row, "chosen": 1} for row in curve([40, 50])])
+
+
+def test_calibration_has_the_promise_across_and_the_result_up():
+    rows = [{"expected": 25.0, "value": 90.0, "low": None, "high": None, "n": 10},
+            {"expected": 75.0, "value": 40.0, "low": None, "high": None, "n": 30}]
+    image = pixels(figures.calibration_plot(rows))
+    height, width = image.shape[:2]
+    # where the axes put 0 and 100
+    left, right = 0.125 * width, 0.97 * width
+    top, bottom = (1 - 0.30 - 0.845 * 5.6 / 6.2 * 0.9) * height, 0.70 * height
+    points = spots(image[:int(bottom)], figures.BLUE, 60)
+    for (row, column), (across, up) in zip(points, ((0.25, 0.9), (0.75, 0.4))):
+        assert (column - left) / (right - left) == pytest.approx(across, abs=0.01)
+        assert (bottom - row) / (bottom - top) == pytest.approx(up, abs=0.01)
+    assert len(points) == 2
+    bars = share_of(image[int(bottom):], figures.BAND)
+    few, many = (bars[:, part].any(axis=1).sum() for part in (slice(0, width // 2), slice(width // 2, width)))
+    assert many / few == pytest.approx(3, rel=0.1)
+    with pytest.raises(InputError, match="no rows of the calibration"):
+        figures.calibration_plot([])
+
+
+def test_the_in_sample_line_of_the_panel_is_hollow_grey_and_labelled(monkeypatch):
+    texts = []
+    axes = matplotlib.axes.Axes
+    real = axes.annotate
+    monkeypatch.setattr(axes, "annotate", lambda self, text, *given, **options: (
+        texts.append(text), real(self, text, *given, **options))[1])
+    rows = [panel_line("out-of-bag vote", 60.0), panel_line("in-sample vote (in-sample, not an accuracy)", 92.0)]
+    image = pixels(figures.accuracy_panel_plot(rows))
+    assert figures.IN_SAMPLE_MARK in texts and len(texts) == 3
+    inside = image[:, int(image.shape[1] * 0.345):int(image.shape[1] * 0.865)]
+    (blue_row, blue_column), = spots(inside, figures.BLUE, 30)
+    (grey_row, grey_column), = [place for place in spots(inside, figures.SET_BACK, 30)
+                                if place[0] < 0.6 * image.shape[0]]
+    assert grey_row > blue_row and grey_column > blue_column
+    # hollow: white in the middle
+    assert (inside[round(grey_row), round(grey_column)] == 255).all()
+    assert tuple(inside[round(blue_row), round(blue_column)]) == hex_to_rgb(figures.BLUE)
+    # a line of no accuracy must not be drawn as one, by its meaning too
+    assert figures.is_in_sample(panel_line("vote", 90.0, meaning="In-sample, not an accuracy"))
+    assert not figures.is_in_sample(rows[0])
+
+
+def test_the_panel_needs_a_value_and_leaves_out_lines_without_one():
+    one = figures.accuracy_panel_plot([panel_line("out-of-bag vote", 60.0)])
+    assert figures.accuracy_panel_plot([panel_line("out-of-bag vote", 60.0), panel_line("later", None)]) == one
+    with pytest.raises(InputError, match="No line of the accuracy panel has a value"):
+        figures.accuracy_panel_plot([panel_line("later", None)])
+
+
+def test_marks_of_curves_stay_apart_for_every_colour_vision():
+    for vision in VISION:
+        for one, other in itertools.combinations((figures.BLUE, figures.ORANGE, figures.INK, figures.BAND), 2):
+            assert np.linalg.norm(lab(one, vision) - lab(other, vision)) >= 25, (one, other, vision)

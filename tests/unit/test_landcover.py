@@ -3,10 +3,13 @@
 import csv
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from pti_plugin.core import landcover
+from pti_plugin.core.composites import LOWEST, RECENT, TIES
 from pti_plugin.core.errors import GridError, InputError
 from pti_plugin.core.landcover import (
     NODATA,
@@ -21,9 +24,10 @@ from pti_plugin.core.landcover import (
 )
 from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.progress import Progress
-from pti_plugin.core.raster import NO_CLASS
+from pti_plugin.core.raster import CLASS, NO_CLASS, Series, SourceReader, read_info, source
 from pti_plugin.core.resources import resource
 from pti_plugin.core.staging import Staging
+from pti_plugin.core.time_axis import band_stamps
 from support import ROOT, read_raster, write_raster
 
 TABLES = ROOT.parent / "shared" / "spec" / "tables"
@@ -97,10 +101,16 @@ def test_the_plugins_table_is_the_methods_table():
     if not TABLES.is_dir():
         pytest.skip("the tables of the method are not here (a folder shared/spec beside the repository)")
     with open(TABLES / "landcover_crosswalk.csv", encoding="utf-8", newline="") as stream:
-        method = {(row["product"], row["code"]): row["ensemble_code"] for row in csv.DictReader(stream)}
+        method = list(csv.DictReader(stream))
     with open(resource("tables", "landcover_crosswalk.csv"), encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert {(row["product"], row["code"]): row["ensemble_code"] for row in rows} == method
+
+    def row_by_row(table):
+        return sorted((row["product"], row["code"], row["ensemble_code"]) for row in table)
+
+    assert row_by_row(rows) == row_by_row(method)
+    noted = {int(row["code"]): int(row["note"][:3]) for row in method if "inside the GLCC tundra mask" in row["note"]}
+    assert len(noted) >= 5 and noted.items() <= read_crosswalk().tundra.items()
     for row in rows:
         expected = CAVM_CODES[row["code"]] if row["product"] == "CAVM" else int(row["code"])
         assert int(row["raster_value"]) == expected
@@ -114,20 +124,64 @@ def test_the_21_classes_have_colours_of_their_own():
     assert len(classes) == 21 and len({colour for _, colour in classes.values()}) == 21
 
 
-def majority_of_cell(values):
-    """The most frequent class; among equals the one seen in the most recent year; None is nodata."""
+def lightness_and_hue(colour):
+    """CIE L*a*b* of (r, g, b) from 0 to 255 in sRGB under D65."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in np.array(colour) / 255]
+    x, y, z = (0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)
+    x, y, z = (np.dot(row, linear) / white for row, white in ((x, 0.9505), (y, 1.0), (z, 1.089)))
+    x, y, z = (part ** (1 / 3) if part > 0.008856 else 7.787 * part + 16 / 116 for part in (x, y, z))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_colours_of_classes_can_be_told_apart():
+    places = {code: lightness_and_hue(colour) for code, (_, colour) in land_cover_classes().items()}
+    nearest, *pair = min((float(np.linalg.norm(places[a] - places[b])), a, b)
+                         for a, b in itertools.combinations(places, 2))
+    # some 2.3 is the least difference that is seen side by side
+    assert nearest > 15, pair
+
+
+def majority_of_cell(values, tie=RECENT):
+    """The most frequent class; among equals the one seen last, or the lowest code; None is nodata."""
     counts = Counter(value for value in values if value is not None)
     best = [value for value, count in counts.items() if count == max(counts.values())]
+    if tie == LOWEST:
+        return min(best, default=None)
     return max(best, key=lambda value: max(i for i, other in enumerate(values) if other == value)) if best else None
 
 
+@pytest.mark.parametrize("cells_at_once", [7, 1 << 16])
+@pytest.mark.parametrize("tie", TIES)
 @pytest.mark.parametrize("years", [1, 2, 3, 4, 5])
-def test_majority_of_years_in_every_combination_ties_to_the_most_recent(years):
-    combinations = list(itertools.product((None, 0, 10, 20, 30), repeat=years))
-    stack = np.array([[NO_CLASS if value is None else value for value in values] for values in combinations],
-                     dtype=np.int32).T[:, None]
-    expected = [NO_CLASS if majority_of_cell(values) is None else majority_of_cell(values) for values in combinations]
-    assert majority(stack)[0].tolist() == expected
+def test_majority_of_years_in_every_combination(years, tie, cells_at_once, monkeypatch):
+    monkeypatch.setattr(landcover, "MAJORITY_CELLS", cells_at_once)
+    combinations = list(itertools.product((None, 10, 20, 30, 220), repeat=years))
+    expected = [majority_of_cell(values, tie) for values in combinations]
+    for dtype, nodata in (("int32", NO_CLASS), ("int32", 15), ("uint8", 0), ("uint8", 255)):
+        stack = np.array([[nodata if value is None else value for value in values] for values in combinations],
+                         dtype=dtype).T[:, None]
+        found = majority(stack, nodata, tie)
+        assert found.dtype == dtype
+        assert found[0].tolist() == [nodata if value is None else value for value in expected]
+
+
+def test_majority_where_few_cells_change_and_of_many_years():
+    rng = np.random.default_rng(9)
+    stack = np.repeat(rng.choice(np.array([0, 10, 20, 30], np.uint8), (1, 60, 70)), 24, axis=0)
+    few = rng.random((60, 70)) < 0.1
+    stack[:, few] = rng.choice(np.array([0, 10, 20, 30], np.uint8), (24, int(few.sum())))
+    for tie in TIES:
+        found = majority(stack, 0, tie)
+        for place in np.ndindex(60, 70):
+            values = [int(value) or None for value in stack[(slice(None), *place)]]
+            assert found[place] == (majority_of_cell(values, tie) or 0)
+
+
+@pytest.mark.parametrize("year", range(4))
+def test_the_only_year_with_a_class_decides(year):
+    stack = np.zeros((4, 10, 10), dtype=np.uint8)
+    stack[year, 3, 4] = 10
+    np.testing.assert_array_equal(majority(stack, 0), stack[year])
 
 
 def write(folder, rows, header="product,raster_value,ensemble_code,tundra_code"):
@@ -153,7 +207,14 @@ def test_an_own_crosswalk_is_used_as_it_stands(tmp_path):
     (["GLCC,5,61,"], None, r"line 2: ensemble_code is 61, which is none of the ensemble's classes"),
     (["GLCC,5,60,202"], None, r"line 2: only LandCover_CCI has a tundra_code"),
     (["LandCover_CCI,5,60,7"], None, r"line 2: tundra_code is 7, which is none"),
-    (["GLCC"], None, r"line 2: raster_value is 'None', not a whole number"),
+    (["GLCC"], None, r"line 2: raster_value is '', not a whole number"),
+    (["GLCC,5,60,", "GLCC,5.0,60,"], None, r"line 3: raster_value is '5\.0', not a whole number"),
+    (["GLCC,5,60,", "GLCC,6,70;,"], None, r"line 3: ensemble_code is '70;', not a whole number"),
+    (["LandCover_CCI,140,150,x"], None, r"line 2: tundra_code is 'x', not a whole number"),
+    (["GLCC,5,60,,bog, fen"], None, r"line 2 has 6 fields where the header has 4\. Put texts with commas in quotation"),
+    (["GLCC,5,60,"], "product,raster_value,ensemble_code,ensemble_code", r"line 1: the column 'ensemble_code' stands"),
+    ([], None, r"own\.csv has no row below its header"),
+    ([",5,60,"], None, r"line 2: the product '' is not one of"),
     (["GLCC,5,60"], "product;raster_value;ensemble_code", r"own\.csv lacks the column product; it needs product"),
 ])
 def test_errors_in_an_own_crosswalk_name_file_and_line(tmp_path, rows, header, text):
@@ -213,7 +274,7 @@ def test_files_give_what_a_plain_calculation_gives(tmp_path, products):
     assert sum(row["share_percent"] for row in result["table"]) == pytest.approx(100, abs=0.01)
     assert result["source"] == {name: int((expected[1] == code).sum()) for code, (name, _) in SOURCES.items()}
     # GDAL keeps the names of the classes beside the file; the working raster of the majority is gone
-    assert sorted(path.name for path in tmp_path.glob("cover*")) == ["cover.tif", "cover.tif.aux.xml"]
+    assert sorted(path.name for path in tmp_path.glob("cover*")) == ["cover.qml", "cover.tif", "cover.tif.aux.xml"]
 
 
 def test_one_year_needs_no_majority(tmp_path, products):
@@ -265,3 +326,69 @@ def test_the_profile_decides_on_code_202(tmp_path, profile, code):
     path = write_raster(tmp_path / "lc_2018.tif", np.array([[202]]), dtype="uint8")
     run(tmp_path, [path], profile=profile)
     assert read_raster(tmp_path / "cover.tif")[0, 0] == code
+
+
+def test_layers_of_bytes_and_of_wider_numbers_give_the_same(tmp_path, products):
+    paths, glcc_path, cavm_path, cci, *_ = products
+    found = {}
+    for tie in TIES:
+        for dtype in ("uint8", "int16", "float32"):
+            folder = tmp_path / f"{tie}_{dtype}"
+            folder.mkdir()
+            # nodata is 0 by its meaning, whether the file declares it or not
+            same = [write_raster(folder / f"lc_{2018 + i}.tif", layer, dtype=dtype, nodata=None if i else 0)
+                    for i, layer in enumerate(cci)]
+            result = run(folder, same, glcc_path, cavm_path, tie=tie)
+            found[tie, dtype] = read_raster(folder / "cover.tif"), result["table"]
+        for dtype in ("int16", "float32"):
+            np.testing.assert_array_equal(found[tie, dtype][0], found[tie, "uint8"][0])
+    assert (np.nan_to_num(found[TIES[0], "uint8"][0]) != np.nan_to_num(found[TIES[1], "uint8"][0])).any()
+    with pytest.raises(InputError, match="TIE is 'first'; it must be one of most_recent_year, lowest_code"):
+        run(tmp_path, paths, tie="first")
+
+
+def test_an_own_crosswalk_may_give_a_class_to_what_is_nodata_by_the_plugins_own(tmp_path):
+    own = write(tmp_path, ["LandCover_CCI,0,210,", "LandCover_CCI,10,10,", "GLCC,100,200,", "GLCC,9,202,"])
+    cci = [write_raster(tmp_path / f"lc_{year}.tif", np.array([codes]), dtype="uint8")
+           for year, codes in ((2018, [0, 0, 10]), (2019, [0, 10, 10]), (2020, [0, 0, 0]))]
+    run(tmp_path, cci, crosswalk=own)
+    assert read_raster(tmp_path / "cover.tif").tolist() == [[210, 210, 10]]
+    one = write_raster(tmp_path / "one_2018.tif", np.array([[255, 255, 10]]), dtype="uint8", nodata=255)
+    glcc = write_raster(tmp_path / "glcc.tif", np.array([[100, 9, 9]]), dtype="uint8")
+    run(tmp_path, [one], glcc, crosswalk=own)
+    assert read_raster(tmp_path / "cover.tif").tolist() == [[200, 202, 10]]
+
+
+def test_without_years_in_the_names_the_lowest_code_still_decides(tmp_path):
+    paths = [write_raster(tmp_path / f"{name}.tif", np.array([codes]), dtype="uint8")
+             for name, codes in (("b", [60, 70]), ("a", [10, 70]))]
+    result = run(tmp_path, paths, tie=LOWEST)
+    assert read_raster(tmp_path / "cover.tif").tolist() == [[10, 70]] and result["years"] == []
+    with pytest.raises(InputError, match=r"YEARS can choose: b\.tif has none"):
+        run(tmp_path, paths, tie=LOWEST, years="2018-2019")
+
+
+@pytest.mark.parametrize("name, names, years", [
+    ("lc-1992_2015-v2.tif", None, list(range(1992, 2016))), ("lc_1992-2015.tif", None, list(range(1992, 2016))),
+    ("lc_1992-2014.tif", None, [None] * 24), ("lc_2015.tif", None, [None] * 24),
+    ("lc_1901-1924.tif", [f"y{year}" for year in range(1992, 2016)], list(range(1992, 2016))),
+])
+def test_years_of_the_bands_of_one_file(tmp_path, name, names, years):
+    info = read_info(write_raster(tmp_path / name, np.ones((24, 2, 2), np.uint8), descriptions=names))
+    assert band_stamps(info, 1) == years
+    assert band_stamps(info, 12) == [None] * 24
+
+
+def test_a_series_of_codes_is_read_as_its_layers_are(tmp_path):
+    layers = np.random.default_rng(3).integers(0, 9, (4, 30, 40))
+    paths = [write_raster(tmp_path / f"{i}.tif", layer, dtype="uint8", nodata=nodata)
+             for i, (layer, nodata) in enumerate(zip(layers, (None, 0, 8, 300)))]
+    items = tuple(replace(source(path, CLASS), flags=flags) for path, flags in zip(paths, ((), (0.0, 5.0), (3.0,), ())))
+    reader = SourceReader()
+    # inside the raster, and over its edge
+    for window in ((3, 20, 5, 30), (-2, 40, 30, 20)):
+        found = reader.read_series(Series(items, codes=True), *window)
+        assert found.dtype == np.uint8
+        expected = np.array([reader.read(item, *window) for item in items])
+        np.testing.assert_array_equal(found, np.where(expected == NO_CLASS, 0, expected))
+    assert not (found[1] == 5).any() and (found[0] == 5).any()

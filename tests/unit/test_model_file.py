@@ -1,5 +1,6 @@
 """A model file comes back as it was written, or not at all."""
 
+import io
 import json
 import zipfile
 
@@ -8,7 +9,10 @@ import pytest
 
 from pti_plugin.core.errors import InputError
 from pti_plugin.core.features import Feature
-from pti_plugin.core.model_file import MANIFEST, Model, read_model, write_model
+from pti_plugin.core.folds import stratified_folds
+from pti_plugin.core.model_file import MANIFEST, Model, pack_samples, read_model, write_model
+from pti_plugin.core.sampling import Samples
+from pti_plugin.core.training import FoldScheme
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -31,10 +35,23 @@ def manifest(version=xgboost.__version__, **more):
             **more}
 
 
+@pytest.fixture(scope="module")
+def samples():
+    rng = np.random.default_rng(3)
+    return Samples(rng.normal(size=(40, 2)).astype(np.float32), rng.choice(CODES, 40), rng.uniform(-180, 180, 40),
+                   rng.uniform(45, 90, 40), FEATURES)
+
+
+@pytest.fixture(scope="module")
+def packed(samples):
+    labels = np.searchsorted(CODES, samples.y)
+    return pack_samples(samples, FoldScheme(stratified_folds(labels, 1), stratified_folds(labels, 2), 500.0, 9))
+
+
 @pytest.fixture
-def written(tmp_path, boosters):
+def written(tmp_path, boosters, packed):
     path = tmp_path / "m.ptimodel"
-    write_model(path, FEATURES, CODES, boosters, manifest(metrics=[{"line": "å", "value": 1.5}]))
+    write_model(path, FEATURES, CODES, boosters, manifest(metrics=[{"line": "å", "value": 1.5}]), packed)
     return path
 
 
@@ -62,14 +79,57 @@ def test_a_model_comes_back_as_it_was_written(written, boosters):
         np.testing.assert_array_equal(loaded.inplace_predict(x), original.inplace_predict(x))
 
 
-def test_the_same_model_is_the_same_bytes(written, tmp_path, boosters):
-    write_model(tmp_path / "again", FEATURES, CODES, boosters, manifest(metrics=[{"line": "å", "value": 1.5}]))
+def test_the_training_samples_come_back_with_their_places_and_folds(written, samples):
+    found = read_model(written).training_samples()
+    for name, expected in (("x", samples.x), ("pti", samples.y), ("longitude", samples.longitude),
+                           ("latitude", samples.latitude)):
+        np.testing.assert_array_equal(found[name], expected)
+    labels = np.searchsorted(CODES, samples.y)
+    np.testing.assert_array_equal(found["random_fold"], stratified_folds(labels, 1))
+    np.testing.assert_array_equal(found["block_fold"], stratified_folds(labels, 2))
+    assert found["x"].dtype == np.float32
+
+
+def test_a_file_of_the_first_version_is_read_without_samples(tmp_path, boosters):
+    path = tmp_path / "old"
+    write_model(path, FEATURES, CODES, boosters, manifest())
+    rewritten(path, lambda content: {**content, "format_version": 1, "features": [
+        {key: value for key, value in feature.items() if key != "unit"} for feature in content["features"]]})
+    model = read_model(path)
+    assert (model.features, model.codes, model.boosters) == (FEATURES, CODES, tuple(boosters))
+    with pytest.raises(InputError, match="does not hold its training samples. Train it again"):
+        model.training_samples()
+
+
+def test_samples_that_were_exchanged_are_found_by_their_checksum(written, samples):
+    with zipfile.ZipFile(written) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries["samples.npy"] = entries["samples.npy"][:-1] + b"\x07"
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(InputError, match=r"is damaged: samples\.npy does not have its checksum"):
+        read_model(written)
+
+
+def test_a_model_that_names_other_roles_than_its_boosters_know_is_refused(written):
+    for change in (lambda features: features[:1], lambda features: features[::-1]):
+        path = rewritten(written, lambda content, change=change: {**content, "features": change(content["features"])})
+        with pytest.raises(InputError, match="a booster was trained on lst, land_cover, but the model names"):
+            read_model(path).load_boosters()
+        rewritten(path, lambda content: {**content, "features": [feature.__dict__ for feature in FEATURES]})
+
+
+def test_the_same_model_is_the_same_bytes(written, tmp_path, boosters, packed):
+    write_model(tmp_path / "again", FEATURES, CODES, boosters, manifest(metrics=[{"line": "å", "value": 1.5}]), packed)
     assert (tmp_path / "again").read_bytes() == written.read_bytes()
 
 
 def test_nothing_in_it_is_pickled(written):
     with zipfile.ZipFile(written) as archive:
-        assert archive.namelist() == [MANIFEST, "boosters/0000.ubj", "boosters/0001.ubj"]
+        assert archive.namelist() == [MANIFEST, "boosters/0000.ubj", "boosters/0001.ubj", "samples.npy"]
+        # as numpy reads it without unpickling
+        np.load(io.BytesIO(archive.read("samples.npy")), allow_pickle=False)
         assert archive.read("boosters/0000.ubj")[:1] == b"{"
         json.loads(archive.read(MANIFEST))
 
@@ -125,7 +185,7 @@ def test_a_newer_xgboost_is_refused_and_an_older_or_equal_one_is_not(written):
 @pytest.mark.parametrize("change, text", [
     (lambda content: {**content, "format": "other"}, "is not a PTI model file"),
     (lambda content: [1, 2], "is not a PTI model file"),
-    (lambda content: {**content, "format_version": 2}, "written by a newer version of this plugin"),
+    (lambda content: {**content, "format_version": 3}, "written by a newer version of this plugin"),
     (lambda content: {**content, "boosters": []}, "holds no booster"),
     (lambda content: {**content, "features": [{"name": "lst"}]}, "damaged"),
     (lambda content: {**content, "features": 5}, "damaged"),

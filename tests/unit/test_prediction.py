@@ -5,16 +5,20 @@ import pytest
 from osgeo import gdal
 
 from pti_plugin.core import ranks
+from pti_plugin.core.applicability import applicability
+from pti_plugin.core.blocks import Settings
 from pti_plugin.core.errors import InputError
 from pti_plugin.core.features import read_stack
-from pti_plugin.core.model_file import read_model, write_model
-from pti_plugin.core.prediction import majority_filter, predict
+from pti_plugin.core.geodesic import distance_m
+from pti_plugin.core.learner import TrainingOptions
+from pti_plugin.core.model_file import pack_samples, read_model, write_model
+from pti_plugin.core.prediction import OUTPUTS, PredictionOptions, majority_filter, predict
 from pti_plugin.core.profiles import DEFENSIBLE
 from pti_plugin.core.progress import Progress
 from pti_plugin.core.sampling import draw_samples
 from pti_plugin.core.staging import Staging
-from pti_plugin.core.training import TrainingOptions, manifest, train
-from support import read_raster, write_raster
+from pti_plugin.core.training import manifest, train
+from support import Log, read_raster, write_raster
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -55,7 +59,7 @@ def learned(tmp_path_factory):
     training = train(samples, options, Progress())
     model = str(folder / "m.ptimodel")
     write_model(model, samples.features, training.codes, training.boosters,
-                manifest(training, samples, options, DEFENSIBLE))
+                manifest(training, samples, options, DEFENSIBLE), pack_samples(samples, training.folds))
     return stack, model, layers, training
 
 
@@ -89,7 +93,7 @@ def winner(votes, chances):
 
 def test_the_map_is_the_direct_vote_with_agreement_and_entropy(learned, tmp_path):
     stack, model, layers, training = learned
-    result, index, agreement, entropy = run(tmp_path, stack, model, smooth=False)
+    result, index, agreement, entropy = run(tmp_path, stack, model, options=PredictionOptions(smooth=False))
     votes, chances, known = direct(layers, training)
     assert 200 < (~known).sum() < 400
     np.testing.assert_array_equal(np.isnan(index), ~known)
@@ -157,19 +161,19 @@ def test_the_order_of_the_bands_does_not_change_a_byte(learned, tmp_path):
     stack, model, layers, _ = learned
     run(tmp_path, stack, model)
     expected = [(tmp_path / f"{name}.tif").read_bytes() for name in ("pti", "agreement", "entropy")]
-    for number, bands in enumerate((("slope", "lst", "land_cover"), ("land_cover", "extra", "slope", "lst"))):
+    for number, bands in enumerate((("slope", "lst", "land_cover"), ("land_cover", "slope", "lst"))):
         folder = tmp_path / str(number)
         folder.mkdir()
-        shuffled = write_stack(folder / "stack.tif", {**layers, "extra": layers["slope"] * 0}, bands)
-        run(folder, shuffled, model)
+        run(folder, write_stack(folder / "stack.tif", layers, bands), model)
         assert [(folder / f"{name}.tif").read_bytes() for name in ("pti", "agreement", "entropy")] == expected
 
 
-def test_a_missing_and_a_rescaled_predictor_are_refused_and_leave_nothing(learned, tmp_path):
+def test_a_missing_an_unknown_and_a_rescaled_predictor_are_refused_and_leave_nothing(learned, tmp_path):
     _, model, layers, _ = learned
     for bands, low, text in ((("lst", "land_cover"), "0", r"s\.tif lacks slope"),
+                             ((*BANDS, "extra"), "0", r"s\.tif holds extra, which the model was not trained with"),
                              (BANDS, "-5", r"lst in s\.tif is scaled by -5\.0 to 100\.0")):
-        stack = write_stack(tmp_path / "s.tif", layers, bands, low)
+        stack = write_stack(tmp_path / "s.tif", {**layers, "extra": layers["slope"]}, bands, low)
         with pytest.raises(InputError, match=text):
             run(tmp_path, stack, model)
     assert [path.name for path in tmp_path.iterdir() if path.name != "s.tif"] == []
@@ -202,8 +206,108 @@ def test_a_mask_limits_the_map(learned, tmp_path):
     _, index, *_ = run(tmp_path, stack, model, mask_path=mask)
     np.testing.assert_array_equal(~np.isnan(index), direct(layers, training)[2] & (base == 1))
     other = write_raster(tmp_path / "other.tif", base[:, :50], dtype="uint8", transform=TRANSFORM)
-    with pytest.raises(InputError, match=r"The mask other\.tif is not on the grid of stack\.tif: it has 50 x 40"):
+    with pytest.raises(InputError, match=r"other\.tif \(MASK\) is not on the grid of stack\.tif: it has 50 x 40"):
         run(tmp_path, stack, model, mask_path=other)
+
+
+def everything(folder, stack, model, **options):
+    outputs = {name: str(folder / f"{name}.tif") for name in OUTPUTS}
+    with Staging() as staging:
+        result = predict(stack, model, outputs, staging, Progress(), **options)
+        staging.commit()
+    return result, outputs
+
+
+def test_margin_and_probabilities_are_those_of_the_votes(learned, tmp_path):
+    stack, model, layers, training = learned
+    _, outputs = everything(tmp_path, stack, model, options=PredictionOptions(smooth=False))
+    votes, chances, known = direct(layers, training)
+    margin = read_raster(outputs["margin"])
+    probabilities = np.stack([read_raster(outputs["probabilities"], band) for band in range(1, 6)], axis=-1)
+    most = np.sort(votes[known], axis=1)
+    np.testing.assert_allclose(margin[known], 100 * (most[:, -1] - most[:, -2]) / RUNS, rtol=1e-6)
+    np.testing.assert_allclose(probabilities[known], chances[known] / RUNS, atol=1e-6)
+    np.testing.assert_allclose(probabilities[known].sum(axis=1), 1, atol=1e-5)
+    assert np.isnan(margin[~known]).all() and np.isnan(probabilities[~known]).all()
+
+
+def test_the_applicability_of_a_cell_is_that_of_its_predictors_whatever_the_blocks(learned, tmp_path):
+    stack, model, layers, training = learned
+    changed = {name: values.copy() for name, values in layers.items()}
+    # a block unlike anything trained on
+    changed["lst"][5:12, 5:12], changed["slope"][5:12, 5:12] = 300.0, -200.0
+    stack = write_stack(tmp_path / "far.tif", changed)
+    result, outputs = everything(tmp_path, stack, model, options=PredictionOptions(smooth=False))
+    read, samples = read_model(model), read_model(model).training_samples()
+    gains = read.manifest["gain_share_percent"]
+    assert set(gains) == set(BANDS) and sum(gains.values()) == pytest.approx(100)
+    expected = applicability(samples["x"], read.features, [gains[feature.name] for feature in read.features],
+                             samples["block_fold"], Progress())
+    x = np.stack([changed[feature.name] for feature in read.features], axis=-1).astype(np.float32)
+    known = ~np.isnan(x).any(axis=-1)
+    index, inside, beyond = (read_raster(outputs[name]) for name in ("dissimilarity", "applicability", "outside"))
+    np.testing.assert_allclose(index[known], expected.dissimilarity(x[known]), rtol=1e-6)
+    np.testing.assert_array_equal(inside[known], index[known] <= expected.threshold)
+    far = np.zeros(known.shape, dtype=bool)
+    far[5:12, 5:12] = True
+    assert (inside[far & known] == 0).all() and (beyond[far & known] == 2).all() and (inside[~far & known] == 1).any()
+    assert (beyond[~far & known] == 0).mean() > 0.9
+    for layer in (index, inside, beyond):
+        np.testing.assert_array_equal(np.isnan(layer), ~known)
+    assert result["outside_percent"] == pytest.approx(100 * (inside[known] == 0).mean(), abs=1e-3)
+    again = tmp_path / "again"
+    again.mkdir()
+    _, others = everything(again, stack, model, options=PredictionOptions(smooth=False), settings=Settings(2, 16))
+    for name, path in outputs.items():
+        assert open(others[name], "rb").read() == open(path, "rb").read(), name
+
+
+def test_a_stack_in_raw_units_is_scaled_by_the_ranges_of_the_model(learned, tmp_path):
+    stack, model, layers, training = learned
+    run(tmp_path, stack, model)
+    expected = (tmp_path / "pti.tif").read_bytes()
+    # the stack's 0 to 100 stood for 0 to 100, so raw values are the same, and those beyond are clipped
+    raw = {name: values.copy() for name, values in layers.items()}
+    top = np.nanargmax(raw["lst"])
+    raw["lst"].flat[top] = 100.0
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    path = write_raster(folder / "raw.tif", np.stack([raw[name] for name in BANDS]), dtype="float32", nodata=-9999,
+                        transform=TRANSFORM, descriptions=list(BANDS))
+    log = Log()
+    run(folder, path, model, log)
+    assert (folder / "pti.tif").read_bytes() == expected
+    assert any("the model's ranges are applied" in line for line in log.lines)
+
+
+def test_the_agreement_wall_to_wall_counts_every_cell_away_from_the_samples(learned, tmp_path):
+    stack, model, layers, training = learned
+    rng = np.random.default_rng(3)
+    _, index, *_ = run(tmp_path, stack, model)
+    reference = np.nan_to_num(index)
+    wrong = (rng.random(reference.shape) < 0.3) & (reference > 0)
+    reference[wrong] = rng.choice([11, 13, 22, 31, 40], wrong.sum())
+    reference[:3] = 0
+    path = write_raster(tmp_path / "reference.tif", reference, dtype="uint8", nodata=0, transform=TRANSFORM)
+    samples = read_model(model).training_samples()
+    buffer_km = 60.0
+    result, *_ = run(tmp_path, stack, model, reference_path=path, options=PredictionOptions(buffer_km=buffer_km))
+    grid = read_stack(stack).grid
+    matrix = np.zeros((10, 10))
+    cells = 0
+    for row, column in zip(*np.nonzero(~np.isnan(index) & (reference > 0))):
+        longitude, latitude = (float(part) for part in grid.lonlat(column + 0.5, row + 0.5))
+        if distance_m(latitude, longitude, samples["latitude"], samples["longitude"]).min() >= 1000 * buffer_km:
+            matrix[ranks.ORDER[int(index[row, column])], ranks.ORDER[int(reference[row, column])]] += 1
+            cells += 1
+    line = next(row for row in result["metrics"] if row["line"].startswith("wall to wall"))
+    assert 50 < cells < (reference > 0).sum() and line["n"] == cells
+    # cells of an equal-area grid weigh alike
+    assert line["value"] == pytest.approx(100 * np.trace(matrix) / matrix.sum())
+    names = [row["line"] for row in result["metrics"]]
+    assert names.index(line["line"]) < next(i for i, name in enumerate(names) if name.startswith("in-sample"))
+    with pytest.raises(InputError, match="No cell of the map .* Lower BUFFER_KM"):
+        run(tmp_path, stack, model, reference_path=path, options=PredictionOptions(buffer_km=5000.0))
 
 
 def test_a_map_without_any_cell_is_an_error_and_leaves_nothing(learned, tmp_path):
@@ -216,14 +320,14 @@ def test_a_map_without_any_cell_is_an_error_and_leaves_nothing(learned, tmp_path
 
 def test_a_model_replaced_under_the_same_name_is_read_again(learned, tmp_path):
     stack, model, _, training = learned
-    _, first, *_ = run(tmp_path, stack, model, smooth=False)
+    _, first, *_ = run(tmp_path, stack, model, options=PredictionOptions(smooth=False))
     loaded = read_model(model)
     again = str(tmp_path / "m.ptimodel")
     write_model(again, loaded.features, loaded.codes, loaded.boosters[:1],
                 {key: loaded.manifest[key] for key in ("versions", "categories")})
-    _, single, *_ = run(tmp_path, stack, again, smooth=False)
+    _, single, *_ = run(tmp_path, stack, again, options=PredictionOptions(smooth=False))
     write_model(again, loaded.features, loaded.codes, loaded.boosters,
                 {key: loaded.manifest[key] for key in ("versions", "categories")})
-    _, second, *_ = run(tmp_path, stack, again, smooth=False)
+    _, second, *_ = run(tmp_path, stack, again, options=PredictionOptions(smooth=False))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, single, equal_nan=True)

@@ -184,7 +184,7 @@ def test_a_model_gives_its_ranges(tmp_path):
     (tmp_path / "b").mkdir()
     run(other, tmp_path / "b", ranges=str(model))
     # the second stack fits a model trained on the first
-    assert len(read_stack(str(tmp_path / "b" / "stack.tif")).select(stack.features)) == 2
+    assert len(read_stack(str(tmp_path / "b" / "stack.tif")).select(stack.features)[0]) == 2
     run(given, tmp_path, scaling="raw")
     write_model(model, read_stack(str(tmp_path / "stack.tif")).features, (11, 12), [b"booster"], manifest)
     with pytest.raises(InputError, match="m.ptimodel was trained on soc as it is.*SCALING to raw"):

@@ -24,6 +24,9 @@ from support import TRANSFORM, read_raster, write_raster
 
 EXPECTED = np.array([[np.nan, -2.5, 0.0, 1.0], [7.5, np.nan, -9.0, 0.0]])
 SPHERE = "+proj=laea +lat_0=90 +lon_0=180 +R=6371228 +units=m"
+STEREOGRAPHIC_71 = "+proj=stere +lat_0=90 +lat_ts=71 +lon_0=0 +datum=WGS84 +units=m"
+SINUSOIDAL = "+proj=sinu +lon_0=0 +R=6371007.181 +units=m"
+HOMOLOSINE = "+proj=igh +datum=WGS84 +units=m"
 
 
 def read(path, kind=NUMBER, band=1, **changes):
@@ -307,7 +310,14 @@ LAYOUTS = {
     "polar stereographic": ("EPSG:3995", (-6200000, 40000, 0, 6200000, 0, -40000), 310, 310),
     "LAEA on a sphere": (SPHERE, (-6000000, 40000, 0, 6000000, 0, -40000), 300, 300),
     "rows from the south": ("EPSG:4326", (-180, 0.5, 0, 35, 0, 0.5), 720, 110),
+    "columns twice": ("EPSG:4326", (-180, 0.5, 0, 90, 0, -0.5), 724, 110),
+    "stereographic at 71": (STEREOGRAPHIC_71, (-6200000, 40000, 0, 6200000, 0, -40000), 310, 310),
+    "sinusoidal": (SINUSOIDAL, (-20020000, 40000, 0, 10010000, 0, -40000), 1001, 140),
+    "homolosine": (HOMOLOSINE, (-20040000, 40000, 0, 8720000, 0, -40000), 1002, 113),
 }
+#: meridians at which a source ends or is torn open
+SEAMS = {"degrees -180 to 180": (180,), "rows from the south": (180,), "columns twice": (180, -178),
+         "degrees 0 to 360": (0,), "sinusoidal": (180,), "homolosine": (180, -40)}
 
 
 def layout(folder, name, values=None, seed=1, kind=NUMBER):
@@ -344,16 +354,16 @@ def read_on(path, target, kind=NUMBER, step=None):
 
 
 def exceptional_cells(grid, name):
-    """Cells that hold or touch the pole, or that lie within a cell's width of the seam of a source in degrees."""
+    """Cells that hold or touch the pole, or that lie within a cell's width of a seam of the source."""
     lattice = np.meshgrid(np.arange(-1, grid.width + 2), np.arange(-1, grid.height + 2))
     longitude, latitude = (values.reshape(lattice[0].shape) for values in grid.lonlat(*lattice))
     found = np.zeros((grid.height, grid.width), dtype=bool)
-    seam = longitude if name == "degrees 0 to 360" else np.mod(longitude, 360) - 180
+    seams = [np.mod(longitude - meridian + 180, 360) - 180 for meridian in SEAMS.get(name, ())]
     for row in range(4):
         for column in range(4):
             part = np.s_[row:row + grid.height, column:column + grid.width]
             found |= latitude[part] > 90 - 1e-9
-            if name in ("degrees -180 to 180", "degrees 0 to 360", "rows from the south"):
+            for seam in seams:
                 for other in (np.s_[0:grid.height, 0:grid.width], np.s_[3:3 + grid.height, 0:grid.width]):
                     found |= (seam[part] * seam[other] <= 1e-9) & (np.abs(seam[part] - seam[other]) < 180)
     return found
@@ -372,7 +382,7 @@ def test_warping_equals_gdalwarp_of_the_whole_raster(tmp_path, name, target, kin
         expected = np.where(np.isnan(expected), NO_CLASS, expected)
     assert (found > NO_CLASS).mean() > 0.5
     differing = ~np.isclose(found, expected, rtol=0, atol=1e-9, equal_nan=True)
-    # at the seam of a source in degrees gdalwarp takes a cell for the rest of the circle, and at the pole its
+    # at a seam of the source gdalwarp takes a cell for the rest of the circle, and at the pole its
     # footprint of a cell has no width; those cells have a test of their own
     differing &= ~exceptional_cells(TARGETS[target], name)
     assert not differing.any(), (differing.sum(), np.argwhere(differing)[:5])
@@ -408,13 +418,16 @@ def test_cells_across_the_seam_and_round_the_pole_have_the_values_of_their_place
     crs, transform, columns, rows = LAYOUTS[name]
     own = read_info(layout(tmp_path, name, np.array([[0]]))).grid
     values = smooth(*own.lonlat(*np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5)))
-    _, found = read_on(layout(tmp_path, name, np.nan_to_num(values)), grid)
+    _, found = read_on(layout(tmp_path, name, np.nan_to_num(values, nan=-9999)), grid)
     place = grid.lonlat(*np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5))
     inside = (place[1] > 46) & ~np.isnan(found)
     if target == "degrees":
         inside[0] = False
     # half a source cell, since gdalwarp knows a footprint by two of its corners
-    step = 5 * np.radians(0.25) if name not in ("polar stereographic", "LAEA on a sphere") else 5 * 20 / 6371
+    step = 5 * np.radians(0.25) if crs == "EPSG:4326" else 5 * transform[1] / 2 / 6371000
+    if name in ("sinusoidal", "homolosine"):
+        # far from a central meridian these lay a cell aslant over as many as pi cells
+        step *= np.pi
     assert np.abs(found - smooth(*place))[inside].max() < 1.2 * step
 
 
@@ -496,6 +509,137 @@ def test_real_products_equal_gdalwarp_of_the_whole(shared_data, file, kind, targ
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
     if target == "polar, seam inside":
         np.testing.assert_array_equal(read_on(path, grid, kind, 61)[1], found)
+
+
+# warping large grids -----------------------------------------------------------------------------------------------
+
+NCEP = ("EPSG:4326", (-1.25, 2.5, 0, 91.25, 0, -2.5), 144, 22)
+
+
+def test_cells_centred_on_the_pole_and_the_meridian_are_interpolated_between_their_centres(tmp_path):
+    crs, transform, columns, rows = NCEP
+    longitude, latitude = np.meshgrid(np.arange(columns) * 2.5, 90 - np.arange(rows) * 2.5)
+    values = smooth(longitude, latitude)
+    path = write_raster(tmp_path / "air.tif", values, crs=crs, transform=transform, dtype="float64")
+    grid = TARGETS["polar, seam inside"]
+    item, found = read_on(path, grid)
+    assert item.resampling == "bilinear"
+    place = grid.lonlat(*np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5))
+    # by hand, round the circle; 88.75 is the last latitude below which both rows lie on the Earth
+    inside = (place[1] > 46) & (place[1] < 87.5)
+    x, y = np.mod(place[0], 360) / 2.5, (90 - place[1]) / 2.5
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    left, top, x, y = left[inside], top[inside], (x - left)[inside], (y - top)[inside]
+    expected = ((values[top, left % 144] * (1 - x) + values[top, (left + 1) % 144] * x) * (1 - y)
+                + (values[top + 1, left % 144] * (1 - x) + values[top + 1, (left + 1) % 144] * x) * y)
+    np.testing.assert_allclose(found[inside], expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found[place[1] > 86], smooth(*place)[place[1] > 86], rtol=0, atol=0.05)
+
+
+@pytest.fixture
+def approximate(monkeypatch):
+    """Grids of any size are warped as large ones are."""
+    monkeypatch.setattr(raster, "WARP_EXACT_CELLS", 0)
+
+
+def test_only_large_grids_have_an_error_of_position(tmp_path):
+    path = layout(tmp_path, "degrees -180 to 180")
+    assert on_grid(source(path), TARGETS["finer"]).position_error == 0
+    large = Grid(epsg_wkt(6931), (-4000000.0, 6000.0, 0.0, 4000000.0, 0.0, -6000.0), 1300, 1300)
+    item = on_grid(source(path), large)
+    assert 0 < item.position_error < raster.WARP_ERROR[NUMBER] / 4
+    assert on_grid(source(path), TARGETS["finer"]).position_error == 0
+    assert on_grid(item, item.grid) == source(path)
+
+
+@pytest.mark.parametrize("column, top, exact", [(128, 256, True), (128, -60, False), (127.5, -200, False),
+                                                (100, -600, False), (0, -3500, False)])
+def test_positions_on_large_grids_are_right_within_the_stated_error(tmp_path, approximate, column, top, exact):
+    # values that are their own column; with the pole above the middle of the rows, or within them
+    path = write_raster(tmp_path / "x.tif", np.broadcast_to(np.arange(180.0), (200, 180)), crs="EPSG:4326",
+                        transform=(-180, 2, 0, 90, 0, -0.25), dtype="float64")
+    grid = Grid(epsg_wkt(6931), (-2000.0 * column, 2000.0, 0.0, 1000.0 * top, 0.0, -2000.0), 256, 256)
+    item, found = read_on(path, grid)
+    assert item.resampling == "bilinear" and item.position_error > 0
+    reference = SourceReader().read(dataclasses.replace(item, position_error=0.0), 0, 256, 0, 256)
+    wrong = np.nanmax(np.abs(found - reference))
+    assert wrong <= item.position_error
+    assert (wrong == 0) == exact
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("kind", [NUMBER, CLASS])
+def test_large_grids_have_no_holes_and_do_not_depend_on_the_window(tmp_path, approximate, name, kind):
+    target = Grid(epsg_wkt(6931), (-4000000.0, 25000.0, 0.0, 4000000.0, 0.0, -25000.0), 320, 300)
+    path = layout(tmp_path, name, np.array([[7]]), kind=kind)
+    inside = target.lonlat(*np.meshgrid(np.arange(320) + 0.5, np.arange(300) + 0.5))[1] > 46
+    np.testing.assert_allclose(read_on(path, target, kind)[1][inside], 7, rtol=1e-12)
+    path = layout(tmp_path, name, kind=kind)
+    whole = read_on(path, target, kind)[1]
+    np.testing.assert_array_equal(read_on(path, target, kind, 100)[1], whole)
+
+
+@pytest.mark.parametrize("dtype, nodata, options", [
+    ("uint8", 0, {}), ("uint8", None, {}), ("uint8", 255, {"flags": (0, 250)}), ("int16", -1, {}), ("float32", -1, {}),
+    ("uint8", 0, {"keep": (1, 300)})])
+def test_classes_of_any_type_are_counted_alike(tmp_path, dtype, nodata, options):
+    rng = np.random.default_rng(5)
+    classes = rng.integers(1, 9, (110, 720))
+    missing = rng.random(classes.shape) < 0.1 if nodata is not None else np.zeros(classes.shape, dtype=bool)
+    crs, transform, _, _ = LAYOUTS["degrees -180 to 180"]
+    plain = write_raster(tmp_path / "plain.tif", np.where(missing, -9999, classes), crs=crs, transform=transform,
+                         nodata=-9999, dtype="float64")
+    stored = np.where(missing, nodata if nodata is not None else 0, classes)
+    if "flags" in options:
+        stored[missing] = rng.choice([0, 250, 255], missing.sum())
+    path = write_raster(tmp_path / "x.tif", stored, crs=crs, transform=transform, nodata=nodata, dtype=dtype)
+    grid = TARGETS["polar, seam inside"]
+    item = dataclasses.replace(on_grid(source(path, CLASS), grid), **options)
+    found = SourceReader().read(item, 0, grid.height, 0, grid.width)
+    np.testing.assert_array_equal(found, read_on(plain, grid, CLASS)[1])
+    assert set(np.unique(found)) - {NO_CLASS} == set(range(1, 9))
+
+
+def test_more_codes_than_bytes_hold_are_counted(tmp_path):
+    rng = np.random.default_rng(6)
+    crs, transform, columns, rows = LAYOUTS["degrees -180 to 180"]
+    for codes in (np.arange(256), np.arange(-300, 700), rng.integers(-2**31 + 1, 2**31 - 1, 400)):
+        values = np.repeat(rng.choice(codes, (rows, columns // 2)), 2, axis=1)
+        path = write_raster(tmp_path / "x.tif", values, crs=crs, transform=transform,
+                            dtype="uint8" if codes.max() == 255 else "int32")
+        found = read_on(path, TARGETS["polar, seam inside"], CLASS)[1]
+        double = gdal.Translate("", path, format="MEM", outputType=gdal.GDT_Float64)
+        expected = warped_whole(double, TARGETS["polar, seam inside"], "mode")
+        inside = ~exceptional_cells(TARGETS["polar, seam inside"], "degrees -180 to 180") & ~np.isnan(expected)
+        # gdalwarp passes what it counts through single precision
+        np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-7)
+        assert np.isin(found[inside], codes).all()
+
+
+def test_classes_of_a_large_grid_equal_gdalwarp_but_for_ties(shared_data):
+    path = str(shared_data / "landcover" / "koppen_geiger_simplified_30s_45N.tif")
+    grid = Grid(epsg_wkt(6931), (-2900000.0, 1000.0, 0.0, 2900000.0, 0.0, -1000.0), 1100, 1000)
+    item, found = read_on(path, grid, CLASS)
+    assert item.resampling == "mode" and item.position_error == raster.WARP_ERROR[CLASS]
+    expected = warped_whole(path, grid, "mode")
+    assert len(np.unique(found)) > 3
+    assert (found != np.where(np.isnan(expected), NO_CLASS, expected)).mean() < 1e-3
+    np.testing.assert_array_equal(read_on(path, grid, CLASS, 300)[1], found)
+
+
+def test_numbers_of_a_large_grid_agree_with_gdalwarp(shared_data):
+    path = str(shared_data / "dem" / "etopo5_5min_45N.tif")
+    grid = Grid(epsg_wkt(6931), (-1100000.0, 1000.0, 0.0, 600000.0, 0.0, -1000.0), 1300, 1100)
+    item, found = read_on(path, grid)
+    assert item.resampling == "bilinear"
+    expected = warped_whole(path, grid, "bilinear")
+    # the last row of centres lies on the pole: gdalwarp does not look across it, nor across the seam
+    place = grid.lonlat(*np.meshgrid(np.arange(1300) + 0.5, np.arange(1100) + 0.5))
+    inside = (place[1] < 89.8) & (np.abs(place[0]) < 179.8)
+    slope = np.hypot(*np.gradient(expected))
+    difference = np.abs(found - expected)[inside]
+    # no more than what the error of position makes of a slope
+    assert (difference <= 0.2 * np.nanmax(slope)).all() and difference.mean() < 0.1 * np.nanmean(slope)
 
 
 # values at points ------------------------------------------------------------------------------------------------

@@ -19,6 +19,27 @@ from pti_plugin.core.report import Column, Report, format_number, validation_rep
 VOID = {"meta", "img", "br", "link"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def figures_drawn_once():
+    """Keep what is drawn: most pages here show the same figures."""
+    kept = {}
+
+    def once(draw):
+        def drawn(*given):
+            key = draw.__name__, repr(given)
+            if key not in kept:
+                kept[key] = draw(*given)
+            return kept[key]
+
+        return drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("accuracy_panel_plot", "area_bars", "calibration_plot", "confusion_matrix", "rfecv_curve",
+                     "shap_bars", "station_scatter"):
+            patch.setattr(pages, name, once(getattr(pages, name)))
+        yield
+
+
 class Page(HTMLParser):
     """Reads a page strictly: unbalanced tags fail."""
 
@@ -64,6 +85,18 @@ METRICS = [
     {"line": "Agreement wall to wall", "value": 63.4, "low": None, "high": None, "n": 18690000, "meaning": "all cells"},
     {"line": "Vote on its own sample", "value": 91.79, "low": 91.3, "high": 92.3, "n": 12265,
      "meaning": "in-sample, not an accuracy"}]
+SELECTION = [
+    {"features": 3.0, "mean_accuracy": 56.912, "sd_accuracy": 0.41, "dropped_next": "slope", "chosen": 0.0,
+     "source": "this run"},
+    {"features": 2.0, "mean_accuracy": 57.25, "sd_accuracy": 0.32, "dropped_next": "peat", "chosen": 1.0,
+     "source": "this run"},
+    {"features": 1.0, "mean_accuracy": 41.5, "sd_accuracy": 0.5, "dropped_next": None, "chosen": 0.0,
+     "source": "this run"},
+    {"features": 12.0, "mean_accuracy": 57.0, "sd_accuracy": None, "dropped_next": None, "chosen": 1.0,
+     "source": "paper"}]
+CALIBRATION = [
+    {"line": "probability 0.4 to 0.5", "value": 43.21, "low": 41.9, "high": 44.6, "n": 5210, "expected": 45.53},
+    {"line": "probability 0.9 to 1.0", "value": 88.8, "low": 88.1, "high": 89.4, "n": 9001, "expected": 96.04}]
 RECORD = {
     "tool": "buildpti", "plugin": "Permafrost Thaw Index (PTI)", "plugin_version": "0.1.0",
     "finished": "2026-01-02T03:04:05+00:00", "profile": "defensible", "seed": 2024,
@@ -204,6 +237,38 @@ def test_the_in_sample_line_is_set_back_in_the_accuracy_panel(tmp_path):
     text = full_page(tmp_path)
     muted = re.findall(r'<tr class="muted">(.*?)</tr>', text)
     assert len(muted) == 1 and "Vote on its own sample" in muted[0] and "91.79" in muted[0]
+
+
+def test_the_elimination_of_predictors_stands_beside_the_paper(tmp_path):
+    text = full_page(tmp_path, selection_rows=SELECTION, sources={"selection": "/some/folder/selection.csv"})
+    page = Page(text)
+    assert (2, "How many predictors are worth having") in page.headings
+    assert ("keeps 2 predictors, with a cross-validated accuracy of 57.25 %. The paper kept 12, with 57 %."
+            in page.text)
+    assert ["3", "56.91", "0.41", "slope", ""] in page.rows or ["3", "56.91", "0.41", "slope", "–"] in page.rows
+    assert ["2", "57.25", "0.32", "peat", "chosen"] in page.rows
+    assert ["12", "57.00", "–", "–", "the paper"] in page.rows
+    assert len(re.findall('<tr class="total"><th[^>]*>2</th>', text)) == 1
+    assert len(re.findall('<tr class="muted"><th[^>]*>12</th>', text)) == 1
+    assert "diamond: the paper" in page.text and page.text.count("selection.csv") == 2
+    alone = Page(full_page(tmp_path, selection_rows=SELECTION[:3])).text
+    assert "diamond" not in alone and "The paper kept" not in alone
+
+
+def test_calibration_stands_with_promise_result_and_number(tmp_path):
+    page = Page(full_page(tmp_path, calibration_rows=CALIBRATION, sources={"metrics": "metrics.csv"}))
+    assert (2, "How far to trust its probabilities") in page.headings
+    assert ["probability 0.4 to 0.5", "45.5", "43.2", "41.90 to 44.60", "5,210"] in page.rows
+    assert ["probability 0.9 to 1.0", "96.0", "88.8", "88.10 to 89.40", "9,001"] in page.rows
+
+
+def test_sections_that_were_not_asked_for_are_left_out_and_each_given_one_adds_a_picture(tmp_path):
+    page = Page(full_page(tmp_path))
+    assert not [title for _, title in page.headings if "probabilities" in title or "worth having" in title]
+    more = Page(full_page(tmp_path, selection_rows=SELECTION, calibration_rows=CALIBRATION))
+    assert len(more.all("img")) == len(page.all("img")) + 2
+    without = Page(full_page(tmp_path, metrics_rows=None))
+    assert len(without.all("img")) == len(page.all("img")) - 1
 
 
 def test_stations_are_listed_largest_miss_first_and_none_is_lost(tmp_path):

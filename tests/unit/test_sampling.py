@@ -3,13 +3,20 @@
 import itertools
 
 import numpy as np
+import pyproj
 import pytest
 
-from pti_plugin.core import ranks, sampling
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.features import read_stack
-from pti_plugin.core.geodesic import distance_m
-from pti_plugin.core.sampling import Samples, cell_keys, draw_samples
+from osgeo import ogr
+
+from pti_plugin.core import edge_buffer, ranks, sampling, sampling_numpy
+from pti_plugin.core.blocks import Settings
+from pti_plugin.core.errors import Cancelled, InputError, OutputError
+from pti_plugin.core.features import Feature, read_stack
+from pti_plugin.core.geodesic import distance_m, geocentric_km, longest_chord_km
+from pti_plugin.core.sample_file import check_samples_file, read_sample_features, write_samples
+from pti_plugin.core.sampling import SampleOptions, Samples, cell_keys, draw_samples, nearest_km, sample_points
+from pti_plugin.core.sampling_rules import Rule, override, packing_bound, random_estimate, read_rules
+from pti_plugin.core.staging import Staging
 from support import Log, write_raster
 
 TRANSFORM = (-1500000.0, 12500.0, 0.0, 1250000.0, 0.0, -12500.0)
@@ -72,7 +79,7 @@ def test_as_many_a_rank_as_asked_and_no_cell_twice(maps):
     assert dict(zip(*(array.tolist() for array in np.unique(samples.y, return_counts=True)))) == {
         code: min(50, count) for code, count in available.items()}
     assert len(set(zip(*cells_of(samples)))) == len(samples.y)
-    assert log.lines == [f"Rank 40: {available[40]} samples, 50 asked for."]
+    assert log.lines == [f"Rank 40: {available[40]} samples, 50 asked for (too few cells)."]
 
 
 @pytest.mark.parametrize("spacing", [26.0, 60.0, 300.0])
@@ -127,12 +134,23 @@ def test_the_same_seed_gives_the_same_samples_and_another_seed_others(maps):
 
 
 @pytest.mark.parametrize("spacing", [0.0, 60.0])
-def test_samples_do_not_depend_on_how_the_raster_is_read(maps, monkeypatch, spacing):
-    whole = draw(maps, 60, spacing)
-    for rows in (1, 7, 64):
-        monkeypatch.setattr(sampling, "_ROWS_AT_ONCE", rows)
-        part = draw(maps, 60, spacing)
-        assert (part.x.tobytes(), part.y.tobytes()) == (whole.x.tobytes(), whole.y.tobytes())
+def test_samples_do_not_depend_on_blocks_threads_rounds_or_compiled_code(maps, monkeypatch, spacing):
+    rules = [Rule(code, 60, spacing, 13.0) for code in ranks.CODES]
+
+    def points(**settings):
+        samples, table = sample_points(maps[0], read_stack(maps[1]), rules, Log(), SampleOptions(seed=1),
+                                       Settings(**settings))
+        return samples.x.tobytes(), samples.y.tobytes(), table
+
+    whole = points(threads=1)
+    for settings in ({"threads": 3}, {"block_size": 7, "threads": 2}, {"block_size": 64}):
+        assert points(**settings) == whole
+    monkeypatch.setattr(sampling, "_FEWEST", 40)
+    monkeypatch.setattr(sampling, "_CANDIDATES", 1)
+    assert points() == whole
+    for module in (sampling, edge_buffer):
+        monkeypatch.setattr(module, "kernels", lambda: sampling_numpy)
+    assert points() == whole
 
 
 def test_keys_belong_to_cells_and_spread_evenly():
@@ -182,12 +200,272 @@ def test_samples_that_cannot_train_are_refused(labels, text):
         samples.check()
 
 
-def test_points_on_both_sides_of_the_seam_and_round_the_pole_are_neighbours():
+@pytest.mark.parametrize("loops", [sampling_numpy, edge_buffer.kernels()])
+def test_points_on_both_sides_of_the_seam_and_round_the_pole_are_neighbours(loops):
     longitude = np.array([179.99, -179.99, 0.0, 90.0, -90.0])
     latitude = np.array([70.0, 70.0, 89.99, 89.99, 89.99])
-    kept = sampling._thin(longitude, latitude, 25.0, 10, Log())
-    assert kept.tolist() == [0, 2]
+    places, chord = geocentric_km(longitude, latitude), np.full(256, longest_chord_km(25.0))
+
+    def kept(points):
+        codes = np.full(len(points), 11)
+        return np.flatnonzero(loops.thin(places[points], codes, chord, np.full(256, 10), False, 0)).tolist()
+
+    assert kept([0, 1, 2, 3, 4]) == [0, 2]
     for i, j in itertools.combinations(range(5), 2):
         near = distance_m(latitude[i], longitude[i], latitude[j], longitude[j]) < 25_000
-        pair = sampling._thin(longitude[[i, j]], latitude[[i, j]], 25.0, 10, Log())
-        assert len(pair) == (1 if near else 2)
+        assert len(kept([i, j])) == (1 if near else 2)
+
+
+# rules, bounds, both ways of spacing ------------------------------------------------------------------------------
+
+SIDE = 2000
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A map of 2,000 x 2,000 cells of 1 km round 70° N in patches, rank 40 among them, and a stack of one band."""
+    folder = tmp_path_factory.mktemp("wide")
+    down, across = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / 90
+    field = np.sin(down + np.sin(across / 2)) + np.sin(across * 0.8 + down / 3)
+    cells = np.digitize(field, [-1.2, -0.5, 0.2, 0.9, 1.6])
+    cells = np.array([0, 11, 12, 33, 40, 0], dtype=np.uint8)[cells]
+    transform = (-1_000_000.0, 1000.0, 0.0, -1_200_000.0, 0.0, -1000.0)
+    pti = write_raster(folder / "pti.tif", cells, nodata=0, transform=transform, options=["TILED=YES"])
+    layer = np.arange(SIDE * SIDE, dtype=np.float32).reshape(1, SIDE, SIDE) % 65_521
+    layer[:, 900:1000] = -1
+    stack = write_raster(folder / "stack.tif", layer, nodata=-1, transform=transform, descriptions=["elevation"],
+                         options=["TILED=YES"])
+    return pti, stack, cells
+
+
+RULES = [Rule(11, 300, 40.0, 10.0), Rule(12, 5000, 25.0, 10.0), Rule(33, 50, 60.0, 0.0), Rule(40, 400, 15.0, 5.0)]
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_every_distance_by_brute_force_on_a_wide_raster(wide, across):
+    stack = read_stack(wide[1])
+    samples, table = sample_points(wide[0], stack, RULES, Log(), SampleOptions(seed=3, across=across))
+    assert (samples.y == wide[2][samples.rows, samples.columns]).all()
+    assert not ((samples.rows >= 900) & (samples.rows < 1000)).any()
+    distance = distance_m(samples.latitude[:, None], samples.longitude[:, None], samples.latitude, samples.longitude)
+    np.fill_diagonal(distance, np.inf)
+    spacing = {rule.rank: 1000 * rule.spacing_km for rule in RULES}
+    own = np.array([spacing[code] for code in samples.y])
+    same = samples.y[:, None] == samples.y
+    least = np.where(same | across, np.maximum(own[:, None], own), 0)
+    assert (distance >= least).all()
+    # pyproj agrees on the closest ones
+    i, j = np.unravel_index(np.argsort(distance / np.maximum(least, 1), axis=None)[:50], distance.shape)
+    geodesic = pyproj.Geod(ellps="WGS84").inv(samples.longitude[i], samples.latitude[i], samples.longitude[j],
+                                              samples.latitude[j])[2]
+    assert (geodesic >= least[i, j]).all()
+    for row in table[:-1]:
+        here = samples.y == row["rank"]
+        nearest = np.where(same & here[:, None], distance, np.inf)[here].min(axis=1) / 1000
+        assert row["achieved"] == here.sum()
+        assert row["nearest_km"] == pytest.approx(nearest.min()) and row["median_nearest_km"] == pytest.approx(
+            np.median(nearest))
+        assert row["achieved"] <= row["packing_bound"]
+    assert table[-1]["nearest_km"] == pytest.approx(distance.min() / 1000)
+    if across:
+        # the closest of different ranks keep apart as well, by the larger spacing
+        assert distance.min() >= 15_000
+    # nothing more fits: every cell that may be drawn is near a point, or its rank has all it asked for
+    rule = RULES[1]
+    ground = edge_buffer.Ground(stack.grid)
+    used = ground.counts(wide[2], Log()).any(axis=1)
+    inner = edge_buffer.inside_edges(wide[2], ground, used, {rule.rank: rule.edge_buffer_km}, Log())[0] == rule.rank
+    inner[900:1000] = False
+    rows, columns = (part[::7] for part in np.nonzero(inner))
+    longitude, latitude = stack.grid.lonlat(columns + 0.5, rows + 0.5)
+    if not across:
+        here = samples.y == rule.rank
+        near = np.array([distance_m(a, b, samples.latitude[here], samples.longitude[here]).min()
+                         for a, b in zip(latitude[::40], longitude[::40])])
+        assert near.max() < 25_001
+
+
+def test_the_points_lie_inside_the_edge_by_brute_force(wide):
+    samples, _ = sample_points(wide[0], read_stack(wide[1]), RULES, Log())
+    grid = read_stack(wide[1]).grid
+    steps = np.arange(-14, 15)
+    down, across = (part.ravel() for part in np.meshgrid(steps, steps))
+    for rule in RULES:
+        here = samples.y == rule.rank
+        rows, columns = samples.rows[here][:, None] + down, samples.columns[here][:, None] + across
+        beyond = (rows < 0) | (rows >= SIDE) | (columns < 0) | (columns >= SIDE)
+        other = beyond | (wide[2][np.clip(rows, 0, SIDE - 1), np.clip(columns, 0, SIDE - 1)] != rule.rank)
+        point, neighbour = np.nonzero(other)
+        longitude, latitude = grid.lonlat(columns[point, neighbour] + 0.5, rows[point, neighbour] + 0.5)
+        distance = distance_m(samples.latitude[here][point], samples.longitude[here][point], latitude, longitude)
+        assert len(point) and distance.min() >= 1000 * rule.edge_buffer_km
+
+
+def test_a_planted_breach_would_be_seen(wide, monkeypatch):
+    # were every point kept, the brute force above would see pairs too near
+    monkeypatch.setattr(sampling, "longest_chord_km", lambda distance: 0.0)
+    _, table = sample_points(wide[0], read_stack(wide[1]), RULES[:1], Log())
+    assert table[0]["nearest_km"] < 40
+
+
+def test_what_limits_every_rank_is_told(tmp_path):
+    cells = np.zeros((120, 120), dtype=np.uint8)
+    cells[2:42, 2:42], cells[2:42, 50:90], cells[50:90, 2:42], cells[50:90, 50:90], cells[100:103, 5:8] = (
+        11, 12, 13, 21, 22)
+    layer = np.ones((1, 120, 120))
+    layer[0, 50:89, 2:42] = -1
+    transform = (0.0, 1000.0, 0.0, -2_000_000.0, 0.0, -1000.0)
+    pti = write_raster(tmp_path / "p.tif", cells, nodata=0, transform=transform)
+    stack = write_raster(tmp_path / "s.tif", layer, dtype="float32", nodata=-1, transform=transform,
+                         descriptions=["soc"])
+    rules = [Rule(11, 5, 1.5, 1.5), Rule(12, 200, 10.0, 1.5), Rule(13, 100, 0.0, 0.0), Rule(21, 900, 0.0, 9.5),
+             Rule(22, 10, 0.0, 0.0), Rule(23, 3, 0.0, 0.0)]
+    log = Log()
+    _, table = sample_points(pti, read_stack(stack), rules, log)
+    assert {row["rank"]: row["limited_by"] for row in table[:-1]} == {
+        11: "request met", 12: "spacing", 13: "missing predictors", 21: "edge buffer", 22: "too few cells",
+        23: "too few cells"}
+    assert [row["achieved"] for row in table] == [5, table[1]["achieved"], 40, 22 * 22, 9, 0, table[-1]["achieved"]]
+    warned = " ".join(log.warnings)
+    assert "Rank 12: 200 points at least 10 km apart are asked for, but the 1,444 km²" in warned
+    assert "no rule is relaxed" in warned and "Rank 23 has no cell" in warned
+    with pytest.raises(InputError, match="Rank 12: 200 points at least 10 km apart .* Ask for fewer points"):
+        sample_points(pti, read_stack(stack), rules, Log(), SampleOptions(strict=True))
+
+
+def test_the_bounds_are_those_of_the_method():
+    assert packing_bound(18.69e6, 20) == 53_953 or packing_bound(18.69e6, 20) == 53_954
+    assert packing_bound(18.69e6, 25) == pytest.approx(34_530, abs=1)
+    assert random_estimate(18.69e6, 25) == pytest.approx(20_800, rel=0.005)
+
+
+def test_the_papers_own_request_is_reported_infeasible(tmp_path):
+    # 18.69 million km² in ten wide stretches of 5 km cells, as large as the paper's ranks are on average
+    side, height = 1000, 18_690_000 // 25 // 1000
+    cells = np.repeat(np.array(ranks.CODES, dtype=np.uint8), side // 10)[None].repeat(height, axis=0)
+    transform = (-2_500_000.0, 5000.0, 0.0, 2_000_000.0, 0.0, -5000.0)
+    pti = write_raster(tmp_path / "p.tif", cells, nodata=0, transform=transform)
+    stack = write_raster(tmp_path / "s.tif", np.ones((1, height, side), np.float32), transform=transform,
+                         descriptions=["soc"])
+    rules = read_rules()
+    assert sum(rule.samples for rule in rules) == 61_325
+    with pytest.raises(InputError, match=r"All ranks together: 61,325 points .* hold no more than"):
+        sample_points(pti, read_stack(stack), rules, Log(), SampleOptions(strict=True, across=True))
+    log = Log()
+    _, table = sample_points(pti, read_stack(stack), rules, log)
+    by_rank = {row["rank"]: row for row in table}
+    assert table[-1]["area_km2"] == pytest.approx(18.69e6, rel=1e-3)
+    # each of the first nine ranks asks for more than its tenth of the ground holds
+    for code in ranks.CODES[:9]:
+        row = by_rank[code]
+        assert 3000 < row["packing_bound"] < 4200 and row["achieved"] <= row["packing_bound"] < row["asked"]
+        assert row["limited_by"] == "spacing" and row["nearest_km"] >= 25
+        # random placement ends near its share of the densest packing
+        assert row["achieved"] == pytest.approx(row["random_estimate"], rel=0.12)
+        assert any(text.startswith(f"Rank {code}: {row['asked']:,} points at least 25 km apart") and
+                   f"no more than {row['packing_bound']:,}" in text for text in log.warnings)
+    assert by_rank[40]["limited_by"] == "request met" and table[-1]["achieved"] < 61_325
+
+
+def test_no_placement_beats_the_bound(tmp_path):
+    # lone cells, strips and blocks, where the ground inside the edge alone would hold far fewer than there are
+    rng = np.random.default_rng(6)
+    cells = np.where(rng.random((150, 150)) < 0.004, 11, 12).astype(np.uint8)
+    cells[70:72, 5:140] = 11
+    transform = (0.0, 1000.0, 0.0, -2_000_000.0, 0.0, -1000.0)
+    pti = write_raster(tmp_path / "p.tif", cells, transform=transform)
+    stack = write_raster(tmp_path / "s.tif", np.ones((1, 150, 150), np.float32), transform=transform,
+                         descriptions=["soc"])
+    for spacing in (3.0, 12.0, 40.0):
+        _, table = sample_points(pti, read_stack(stack), [Rule(11, 9999, spacing, 0.0)], Log())
+        assert 0 < table[0]["achieved"] <= table[0]["packing_bound"]
+        naive = table[0]["area_inside_km2"] / (0.866 * spacing ** 2)
+        assert spacing < 10 or table[0]["achieved"] > naive
+
+
+@pytest.mark.parametrize("lines, text", [
+    (["11,5,25,10", "12,x,25,10"], r"line 3: samples is 'x', not a number"),
+    (["11,5.5,25,10"], r"line 2: samples is 5.5, not a whole number"),
+    (["14,5,25,10"], r"line 2: rank is 14, which is no PTI rank"),
+    (["11,-5,25,10"], r"line 2: samples is -5; it must be 0 or more"),
+    (["11,5,-1,10"], r"line 2: spacing_km is -1; it must lie between"),
+    (["11,5,25,nan"], r"line 2: edge_buffer_km is nan; it must lie between"),
+    (["11,5,25"], r"line 2: edge_buffer_km is '', not a number"),
+    (["11,5,25,10", "", "11,5,25,10"], r"line 4: rank 11 has a second line"),
+    ([], "has no line below its header")])
+def test_rules_that_are_wrong_are_refused_with_their_line(tmp_path, lines, text):
+    path = tmp_path / "rules.csv"
+    path.write_text("\n".join(["rank,samples,spacing_km,edge_buffer_km", *lines, ""]), encoding="utf-8")
+    with pytest.raises(InputError, match=text):
+        read_rules(path)
+
+
+def test_rules_of_an_own_table_and_overrides(tmp_path):
+    path = tmp_path / "rules.csv"
+    path.write_text("note,rank,samples,spacing_km,edge_buffer_km\na,40,7,1.5,0\nb,11,9,2,3\n", encoding="utf-8")
+    assert read_rules(path) == (Rule(11, 9, 2.0, 3.0), Rule(40, 7, 1.5, 0.0))
+    assert override(read_rules(path), samples=4, edge_buffer_km=0)[0] == Rule(11, 4, 2.0, 0)
+    path.write_text("rank,samples\n11,9\n", encoding="utf-8")
+    with pytest.raises(InputError, match="lacks the column spacing_km"):
+        read_rules(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rules(tmp_path / "none.csv")
+
+
+def test_nearest_neighbours_by_brute_force():
+    rng = np.random.default_rng(3)
+    for number in (2, 3, 40, 900):
+        longitude, latitude = rng.uniform(-180, 180, number), rng.uniform(50, 90, number)
+        longitude[:number // 3] = 20 + rng.normal(0, 0.01, number // 3)
+        distance = distance_m(latitude[:, None], longitude[:, None], latitude, longitude)
+        np.fill_diagonal(distance, np.inf)
+        np.testing.assert_allclose(nearest_km(longitude, latitude, Log()), distance.min(axis=1) / 1000, rtol=1e-6)
+    assert len(nearest_km(longitude[:1], latitude[:1], Log())) == 0
+
+
+# the file ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("ending", ["gpkg", "geojson", "fgb", "shp"])
+def test_the_predictors_come_back_from_the_file(tmp_path, ending):
+    features = (Feature("lst", "thermal", False, -12.3456789012345, 1 / 3), Feature("own", "other", True))
+    samples = Samples(np.array([[0.1, 3], [2e-7, 4]], np.float32), np.array([11, 40]), np.array([10.0, -20.5]),
+                      np.array([60.0, 71.25]), features, np.array([4, 5]), np.array([6, 7]))
+    paths = [tmp_path / name / f"s.{ending}" for name in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        with Staging() as staging:
+            write_samples(str(path), samples, staging)
+            staging.commit()
+        assert read_sample_features(path) == features
+        assert read_sample_features(path, "samples" if ending == "gpkg" else None) == features
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    layer = ogr.Open(str(paths[0]))
+    rows = [feature.items() for feature in layer.GetLayer(0)]
+    assert [(row["pti"], row["row"], row["column"], row["own"]) for row in rows] == [(11, 4, 6, 3), (40, 5, 7, 4)]
+    if ending != "shp":
+        assert [np.float32(row["lst"]) for row in rows] == samples.x[:, 0].tolist()
+        assert [row["longitude"] for row in rows] == [10.0, -20.5]
+
+
+def test_a_damaged_or_foreign_statement_of_predictors(tmp_path):
+    path = tmp_path / "s.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
+    assert read_sample_features(path) is None
+    beside = tmp_path / "s.geojson.features.json"
+    for text, message in (("{", "damaged"), ('{"version": 2, "features": []}', "version 2"), ("[]", "damaged"),
+                          ('{"version": 1, "features": []}', "damaged"),
+                          ('{"version": 1, "features": [{"name": "a"}]}', "damaged")):
+        beside.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            read_sample_features(path)
+    with pytest.raises(InputError, match="a band 'row'"):
+        check_samples_file("x.gpkg", [Feature("row", "other", False)])
+    with pytest.raises(OutputError, match="coarse_fragments"):
+        check_samples_file("x.shp", [Feature("coarse_fragments", "soil", False)])
+
+
+def test_drawing_stops_when_asked(wide):
+    log = Log()
+    log.set = lambda fraction: log.stop() if fraction > 0.61 else None
+    with pytest.raises(Cancelled):
+        sample_points(wide[0], read_stack(wide[1]), RULES, log)

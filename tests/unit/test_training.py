@@ -1,28 +1,27 @@
 """The ensemble is repeatable, and its accuracy panel tells what it says it tells."""
 
 import dataclasses
+import json
+import time
 
 import numpy as np
 import pytest
 
+from learning_data import autocorrelated, planted
 from pti_plugin.core import ranks, tables
 from pti_plugin.core.accuracy import confusion, kappa, tier_accuracy
+from pti_plugin.core.accuracy_panel import accuracy_rows, confusion_of
 from pti_plugin.core.errors import Cancelled, InputError
+from pti_plugin.core.feature_selection import Selection
 from pti_plugin.core.features import Feature
-from pti_plugin.core.grid import coordinate_transformation, epsg_wkt
+from pti_plugin.core.folds import block_folds, split
+from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt
+from pti_plugin.core.learner import Learner, TrainingOptions
 from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.progress import Progress
 from pti_plugin.core.sampling import Samples
 from pti_plugin.core.small_sample import wilson
-from pti_plugin.core.training import (
-    TrainingOptions,
-    _block_folds,
-    accuracy_rows,
-    confusion_of,
-    ensemble_class,
-    split,
-    train,
-)
+from pti_plugin.core.training import ensemble_class, manifest, train
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -66,15 +65,14 @@ def panel(training):
     return {key: next(row for row in rows if row["line"].startswith(text)) for key, text in LINES.items()}
 
 
-def predicted(training, x):
+def predicted(training, x, names=tuple(feature.name for feature in FEATURES)):
     """Probabilities (runs, points, classes) of the boosters by XGBoost itself."""
     result = []
     for raw in training.boosters:
         booster = xgboost.Booster()
         booster.load_model(bytearray(raw))
-        matrix = xgboost.DMatrix(x, feature_names=[feature.name for feature in FEATURES],
-                                 feature_types=["c" if feature.categorical else "q" for feature in FEATURES],
-                                 enable_categorical=True)
+        matrix = xgboost.DMatrix(x, feature_names=list(names), enable_categorical=True,
+                                 feature_types=["c" if name == "land_cover" else "q" for name in names])
         result.append(booster.predict(matrix))
     return np.array(result)
 
@@ -129,7 +127,10 @@ def test_out_of_bag_votes_come_only_from_runs_that_did_not_train_on_the_point(le
     single = [100 * np.mean(chances[run].argmax(axis=1)[test] == labels[test]) for run in range(FAST.runs)
               for test in [split(labels, FAST.test_share, (FAST.seed, run), profile.stratified_split)[1]]]
     assert (found["single"]["value"], found["single"]["low"], found["single"]["high"]) == pytest.approx(
-        (np.mean(single), min(single), max(single)))
+        (np.mean(single), *np.quantile(single, (0.025, 0.975))))
+    spread = {row["line"].split(", ")[1]: row["value"] for row in training.metrics if row["section"] == "spread"}
+    assert spread == pytest.approx({"standard deviation": np.std(single, ddof=1),
+                                    "coefficient of variation": 100 * np.std(single, ddof=1) / np.mean(single)})
 
 
 def test_on_planted_noise_the_in_sample_vote_is_far_above_out_of_bag():
@@ -163,17 +164,16 @@ def test_block_cross_validation_is_below_random_on_random_patches():
 
 
 def test_blocks_are_whole_and_dealt_evenly_to_five_folds(learnable):
-    folds = _block_folds(learnable, FAST)
+    folds, count = block_folds(learnable, 400, 42)
     change = coordinate_transformation(epsg_wkt(4326), epsg_wkt(6931))
     places = np.array(change.TransformPoints(np.column_stack([learnable.longitude, learnable.latitude])))
     blocks = {}
     for fold, place in zip(folds, places):
         blocks.setdefault((place[0] // 400_000, place[1] // 400_000), set()).add(fold)
-    assert len(blocks) > 100 and all(len(found) == 1 for found in blocks.values())
+    assert len(blocks) == count > 100 and all(len(found) == 1 for found in blocks.values())
     sizes = np.bincount(folds, minlength=5)
     assert len(sizes) == 5 and sizes.max() - sizes.min() <= 2
-    other = _block_folds(learnable, dataclasses.replace(FAST, seed=43))
-    assert (other != folds).any()
+    assert (block_folds(learnable, 400, 43)[0] != folds).any()
 
 
 def test_a_run_is_what_xgboost_trains_on_its_rows_with_a_seed_of_its_own(learnable):
@@ -287,3 +287,198 @@ def test_training_stops_when_cancelled(learnable):
 
     with pytest.raises(Cancelled):
         train(learnable, dataclasses.replace(FAST, runs=200, rounds=200), Stopping())
+
+
+PLANTED = ("lst", "land_cover", "snow", "soc")
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_on_planted_noise_out_of_bag_and_hold_out_tell_the_accuracy_on_new_points(seed):
+    options = TrainingOptions(runs=40, rounds=4, learning_rate=0.5, block_km=800, shap_points=20, shap_runs=1)
+    training = train(planted(1000, seed, 0.3, 4, PLANTED), options, Progress())
+    fresh = planted(4000, seed + 100, 0.3, 4, PLANTED)
+    chances = predicted(training, fresh.x, PLANTED)
+    labels = np.searchsorted(training.codes, fresh.y)
+    votes = np.stack([(chances.argmax(axis=2) == label).sum(axis=0) for label in range(4)], axis=1)
+    accuracy = 100 * np.mean(ensemble_class(votes, chances.sum(axis=0)) == labels)
+    found = panel(training)
+    # nobody can be right in more than 70 %; the intervals are Wilson's for 1000 points and the runs' middle 95 %
+    assert 60 < accuracy < 72
+    assert found["oob"]["low"] < accuracy < found["oob"]["high"]
+    single = 100 * np.mean(chances.argmax(axis=2) == labels)
+    assert found["single"]["low"] < single < found["single"]["high"]
+    assert found["single"]["value"] == pytest.approx(single, abs=3)
+    assert found["in"]["value"] > accuracy + 10
+    assert "in-sample, not an accuracy" in found["in"]["line"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_among_autocorrelated_neighbours_random_folds_are_inflated_and_blocks_are_not(seed):
+    # predictors know nothing of the four ranks, so one in four is luck
+    options = TrainingOptions(runs=2, rounds=10, max_depth=5, learning_rate=0.5, block_km=1000, shap_points=20,
+                              shap_runs=1)
+    training = train(autocorrelated(600, seed, classes=4), options, Progress())
+    found = panel(training)
+    assert found["random"]["low"] > 50 and found["oob"]["low"] > 45
+    assert found["block"]["value"] < 32 and "(1000 km)" in found["block"]["line"]
+    blocks = {row["line"]: row for row in training.metrics if row["section"] == "blocks"}
+    assert blocks["block size used"]["value"] == 1000 and blocks["block size used"]["n"] < 40
+    assert 50 < blocks["block size suggested"]["value"] < 1500
+    assert [row for row in training.metrics if row["section"] == "correlogram"]
+
+
+def test_without_a_size_the_blocks_have_the_suggested_one():
+    samples = autocorrelated(600, 1, classes=4)
+    options = TrainingOptions(runs=2, rounds=6, max_depth=5, learning_rate=0.5, block_km=0, shap_points=4, shap_runs=1)
+    training = train(samples, options, Progress())
+    blocks = {row["line"]: row["value"] for row in training.metrics if row["section"] == "blocks"}
+    assert blocks["block size used"] == blocks["block size suggested"] > 50
+    np.testing.assert_array_equal(training.folds.blocks, block_folds(samples, blocks["block size used"], 42)[0])
+
+
+def test_early_stopping_ends_where_xgboost_ends_and_never_looks_at_held_out_points(learnable):
+    options = dataclasses.replace(FAST, runs=2, rounds=60, learning_rate=0.6, early_stopping=4, early_share=0.2)
+    training = train(learnable, options, Progress())
+    labels = np.searchsorted(CODES, learnable.y)
+    for run in range(2):
+        rows, test = split(labels, 0.2, (42, run), True)
+        kept, aside = split(labels[rows], 0.2, (42 + run, 1_000_039), True)
+
+        def matrix(rows, reference=None):
+            return xgboost.QuantileDMatrix(learnable.x[rows], label=labels[rows], ref=reference,
+                                           enable_categorical=True, feature_names=["lst", "slope", "land_cover", "soc"],
+                                           feature_types=["q", "q", "c", "q"])
+
+        bins = matrix(np.arange(300))
+        watched = xgboost.DMatrix(learnable.x[rows[aside]], label=labels[rows[aside]], enable_categorical=True,
+                                  feature_names=bins.feature_names, feature_types=bins.feature_types)
+        learned = matrix(rows[kept], bins)
+        booster = xgboost.train(
+            {"objective": "multi:softprob", "num_class": 5, "tree_method": "hist", "max_depth": 3, "eta": 0.6,
+             "max_cat_to_onehot": 1, "seed": 42 + run, "nthread": 1}, learned, 60,
+            evals=[(watched, "watched")], early_stopping_rounds=4, verbose_eval=False)
+        assert training.rounds[run] == booster.best_iteration + 1 < 50
+        assert not set(rows[aside]) & set(test) and not set(rows[kept]) & set(rows[aside])
+    found = xgboost.Booster()
+    found.load_model(bytearray(training.boosters[1]))
+    assert found.num_boosted_rounds() == training.rounds[1]
+    np.testing.assert_allclose(found.inplace_predict(learnable.x),
+                               booster.inplace_predict(learnable.x, iteration_range=(0, training.rounds[1])), rtol=1e-6)
+
+
+def test_weights_move_the_vote_towards_what_weighs_more(learnable):
+    weights = np.where(learnable.y == 40, 20.0, 0.2).astype(np.float32)
+    plain, weighted = (train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=given)
+                       for given in (None, weights))
+    place = ranks.ORDER[40]
+    assert weighted.matrix[place].sum() > 1.5 * plain.matrix[place].sum()
+    # bins are shared and not weighted: weights of one are no weights
+    same = train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=np.ones(300, np.float32))
+    assert same.metrics == plain.metrics
+
+
+def test_every_hyperparameter_reaches_xgboost():
+    # six classes of land cover decide, so that it matters how they are split
+    samples = planted(300, 6, 0.1, 5, PLANTED)
+    plain_options = dataclasses.replace(FAST, runs=1, rounds=5, shap_points=1)
+    labels = np.searchsorted(np.unique(samples.y), samples.y)
+
+    def fitted(options):
+        learner = Learner(xgboost, samples, labels, 5, options)
+        return next(learner.side_by_side([np.arange(300)], Progress())).raw
+
+    plain = fitted(plain_options)
+    changes = {"gamma": 5.0, "reg_alpha": 3.0, "reg_lambda": 9.0, "max_delta_step": 0.1, "max_bin": 8,
+               "colsample": 0.5, "colsample_level": 0.5, "colsample_node": 0.5, "subsample": 0.5,
+               "min_child_weight": 9.0, "max_depth": 2, "learning_rate": 0.2, "max_cat_to_onehot": 300,
+               "max_cat_threshold": 1, "rounds": 9}
+    for name, value in changes.items():
+        options = dataclasses.replace(plain_options, **{name: value})
+        assert value in {**options.parameters(5), "rounds": options.rounds}.values()
+        assert fitted(options) != plain, name
+
+
+def test_shap_by_class_averages_to_shap_and_shares_sum_up(trained):
+    overall = {row["name"]: row["mean_abs_shap"] for row in trained.shap if row["level"] == "feature"}
+    for name, value in overall.items():
+        of_classes = [row["mean_abs_shap"] for row in trained.shap
+                      if row["level"] == "feature_of_class" and row["name"] == name]
+        assert len(of_classes) == 5 and np.mean(of_classes) == pytest.approx(value)
+    for code in CODES:
+        for level in ("feature_of_class", "group_of_class"):
+            rows = [row for row in trained.shap if row["level"] == level and row["class"] == code]
+            assert sum(row["share_percent"] for row in rows) == pytest.approx(100)
+    assert {(row["runs"], row["points"]) for row in trained.shap} == {(4, 4 * 61)}
+
+
+def test_gain_stands_beside_shap_as_total_and_as_mean_of_all_runs(trained):
+    scores = []
+    for raw in trained.boosters:
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(raw))
+        scores.append([booster.get_score(importance_type=kind) for kind in ("total_gain", "gain")])
+    rows = {row["name"]: row for row in trained.shap if row["level"] == "feature"}
+    for place, column in enumerate(("gain_share_percent", "mean_gain_share_percent")):
+        sums = {name: sum(of_run[place].get(name, 0) for of_run in scores) for name in rows}
+        assert {name: row[column] for name, row in rows.items()} == pytest.approx(
+            {name: 100 * value / sum(sums.values()) for name, value in sums.items()})
+
+
+def test_features_that_a_selection_dropped_are_named(learnable):
+    dropped = Feature("peat", "soil", False)
+    training = train(learnable, dataclasses.replace(FAST, runs=1), Progress(), left_out=[dropped])
+    rows = [row for row in training.shap if row["level"] == "left_out"]
+    assert [(row["name"], row["mean_abs_shap"]) for row in rows] == [("peat", None)]
+
+
+def test_cancelling_is_noticed_between_rounds():
+    samples = planted(3000, 1)
+
+    class Stopping(Progress):
+        def __init__(self):
+            super().__init__()
+            self.after = None
+
+        def cancelled(self):
+            self.after = self.after or time.monotonic()
+            return time.monotonic() > self.after + 0.3
+
+    progress = Stopping()
+    with pytest.raises(Cancelled):
+        train(samples, TrainingOptions(runs=50, rounds=1000), progress)
+    # a second on a quiet machine, more where others work on it
+    assert time.monotonic() - progress.after < 4
+
+
+def test_progress_moves_within_a_run_and_never_back(learnable):
+    class Watching(Progress):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def set(self, fraction):
+            self.seen.append(fraction)
+
+    progress = Watching()
+    train(learnable, dataclasses.replace(FAST, runs=1, rounds=80, threads=1), progress)
+    assert progress.seen == sorted(progress.seen) and progress.seen[-1] == pytest.approx(1)
+    assert len(set(progress.seen)) > 12
+
+
+def test_the_manifest_says_how_the_model_was_made(learnable, trained):
+    grid = Grid(epsg_wkt(6931), (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 7, 5)
+    selection = Selection(np.full((5, 2), 0.5), (("lst",), ("lst", "peat")), 1, "stratified", "best_mean")
+    text = json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE, grid, "balanced", selection))
+    found = json.loads(text)
+    assert found["parameters"]["max_depth"] == 3 and found["parameters"]["num_class"] == 5
+    assert found["samples_sha256"] == learnable.checksum() and found["samples"] == 300
+    assert sum(found["samples_by_rank"].values()) == 300
+    assert found["grid"]["crs"] == grid.wkt and found["grid"]["width"] == 7
+    assert found["selection"]["left_out"] == ["peat"] and len(found["selection"]["rows"]) == 2
+    assert found["fold_scheme"]["block_km"] == 400 and "4 random splits, 20 %" in found["fold_scheme"]["runs"]
+    assert found["categories"] == {"land_cover": [30, 130, 201]}
+    low, high = found["sample_ranges"]["lst"]
+    assert (low, high) == (learnable.x[:, 0].min(), learnable.x[:, 0].max())
+    assert sum(found["gain_share_percent"].values()) == pytest.approx(100)
+    assert found["rounds"] == [10] * 4 and found["class_weights"] == "balanced"
+    assert set(found["labels"]) == {str(code) for code in CODES} and found["nodata"] == 0

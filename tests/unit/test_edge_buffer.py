@@ -1,0 +1,187 @@
+"""Cells inside the edge of their class: every one measured by brute force, in true ground distance."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pti_plugin.core import edge_buffer, sampling_numpy
+from pti_plugin.core.blocks import Settings
+from pti_plugin.core.edge_buffer import Ground, inside_edges
+from pti_plugin.core.errors import Cancelled
+from pti_plugin.core.geodesic import geocentric_km
+from pti_plugin.core.grid import Grid, epsg_wkt
+from pti_plugin.core.progress import Progress
+
+pyproj = pytest.importorskip("pyproj")
+#: rows and columns that brute force looks round a cell; more than any buffer here takes
+REACH = (16, 28)
+GEOD = pyproj.Geod(ellps="WGS84")
+
+
+def grid_at(epsg, latitude, longitude, cell, height, width):
+    """A grid whose middle lies at a place."""
+    change = pyproj.Transformer.from_crs(4326, epsg, always_xy=True)
+    x, y = change.transform(longitude, latitude)
+    return Grid(epsg_wkt(epsg), (x - cell * width / 2, cell, 0.0, y + cell * height / 2, 0.0, -cell), width, height)
+
+
+def patches(height, width, seed=1, classes=4, speckle=0.0005):
+    """Classes 0 to ``classes`` - 1 in patches of some 40 cells, with single cells of others in them."""
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[0:height, 0:width]
+    field = sum(np.sin(down * a + across * b + c) for a, b, c in rng.uniform(-0.05, 0.05, (4, 3)) * (1, 1, 99))
+    cells = np.digitize(field, np.quantile(field, np.arange(1, classes) / classes)).astype(np.uint8)
+    single = rng.random(cells.shape) < speckle
+    cells[single] = rng.integers(0, classes, single.sum())
+    return cells
+
+
+def inside(cells, grid, buffers, progress=None, settings=None):
+    ground = Ground(grid)
+    used = ground.counts(cells, progress or Progress()).any(axis=1)
+    return inside_edges(cells, ground, used, buffers, progress or Progress(), settings)
+
+
+def brute_force(cells, grid, buffers, circle=False):
+    """(cells inside, smallest difference of any distance from the buffer, km): all neighbours of every cell measured.
+
+    Chords are turned into distances on the mean sphere, right to a millimetre at these lengths.
+    """
+    height, width = cells.shape
+    result, closest = np.zeros_like(cells), np.inf
+    padded = np.pad(cells, ((REACH[0],) * 2, (0, 0)))
+    padded = np.pad(padded, ((0, 0), (REACH[1],) * 2), mode="wrap" if circle else "constant")
+    columns, rows = np.meshgrid(np.arange(-REACH[1], width + REACH[1]) + 0.5,
+                                np.arange(-REACH[0], height + REACH[0]) + 0.5)
+    place = geocentric_km(*grid.lonlat(columns, rows))
+    own = (slice(REACH[0], REACH[0] + height), slice(REACH[1], REACH[1] + width))
+    least = np.full(cells.shape, np.inf)
+    for down, across in itertools.product(range(-REACH[0], REACH[0] + 1), range(-REACH[1], REACH[1] + 1)):
+        window = tuple(slice(part.start + step, part.stop + step) for part, step in zip(own, (down, across)))
+        other = padded[window] != cells
+        chord = np.sqrt(((place[window][other] - place[own][other]) ** 2).sum(-1))
+        least[other] = np.minimum(2 * 6371 * np.arcsin(chord / 2 / 6371), least[other])
+    for code, buffer in buffers.items():
+        mine = cells == code
+        result[mine & (least >= buffer)] = code
+        closest = min(closest, np.abs(least[mine] - buffer).min() if mine.any() else np.inf)
+    return result, closest
+
+
+GRIDS = [("EPSG 6931, pole", 6931, 89.0, 30.0, 1000.0), ("EPSG 6931, 45° N", 6931, 45.0, 100.0, 1000.0),
+         ("EPSG 6931, 60° N", 6931, 60.0, -120.0, 1000.0), ("EPSG 3995, 45° N", 3995, 45.0, 10.0, 1000.0),
+         ("EPSG 3995, 80° N", 3995, 80.0, 170.0, 1000.0), ("EPSG 3413, 60° N", 3413, 60.0, -45.0, 1300.0),
+         ("UTM 8, 64° N", 32608, 64.0, -140.0, 700.0)]
+
+
+@pytest.mark.parametrize("epsg, latitude, longitude, cell", [item[1:] for item in GRIDS], ids=[g[0] for g in GRIDS])
+def test_every_cell_of_a_projected_grid_is_judged_by_its_true_distance(epsg, latitude, longitude, cell, monkeypatch):
+    grid = grid_at(epsg, latitude, longitude, cell, 110, 120)
+    cells, buffers = patches(110, 120), {1: 10.0, 2: 4.3, 3: 0.0}
+    expected, closest = brute_force(cells, grid, buffers)
+    assert 0 < (expected > 0).sum() < (cells > 0).sum() and closest > 1e-7
+    found, torn = inside(cells, grid, buffers)
+    np.testing.assert_array_equal(found, expected)
+    assert torn == 0
+    monkeypatch.setattr(edge_buffer, "kernels", lambda: sampling_numpy)
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+
+
+@pytest.mark.parametrize("top", [45.5, 60.5, 80.5])
+def test_every_cell_of_a_grid_in_degrees_is_judged_by_its_true_distance(top, monkeypatch):
+    grid = Grid(epsg_wkt(4326), (20.0, 0.02, 0.0, top, 0.0, -0.01), 120, 90)
+    cells, buffers = patches(90, 120, seed=2), {1: 10.0, 2: 4.3, 3: 0.0}
+    expected, _ = brute_force(cells, grid, buffers)
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+    monkeypatch.setattr(edge_buffer, "kernels", lambda: sampling_numpy)
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+
+
+def test_a_grid_round_the_earth_has_no_edge_at_its_seam():
+    grid = Grid(epsg_wkt(4326), (-180.0, 0.5, 0.0, 75.0, 0.0, -0.5), 720, 40)
+    cells = np.ones((40, 720), dtype=np.uint8)
+    cells[20, 3] = 2
+    buffers = {1: 200.0, 2: 200.0}
+    expected, _ = brute_force(cells, grid, buffers, circle=True)
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+    assert expected[20, -5] == 0 and expected[12, 0] == 1
+    # half of it has edges on both sides
+    half = Grid(grid.wkt, grid.transform, 360, 40)
+    assert (inside(cells[:, :360].copy(), half, buffers)[0][:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("latitude", [45.0, 60.0, 80.0])
+def test_the_limit_is_the_geodesic_of_pyproj(latitude):
+    # a lone cell of another class: the nearest cells kept and the furthest left out lie on both sides of the buffer
+    for grid in (grid_at(6931, latitude, 77.0, 500.0, 121, 121), grid_at(3995, latitude, 77.0, 500.0, 121, 121)):
+        cells = np.ones((121, 121), dtype=np.uint8)
+        cells[60, 60] = 2
+        found = inside(cells, grid, {1: 12.0})[0]
+        rows, columns = np.mgrid[30:91, 30:91]
+        longitude, latitudes = grid.lonlat(columns + 0.5, rows + 0.5)
+        middle = grid.lonlat(60.5, 60.5)
+        distance = GEOD.inv(longitude.ravel(), latitudes.ravel(), np.full(longitude.size, middle[0]),
+                            np.full(longitude.size, middle[1]))[2].reshape(longitude.shape)
+        here = found[30:91, 30:91] == 1
+        np.testing.assert_array_equal(here, (distance >= 12_000))
+
+
+def test_nodata_other_classes_and_the_border_of_the_raster_are_edges():
+    grid = grid_at(6931, 75.0, 90.0, 1000.0, 60, 60)
+    cells = np.ones((60, 60), dtype=np.uint8)
+    cells[30, 30] = 0
+    found = inside(cells, grid, {1: 5.5})[0]
+    assert not found[:5].any() and not found[:, -5:].any() and not found[28:33, 28:33].any()
+    assert found[7, 7] == 1 and found[30, 38] == 1
+
+
+def test_the_result_does_not_depend_on_threads_or_strips(monkeypatch):
+    grid, cells = grid_at(6931, 70.0, 20.0, 1000.0, 700, 90), patches(700, 90, seed=5)
+    buffers = {1: 10.0, 2: 10.0, 3: 5.0}
+    whole = inside(cells, grid, buffers, settings=Settings(threads=1))[0]
+    for threads, strip in ((2, 256), (3, 128), (1, 1024)):
+        monkeypatch.setattr(edge_buffer, "STRIP", strip)
+        np.testing.assert_array_equal(inside(cells, grid, buffers, settings=Settings(threads=threads))[0], whole)
+
+
+def test_runs_longer_than_a_byte_are_counted(monkeypatch):
+    grid = grid_at(6931, 75.0, 90.0, 30.0, 40, 900)
+    cells = np.ones((40, 900), dtype=np.uint8)
+    cells[:, 0] = 2
+    tall = Grid(grid.wkt, grid.transform, 900, 1)
+    ground = Ground(tall)
+    intervals = ground.intervals([9.0], np.ones(ground.tiles, dtype=bool))
+    assert intervals.side > 255
+    for loops in (edge_buffer.kernels(), sampling_numpy):
+        left = np.empty((1, 900), dtype=np.int32)
+        right = np.empty_like(left)
+        loops.run_lengths(cells[:1], left, right)
+        assert left[0, :3].tolist() == [0, 0, 1] and left[0, -1] == 898 and right[0, 1] == 898
+        small = np.empty((1, 900), dtype=np.uint8)
+        loops.run_lengths(cells[:1], small, small.copy())
+        assert small[0, -1] == 255
+
+
+def test_cells_where_the_projection_is_torn_are_left_out_and_counted():
+    # the pole of a plate carrée in metres: a row of cells is one place
+    grid = Grid(epsg_wkt(4087), (-2_000_000.0, 10_000.0, 0.0, 10_018_754.0, 0.0, -10_000.0), 40, 40)
+    cells = np.ones((40, 40), dtype=np.uint8)
+    found, torn = inside(cells, grid, {1: 15.0})
+    assert torn > 0 and not found[:8].any()
+
+
+def test_areas_of_tiles_are_those_of_the_cells():
+    for grid in (grid_at(3995, 50.0, 30.0, 1000.0, 130, 140), Grid(epsg_wkt(4326), (20, 0.01, 0, 70, 0, -0.01), 50, 60)):
+        ground, cells = Ground(grid), np.ones((grid.height, grid.width), dtype=np.uint8)
+        area = float(ground.areas @ ground.counts(cells, Progress())[:, 1])
+        assert area == pytest.approx(grid.cell_areas(0, grid.height, 0, grid.width).sum() / 1e10, rel=1e-5)
+
+
+def test_it_stops_when_asked():
+    grid, progress = grid_at(6931, 70.0, 20.0, 1000.0, 600, 90), Progress()
+    ground, cells = Ground(grid), patches(600, 90)
+    used = ground.counts(cells, progress).any(axis=1)
+    progress.stop()
+    with pytest.raises(Cancelled):
+        inside_edges(cells, ground, used, {1: 10.0}, progress)
