@@ -32,10 +32,12 @@ def _versions():
 
 def report(quick, full):
     """Measure and return the page as Markdown."""
+    import align
     import landcover
     import learning
     import memory
     import prediction
+    import sampling
     import trends
     from measure import HEAD
     compiled, loaded = trends.compile_seconds()
@@ -49,12 +51,18 @@ def report(quick, full):
         "## Trends", "",
         f"Compiling the kernel takes {compiled:.1f} s once, loading it from the cache {loaded:.2f} s; neither is in "
         f"the table.", "", *HEAD, *(row.line() for row in rows), "",
+        "## Alignment", "",
+        "PTI and gdalwarp read the same file and write the same grid, tiles and compression, in turn.", "",
+        *HEAD, *(row.line() for row in align.rows(quick)), "",
         "## Prediction", "",
         "The fast predictor gives the margins of XGBoost to the last bit; that is checked before it is timed.", "",
         *HEAD, *(row.line() for row in prediction.rows(quick)), "",
         "## Learning", "",
         "Curve and choice are those of scikit-learn; that is checked before the times are taken down.", "",
         *HEAD, *(row.line() for row in learning.rows(quick, full)), "",
+        "## Sampling", "",
+        "The edge buffer is in true ground distance and every cell of it is exact; scipy's is in the plane.", "",
+        *HEAD, *(row.line() for row in sampling.rows(quick)), "",
         "## Land cover", "", *HEAD, *(row.line() for row in landcover.rows(quick)), ""])
 
 

@@ -7,10 +7,12 @@ from .algorithms.align_rasters import AlignRasters
 from .algorithms.build_pti import BuildPti
 from .algorithms.composite_series import CompositeSeries
 from .algorithms.depth_mean import DepthMean
+from .algorithms.driver_maps import DriverMaps
 from .algorithms.ensemble_land_cover import EnsembleLandCover
 from .algorithms.ensemble_permafrost import EnsemblePermafrost
 from .algorithms.predict_xgboost import PredictXgboost
 from .algorithms.predictor_stack import PredictorStack
+from .algorithms.sample_points import SamplePoints
 from .algorithms.slope import Slope
 from .algorithms.train_xgboost import TrainXgboost
 from .algorithms.trend_rasters import TrendRasters
@@ -31,6 +33,8 @@ ALGORITHMS = (
     AlignRasters,
     Slope,
     PredictorStack,
+    SamplePoints,
+    DriverMaps,
 )
 
 

@@ -52,10 +52,12 @@ class ValidateBoreholes(PtiAlgorithm):
                          "Where a station lies on a cell without a rank, the nearest ranked cell within so many cells "
                          "stands in, and is marked.", 1, 0, 20, advanced=True)
         self.add_raster("BASE", "Permafrost base map", "Drawn as land under the map of the report.", optional=True)
-        self.add_file("METRICS", "Metrics of the model", "CSV of the training tool, for the accuracy panel.",
-                      optional=True, filters="CSV (*.csv)")
+        self.add_file("METRICS", "Metrics of the model", "CSV of the training tool, or of the prediction tool with the "
+                      "agreement wall to wall, for the accuracy panel.", optional=True, filters="CSV (*.csv)")
         self.add_file("SHAP", "SHAP of the model", "CSV of the training tool, for the importance of the predictors.",
                       optional=True, filters="CSV (*.csv)")
+        self.add_file("SELECTION", "Feature elimination of the model", "CSV of the training tool, for the curve of "
+                      "accuracy against the number of predictors.", optional=True, filters="CSV (*.csv)")
         self.add_text("NOTE", "Note on the map", "A line printed under the map and in the report.", advanced=True)
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Stations compared",
                                                          compat.VECTOR_POINT), "Point layer, one a pair or lone site.")
@@ -68,7 +70,7 @@ class ValidateBoreholes(PtiAlgorithm):
         """Validate the map and write the report."""
         pti, base = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
-                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "METRICS", "SHAP")}
+                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "METRICS", "SHAP", "SELECTION")}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), *files.items()) if path]
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         outputs.update({name: self.file_output_path(parameters, name, context)
@@ -103,8 +105,8 @@ class ValidateBoreholes(PtiAlgorithm):
         for warning in result.warnings:
             progress.warn(warning)
         progress.set(0.5)
-        metrics = tables.read_csv(files["METRICS"]) if files["METRICS"] else []
-        shap = tables.read_csv(files["SHAP"]) if files["SHAP"] else []
+        metrics, shap, selection = (tables.read_csv(files[name]) if files[name] else []
+                                    for name in ("METRICS", "SHAP", "SELECTION"))
         with self.staging(inputs) as staging:
             figure = pti_map(pti, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows), note)
             progress.check()
@@ -118,12 +120,15 @@ class ValidateBoreholes(PtiAlgorithm):
                 validation_report(
                     outputs["OUTPUT_REPORT"], map_png=figure, area_rows=areas, station_result=result,
                     metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
+                    calibration_rows=[row for row in metrics if row["section"] == "calibration"],
+                    selection_rows=selection,
                     shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
                                 "gain": row["gain_share_percent"]} for row in shap if row["level"] == "feature"],
                     records=[record for record in map(read_record, (pti, files["METRICS"])) if record],
                     warnings=progress.warnings, notes=[note] if note else [],
                     sources={"map": pti, "areas": pti, "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
-                             "metrics": files["METRICS"], "confusion": files["METRICS"], "shap": files["SHAP"]},
+                             "metrics": files["METRICS"], "confusion": files["METRICS"], "shap": files["SHAP"],
+                             "selection": files["SELECTION"]},
                     staging=staging)
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile,
                                results={"summary": result.summary, "areas": areas})

@@ -116,46 +116,48 @@ def groups_of(features):
 
 
 class Explainer:
-    """Explains cells: ``raws`` are the boosters (UBJ bytes) of the runs chosen, ``features`` those of the model.
+    """Explains cells with the boosters of ``model``, a Model that holds only the runs chosen.
 
     Safe for use by several threads. Raises Cancelled through ``check``, DependencyError without xgboost.
     """
 
-    def __init__(self, raws, features, check):
+    def __init__(self, model, check):
         self._xgboost = require("xgboost", "explaining cells")
-        self._raws, self._named, self._check = raws, kinds(features), check
+        self._model, self._named, self._check = model, kinds(model.features), check
         self._runs, self._by_class = [], False
         self.cells_at_once = _CALL_CELLS
 
     def load(self, trial):
         """Load the runs, taken apart by class where that gives the same contributions for the cells ``trial``.
 
-        ``trial``: float32 (cells, features). Returns the reason why they stay whole, or "".
+        ``trial``: float32 (cells, features). Returns the reason why they stay whole, or "". Raises InputError for a
+        booster that was trained on other features than the model names.
         """
         reason = ""
         try:
             if not len(trial):
                 raise InputError("no cell was found to compare them on")
-            for raw in self._raws:
+            for raw in self._model.boosters:
                 self._check()
-                self._runs.append(list(class_boosters(self._xgboost, raw, self._check)))
-                if len(self._runs) == 1 and not self._same(self._runs[0], self._whole(raw), trial):
+                self._runs.append(self._taken_apart(raw))
+                if len(self._runs) == 1 and not self._same(trial):
                     raise InputError(f"xgboost {self._xgboost.__version__} gives other contributions for a class alone")
         except InputError as error:
             reason = str(error)
-            self._runs = [self._whole(raw) for raw in self._raws]
+            self._runs = self._model.load_boosters()
         self._by_class = not reason
         return reason
 
-    def _whole(self, raw):
-        booster = self._xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray(raw))
-        booster.set_param({"nthread": 1})
-        return booster
+    def _taken_apart(self, raw):
+        boosters = list(class_boosters(self._xgboost, raw, self._check))
+        if any(booster.feature_names != self._named["feature_names"] for booster in boosters):
+            raise InputError("a booster was trained on other features than the model names")
+        return boosters
 
-    def _same(self, boosters, whole, trial):
+    def _same(self, trial):
         matrix = self._matrix(trial)
-        alone = np.stack([booster.predict(matrix, pred_contribs=True) for booster in boosters], axis=1)
+        whole, = replace(self._model, boosters=self._model.boosters[:1]).load_boosters()
+        alone = np.stack([booster.predict(matrix, pred_contribs=True) for booster in self._runs[0]], axis=1)
         return np.allclose(alone, whole.predict(matrix, pred_contribs=True), rtol=0, atol=_TOLERANCE)
 
     def _matrix(self, x):
@@ -336,7 +338,7 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
     mask = _mask(mask_path, stack) if mask_path else None
     codes = driver_codes(model.features)
     runs = options.chosen(len(model.boosters))
-    explainer = Explainer([model.boosters[i] for i in runs], model.features, progress.check)
+    explainer = Explainer(replace(model, boosters=tuple(model.boosters[i] for i in runs)), progress.check)
     classes = _classes(model, options.rank, progress)
 
     def cells(step):

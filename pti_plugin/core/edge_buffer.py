@@ -287,39 +287,23 @@ class _Erosion:
 
     def _measured(self, padded, row, rows, columns):
         """Return which unsure cells have no edge cell nearer than their buffer, by measuring to those in question."""
-        tile, tables = self._ground.tile, self._intervals
-        codes = padded[rows + self._pad[0], columns + self._pad[1]]
-        groups = ((rows + row) // tile[0] * tile[2] + columns // tile[1]) * 256 + self._kind[codes]
-        order = np.argsort(groups, kind="stable")
-        pairs = []
-        for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-            place, kind = divmod(int(groups[part[0]]), 256)
-            down, along = _between(tables.outer_low[kind, place], tables.outer_high[kind, place],
-                                   tables.inner_low[kind, place], tables.inner_high[kind, place])
-            others = padded[rows[part][:, None] + self._pad[0] + down, columns[part][:, None] + self._pad[1] + along]
-            cell, offset = np.nonzero(others != codes[part][:, None])
-            pairs.append((part[cell], down[offset], along[offset]))
-        cell, down, along = (np.concatenate(parts) for parts in zip(*pairs))
+        tables = self._intervals
+        cell, lines, along = self._loops.doubtful_pairs(
+            padded, self._pad, row, rows, columns, self._ground.tile, self._kind, tables.outer_low, tables.outer_high,
+            tables.inner_low, tables.inner_high)
         # every place is looked up once
-        width = padded.shape[1]
-        flat = (rows + self._pad[0]) * width + columns + self._pad[1]
-        wanted, number = np.unique(np.concatenate([flat[cell], flat[cell] + down * width + along]),
-                                   return_inverse=True)
-        place = self._ground.places(wanted % width - self._pad[1] + 0.5, wanted // width - self._pad[0] + row + 0.5)
-        chord2 = ((place[number[:len(cell)]] - place[number[len(cell):]]) ** 2).sum(axis=1)
+        width, (reach, side) = padded.shape[1], self._pad
+        wanted = np.zeros(padded.size, dtype=bool)
+        own, other = ((down + reach) * width + across + side for down, across in (
+            (rows[cell], columns[cell]), (lines, along)))
+        wanted[own] = wanted[other] = True
+        places = np.flatnonzero(wanted)
+        number = np.cumsum(wanted, dtype=np.int32)
+        place = self._ground.places(places % width - side + 0.5, places // width - reach + row + 0.5)
+        chord2 = ((place[number[own] - 1] - place[number[other] - 1]) ** 2).sum(axis=1)
         # a place off the Earth has no distance, and so is too near
+        codes = padded[rows + reach, columns + side]
         near = ~(chord2 >= self._chords[self._kind[codes[cell]]] ** 2)
         found = np.ones(len(rows), dtype=bool)
         found[cell[near]] = False
         return found
-
-
-def _between(outer_low, outer_high, inner_low, inner_high):
-    """Return (rows, columns) of the offsets that are in the outer intervals and not in the inner ones."""
-    reach, down, along = len(outer_low) // 2, [], []
-    for i, (first, last) in enumerate(zip(outer_low, outer_high)):
-        columns = np.arange(first, last + 1)
-        columns = columns[(columns < inner_low[i]) | (columns > inner_high[i])]
-        along.append(columns)
-        down.append(np.full(len(columns), i - reach))
-    return np.concatenate(down), np.concatenate(along)

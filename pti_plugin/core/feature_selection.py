@@ -28,7 +28,8 @@ OURS, PAPER = "this run", "paper"
 @dataclass(frozen=True)
 class Selection:
     """The curve and the choice: ``accuracy`` (folds, features), of 1, 2 … all features, 0 to 1; ``kept``: names for
-    each of these numbers, in the order of the samples' features; ``chosen``: how many are kept."""
+    each of these numbers, in the order of the samples' features, None where the elimination on all samples did not
+    need to go, below ``chosen`` − 1; ``chosen``: how many are kept."""
 
     accuracy: np.ndarray
     kept: tuple
@@ -42,16 +43,20 @@ class Selection:
         return self.kept[self.chosen - 1]
 
     def rows(self):
-        """Return the table of the curve, a dict of COLUMNS for each number of features, all of them first."""
+        """Return the table of the curve, a dict of COLUMNS for each number of features, all of them first.
+
+        Names stand down to one below the choice: what was dropped, and what would have been next.
+        """
         mean, sd = self.accuracy.mean(axis=0), self.accuracy.std(axis=0, ddof=1)
         rows = []
         for count in range(len(self.kept), 0, -1):
-            dropped = set(self.kept[count - 1]) - set(self.kept[count - 2] if count > 1 else self.kept[0])
+            kept, following = self.kept[count - 1], self.kept[count - 2] if count > 1 else None
+            dropped = set(kept) - set(following) if following else ()
             rows.append({"features": count, "mean_accuracy": 100 * float(mean[count - 1]),
                          "sd_accuracy": 100 * float(sd[count - 1]),
                          **{f"fold_{fold + 1}": 100 * float(value)
                             for fold, value in enumerate(self.accuracy[:, count - 1])},
-                         "kept": " ".join(self.kept[count - 1]), "dropped_next": " ".join(sorted(dropped)),
+                         "kept": " ".join(kept or ()), "dropped_next": " ".join(sorted(dropped)),
                          "chosen": int(count == self.chosen), "folds": self.scheme, "rule": self.rule,
                          "source": OURS})
         return rows
@@ -72,25 +77,33 @@ def select(samples, folds, options, progress, scheme=STRATIFIED, rule=BEST, weig
     codes, labels = np.unique(samples.y, return_inverse=True)
     labels = np.ravel(labels)
     chain = _Chain(xgboost, samples, labels, len(codes), options, weights)
-    numbers = range(FOLDS)
-    # the longest first, so that no thread waits for it at the end
-    sets = [(np.arange(len(labels)), None)] + [(np.flatnonzero(folds != i), np.flatnonzero(folds == i))
-                                               for i in numbers]
-    done = [0] * len(sets)
+    everything = np.arange(len(labels))
+    sets = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in range(FOLDS)]
+    done, needed = [0] * (FOLDS + 1), [1]
 
-    def job(i):
+    def job(i, rows, test, least):
         def count():
             done[i] += 1
 
-        return lambda stop: chain.run(*sets[i], stop, count)
+        return lambda stop: chain.run(rows, test, least, stop, count)
 
-    total = len(sets) * len(samples.features) * options.rounds
-    (kept, _), *of_folds = in_order([job(i) for i in range(len(sets))], options.workers(), progress,
-                                    lambda: sum(done) / total)
-    accuracy = np.array([scores for _, scores in of_folds])[:, ::-1]
+    # all samples come last: once the folds have decided, there is no need to go below the choice
+    jobs = [job(i, *rows, lambda: 1) for i, rows in enumerate(sets)]
+    jobs.append(job(FOLDS, everything, None, lambda: needed[0]))
+    total = len(jobs) * len(samples.features) * options.rounds
+    results = in_order(jobs, options.workers(), progress, lambda: sum(done) / total)
+    accuracy = np.array([scores for _, scores in (next(results) for _ in sets)])[:, ::-1]
+    needed[0] = chosen = choose(accuracy, rule)
+    steps, _ = next(results)
+    results.close()
+    progress.set(1)
     names = [feature.name for feature in samples.features]
-    kept = tuple(tuple(names[i] for i in places) for places in kept[::-1])
-    return Selection(accuracy, kept, choose(accuracy, rule), scheme, rule)
+    kept = [None] * len(names)
+    for places in steps:
+        # how far it went when the folds were done depends on the threads; what is kept of it does not
+        if places and len(places) >= chosen - 1:
+            kept[len(places) - 1] = tuple(names[i] for i in places)
+    return Selection(accuracy, tuple(kept), chosen, scheme, rule)
 
 
 def choose(accuracy, rule):
@@ -127,14 +140,19 @@ class _Chain:
         self._options = options
         self._parameters = {**options.parameters(classes), "seed": options.seed, "nthread": 1, "verbosity": 0}
 
-    def run(self, rows, test, stop, count):
-        """Return (features left at each step, accuracy on ``test`` at each step), or None where ``stop()`` says so."""
-        left, steps, scores = list(range(len(self._samples.features))), [], []
-        while left:
-            booster = self._fit(rows, left, stop, count)
+    def run(self, rows, test, least, stop, count):
+        """Return (features left at each step, accuracy on ``test`` at each step), or None where ``stop()`` says so.
+
+        No model of fewer than ``least()`` features is fitted, which may be raised meanwhile.
+        """
+        left = list(range(len(self._samples.features)))
+        steps, scores = [tuple(left)], []
+        while len(left) >= least():
+            booster = self._fit(rows, left, lambda: stop() or len(left) < least(), count)
             if booster is None:
-                return None
-            steps.append(tuple(left))
+                if stop():
+                    return None
+                break
             if test is not None:
                 right = 0
                 for chunk in predicted_in_chunks(booster, self._samples.x[:, left], test, stop):
@@ -143,6 +161,7 @@ class _Chain:
                     right += int((chunk[1].argmax(axis=1) == self._labels[chunk[0]]).sum())
                 scores.append(right / len(test))
             left.pop(least_important(importance(booster, self._named(left), "gain")))
+            steps.append(tuple(left))
         return steps, scores
 
     def _named(self, left):

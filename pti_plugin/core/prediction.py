@@ -248,8 +248,8 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
             item = source(path, CLASS, single_band=True)
             differences = stack.grid.differences(item.grid)
             if differences:
-                raise InputError(f"{item.name} ({role}) is not on the grid of {stack.name}: {'; '.join(differences)}. "
-                                 f"Align it first.")
+                raise InputError(f"{item.name} ({role}) is not on the grid of {stack.name}: "
+                                 f"{'; '.join(differences)}. Align it first.")
             sources[role] = item
     with _lock:
         _loaded[key] = loaded

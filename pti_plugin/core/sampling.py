@@ -6,11 +6,13 @@ many as asked. So a sample depends neither on how the raster is read nor on the 
 on the WGS 84 ellipsoid, from cell centre to cell centre. Method, section 5; the paper's section 2.2.4.
 
 Candidates are looked at in rounds, the smallest keys first, and what lies surely too near the points of a round is
-closed before the next: memory holds two bytes a cell of the raster and the candidates of one round.
+closed before the next: memory holds two bytes a cell of the raster, the candidates of one round, and the predictors of
+the cells that may be drawn where those take little.
 """
 
 import hashlib
 import statistics
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +28,8 @@ from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 
 #: candidates a round: so many times as many as are still wanted or may fit, within these numbers a class
 _CANDIDATES, _FEWEST, _MOST = 6, 2_000, 200_000
+#: predictors of all cells that may be drawn are kept if they take no more, else the stack is read once more
+_KEPT_BYTES = 512 << 20
 _LAST_KEY = (1 << 64) - 1
 
 MET, CELLS, BUFFER, PREDICTORS, SPACING = ("request met", "too few cells", "edge buffer", "missing predictors",
@@ -105,7 +109,8 @@ def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, edge_bu
 def sample_points(pti_path, stack, rules, progress, options=None, settings=None):
     """Draw points by ``rules``; return (Samples in row order, table of what was asked, possible and achieved).
 
-    The table has a dict a rule and a last one, of rank "all", for the points together. No rule is ever relaxed; a rank
+    The table has a dict a rule and a last one, of rank "all", for the points together, whose ``packing_bound`` is how
+    many of the points asked for can fit. No rule is ever relaxed; a rank
     that gets fewer points than asked says in ``limited_by`` why. Warns of what cannot fit before it draws. Raises
     InputError where the PTI is not on the stack's grid, has no rank with all predictors, or, if strict, where more is
     asked than fits; Cancelled.
@@ -144,6 +149,8 @@ class _Draw:
         self.total = {"rank": "all", "asked": sum(rule.samples for rule in rules)}
         self._likely = np.zeros(256, dtype=np.int64)
         self._open = self._used = None
+        #: window → (places in it of the cells that may be drawn, their predictors)
+        self._kept = {}
 
     # what may be drawn ---------------------------------------------------------------------------------------------
 
@@ -208,11 +215,23 @@ class _Draw:
         return cells
 
     def _close_incomplete(self, progress):
-        """Close the cells that lack a predictor."""
-        complete = self._predictor_reader(lambda layers, _: ~np.isnan(layers).any(axis=0))
+        """Close the cells that lack a predictor; keep the predictors of the others where they take little memory."""
+        keep = 4 * len(self._stack.sources) * self.total["cells_inside"] <= _KEPT_BYTES
+
+        def work(layers, window):
+            mine = self._open[_slices(window)] != 0
+            complete = ~np.isnan(layers).any(axis=0)
+            if not keep:
+                return complete, None
+            places = np.flatnonzero(mine & complete)
+            return complete, (places.astype(np.int32), layers.reshape(len(layers), -1)[:, places].T.copy())
+
         windows = [window for window in self._stack_windows() if self._open[_slices(window)].any()]
-        for window, part in zip(windows, self._read(complete, windows, self._stack.sources, progress)):
-            self._open[_slices(window)][~part] = 0
+        reader = self._predictor_reader(work)
+        for window, (complete, kept) in zip(windows, self._read(reader, windows, self._stack.sources, progress)):
+            self._open[_slices(window)][~complete] = 0
+            if keep:
+                self._kept[window] = kept
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -267,16 +286,25 @@ class _Draw:
         areas = self._rim_areas(*runs, self._spacing, progress.part(0, 0.7))
         for row in self.rows:
             self._state_bound(row, areas[row["rank"]])
+        together = self._room_together(runs, progress.part(0.7, 1)) if self._options.across else {}
         for name in ("packing_bound", "random_estimate"):
-            self.total[name] = sum(row[name] for row in self.rows)
-        if self._options.across:
-            # the ranks share the ground; no two points are nearer than the smallest of the spacings
-            first = min(self._spacing.values())
-            run_rows, starts, stops, codes = runs
-            together = self._rim_areas(run_rows, starts, stops, np.ones_like(codes), {1: first},
-                                       progress.part(0.7, 1))[1]
-            self.total["spacing_km"] = first
-            self._state_bound(self.total, together)
+            fit = Counter()
+            for row in self.rows:
+                fit[row["spacing_km"]] += min(row["asked"], row[name])
+            self.total[name] = sum(min(number, together.get(spacing, {name: number})[name])
+                                   for spacing, number in fit.items())
+
+    def _room_together(self, runs, progress):
+        """Return {spacing > 0: bounds of all points of the ranks with that spacing, which share the ground}."""
+        run_rows, starts, stops, codes = runs
+        spacings = sorted({spacing for spacing in self._spacing.values() if spacing > 0})
+        group = np.zeros(256, dtype=np.int64)
+        for code, spacing in self._spacing.items():
+            group[code] = spacings.index(spacing) + 1 if spacing > 0 else 0
+        areas = self._rim_areas(run_rows, starts, stops, group[codes], dict(enumerate(spacings, start=1)), progress)
+        return {spacing: {"packing_bound": packing_bound(area, spacing),
+                          "random_estimate": random_estimate(area, spacing)}
+                for spacing, area in zip(spacings, areas[1:])}
 
     def _state_bound(self, row, area_km2):
         spacing, most = row["spacing_km"], row["cells_inside"]
@@ -307,17 +335,23 @@ class _Draw:
     def state_bounds(self, progress):
         """Warn of every rank of which more is asked than fits, or raise InputError if strict."""
         found = []
-        for row in (*self.rows, self.total):
-            if row["asked"] > row["packing_bound"] and row["cells_inside"]:
-                who = "All ranks together" if row["rank"] == "all" else f"Rank {row['rank']}"
-                if not row.get("spacing_km"):
-                    found.append(f"{who}: {row['asked']:,} points are asked for, but only {row['cells_inside']:,} cells "
-                                 f"lie inside the edge buffer.")
-                    continue
-                found.append(f"{who}: {row['asked']:,} points at least {row['spacing_km']:g} km apart are asked for, "
-                             f"but the {row['area_inside_km2']:,.0f} km² inside the edge buffer hold no more than "
+        for row in self.rows:
+            if row["asked"] <= row["packing_bound"] or not row["cells_inside"]:
+                continue
+            text = f"Rank {row['rank']}: {row['asked']:,} points"
+            if row["spacing_km"] > 0:
+                found.append(f"{text} at least {row['spacing_km']:g} km apart are asked for, but the "
+                             f"{row['area_inside_km2']:,.0f} km² inside the edge buffer hold no more than "
                              f"{row['packing_bound']:,} even in perfect hexagonal packing; random placement ends near "
                              f"{row['random_estimate']:,}.")
+            else:
+                found.append(f"{text} are asked for, but only {row['cells_inside']:,} cells lie inside the edge "
+                             f"buffer.")
+        total = self.total
+        if total["asked"] > total["packing_bound"] and (found or self._options.across):
+            found.append(f"All ranks together: of the {total['asked']:,} points asked for no more than "
+                         f"{total['packing_bound']:,} can fit; random placement ends near "
+                         f"{total['random_estimate']:,}.")
         if found and self._options.strict:
             raise InputError(" ".join([*found, "Ask for fewer points, or lower the spacing or the edge buffer."]))
         for text in found:
@@ -416,16 +450,20 @@ class _Draw:
         """Return the Samples of cells in row order."""
         x = np.full((len(rows), len(self._stack.sources)), np.nan, dtype=np.float32)
 
-        def pick(layers, window):
+        def inside(window):
             first, last = np.searchsorted(rows, (window.row, window.row + window.rows))
-            here = first + np.flatnonzero((columns[first:last] >= window.column)
+            return first + np.flatnonzero((columns[first:last] >= window.column)
                                           & (columns[first:last] < window.column + window.columns))
+
+        def pick(layers, window):
+            here = inside(window)
             return here, layers[:, rows[here] - window.row, columns[here] - window.column].T
 
-        occupied = np.zeros_like(self._open, dtype=bool)
-        occupied[rows, columns] = True
-        windows = [window for window in self._stack_windows() if occupied[_slices(window)].any()]
-        del occupied
+        for window, (places, values) in self._kept.items():
+            here = inside(window)
+            wanted = (rows[here] - window.row) * window.columns + columns[here] - window.column
+            x[here] = values[np.searchsorted(places, wanted)]
+        windows = [] if self._kept else [window for window in self._stack_windows() if len(inside(window))]
         for here, values in self._read(self._predictor_reader(pick), windows, self._stack.sources, progress):
             x[here] = values
         longitude, latitude = self._stack.grid.lonlat(columns + 0.5, rows + 0.5)

@@ -100,6 +100,32 @@ def erode(cells, left, right, pad, row, tile, kind, torn, outer_low, outer_high,
 
 
 @_compile
+def doubtful_pairs(cells, pad, row, rows, columns, tile, kind, outer_low, outer_high, inner_low, inner_high):
+    """As sampling_numpy.doubtful_pairs, in another order."""
+    reach = outer_low.shape[2] // 2
+    number = 0
+    found = np.empty((3, 0), np.int64)
+    for fill in range(2):
+        if fill:
+            found = np.empty((3, number), np.int64)
+        number = 0
+        for i in range(rows.size):
+            code = cells[rows[i] + pad[0], columns[i] + pad[1]]
+            use = kind[code]
+            place = (rows[i] + row) // tile[0] * tile[2] + columns[i] // tile[1]
+            for step in range(2 * reach + 1):
+                line = rows[i] + step - reach
+                for along in range(outer_low[use, place, step], outer_high[use, place, step] + 1):
+                    if inner_low[use, place, step] <= along <= inner_high[use, place, step]:
+                        continue
+                    if cells[line + pad[0], columns[i] + along + pad[1]] != code:
+                        if fill:
+                            found[0, number], found[1, number], found[2, number] = i, line, columns[i] + along
+                        number += 1
+    return found[0], found[1], found[2]
+
+
+@_compile
 def tile_counts(cells, row, tile, counts):
     """As sampling_numpy.tile_counts."""
     height, width = cells.shape
@@ -224,8 +250,8 @@ def paint(cells, rows, columns, codes, tile, kind, low, high, across, circle):
 
 
 @_compile
-def _rim_counts(first_row, last_row, run_rows, starts, stops, codes, tile, tiles_down, width, kind, low, high, pad, counts,
-                change):
+def _rim_counts(first_row, last_row, run_rows, starts, stops, codes, tile, tiles_down, width, kind, low, high, pad,
+                counts, change):
     tile_rows, tile_columns, across = tile
     reach = low.shape[2] // 2
     wide = width + 2 * pad

@@ -30,7 +30,8 @@ def erode(cells, left, right, pad, row, tile, kind, torn, outer_low, outer_high,
     """Fill ``out`` with the class of every cell that has no cell of another class in its intervals, else 0 or UNSURE.
 
     ``cells`` and the run lengths are wider than ``out`` by ``pad`` = (rows, columns) on every side; ``row`` is the
-    first row of ``out`` on the grid, where a tile begins. A cell that has one in its outer but not in its inner intervals is UNSURE.
+    first row of ``out`` on the grid, where a tile begins. A cell that has one in its outer but not in its inner
+    intervals is UNSURE.
     """
     height, width = out.shape
     tile_rows, tile_columns, across = tile
@@ -78,6 +79,37 @@ def _meets(cells, left, right, pad, place, here, low, high):
                   slice(pad[1] + anchor + start, pad[1] + anchor + stop))
         found |= (cells[window] != here) | (left[window] < anchor - first) | (right[window] < last - anchor)
     return found
+
+
+def doubtful_pairs(cells, pad, row, rows, columns, tile, kind, outer_low, outer_high, inner_low, inner_high):
+    """Return (number of the cell, rows, columns) of the cells of another class that make some cells UNSURE.
+
+    ``rows`` and ``columns`` of the unsure cells and those returned are relative to ``out`` of ``erode``.
+    """
+    codes = cells[rows + pad[0], columns + pad[1]]
+    groups = ((rows + row) // tile[0] * tile[2] + columns // tile[1]) * 256 + kind[codes]
+    order = np.argsort(groups, kind="stable")
+    found = []
+    for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        place, use = divmod(int(groups[part[0]]), 256)
+        down, along = _between(outer_low[use, place], outer_high[use, place], inner_low[use, place],
+                               inner_high[use, place])
+        others = cells[rows[part][:, None] + pad[0] + down, columns[part][:, None] + pad[1] + along]
+        number, offset = np.nonzero(others != codes[part][:, None])
+        number = part[number]
+        found.append((number, rows[number] + down[offset], columns[number] + along[offset]))
+    return tuple(np.concatenate(parts) for parts in zip(*found))
+
+
+def _between(outer_low, outer_high, inner_low, inner_high):
+    """Return (rows, columns) of the offsets that are in the outer intervals and not in the inner ones."""
+    reach, down, along = len(outer_low) // 2, [], []
+    for i, (first, last) in enumerate(zip(outer_low, outer_high)):
+        columns = np.arange(first, last + 1)
+        columns = columns[(columns < inner_low[i]) | (columns > inner_high[i])]
+        along.append(columns)
+        down.append(np.full(len(columns), i - reach))
+    return np.concatenate(down), np.concatenate(along)
 
 
 def tile_counts(cells, row, tile, counts):

@@ -167,8 +167,8 @@ class Footprint:
     def sides(self, limits, row, rows, column, columns):
         """Return (part, cut) for a window of the target through which interruptions run.
 
-        ``part``: the number of the limits below the centre of each cell; ``cut``: cells whose opposite corners an interruption
-        holds apart in the source: their centre lies far from the middle between them.
+        ``part``: the number of the limits below the centre of each cell; ``cut``: cells whose opposite corners an
+        interruption holds apart in the source, so that their centre lies far from the middle between them.
         """
         corners = np.array(self.positions(*np.meshgrid(np.arange(column, column + columns + 1),
                                                        np.arange(row, row + rows + 1))))

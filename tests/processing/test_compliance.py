@@ -10,7 +10,7 @@ from support import ROOT
 #: ids that stand from the first version on; the other tests of this file walk whatever the provider holds
 TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
          "validateboreholes", "compositeseries", "depthmean", "alignrasters", "slope",
-         "predictorstack")
+         "predictorstack", "samplepoints", "drivermaps")
 MODELS = ("fullchain",)
 
 #: parameter types of QGIS itself that the modeler of 3.22 can connect

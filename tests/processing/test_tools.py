@@ -24,7 +24,7 @@ def inputs_of(tool, world, made):
         "buildpti": {"MAGT": ensemble["OUTPUT_MAGT"], "PP": ensemble["OUTPUT_PP"], "BASE": ensemble["OUTPUT_BASE"],
                      "MAGT_TREND": made["magt_trend"]["OUTPUT_SIGN"], "ALT_TREND": made["alt_trend"]["OUTPUT_SIGN"],
                      "PROFILE": 1, "UNITS": "*magt.tif=degC"},
-        "trainxgboost": {"PTI": index["OUTPUT"], "STACK": world.stack, **QUICK},
+        "trainxgboost": {"PTI": index["OUTPUT"], "STACK": world.stack, **QUICK, "SELECT": "rfecv"},
         "predictxgboost": {"STACK": world.stack, "MODEL": made["train"]["OUTPUT_MODEL"],
                            "BASE": ensemble["OUTPUT_BASE"]},
         "validateboreholes": {"PTI": index["OUTPUT"], "STATIONS_MAGT": world.stations_magt,

@@ -374,6 +374,16 @@ def test_a_stack_of_another_model_is_refused_and_leaves_nothing(world, tmp_path,
     assert not list((tmp_path / "o").iterdir())
 
 
+def test_a_model_whose_boosters_know_other_predictors_is_refused(world, tmp_path):
+    renamed = tuple(Feature("peat", "soil", False) if feature.name == "soc" else feature for feature in FEATURES)
+    model = str(tmp_path / "m.ptimodel")
+    write_model(model, renamed, CODES, world[3], {"versions": {"xgboost": xgboost.__version__},
+                                                  "categories": {"land_cover": CATEGORIES}})
+    stack = write_stack(tmp_path / "s.tif", {**world[2], "peat": world[2]["soc"]}, [one.name for one in renamed])
+    with pytest.raises(InputError, match="a booster was trained on lst, land_cover, soc"):
+        run(tmp_path / "o", world, stack=stack, model=model, rank=31)
+
+
 @pytest.mark.parametrize("options, text", [({"rank": 12}, "does not know rank 12; it was trained on 11, 13, 31, 40"),
                                            ({"runs": -1}, "RUNS is -1"), ({"step": 0}, "STEP is 0")])
 def test_wrong_options_are_refused(world, tmp_path, options, text):

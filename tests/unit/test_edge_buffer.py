@@ -172,7 +172,8 @@ def test_cells_where_the_projection_is_torn_are_left_out_and_counted():
 
 
 def test_areas_of_tiles_are_those_of_the_cells():
-    for grid in (grid_at(3995, 50.0, 30.0, 1000.0, 130, 140), Grid(epsg_wkt(4326), (20, 0.01, 0, 70, 0, -0.01), 50, 60)):
+    degrees = Grid(epsg_wkt(4326), (20, 0.01, 0, 70, 0, -0.01), 50, 60)
+    for grid in (grid_at(3995, 50.0, 30.0, 1000.0, 130, 140), degrees):
         ground, cells = Ground(grid), np.ones((grid.height, grid.width), dtype=np.uint8)
         area = float(ground.areas @ ground.counts(cells, Progress())[:, 1])
         assert area == pytest.approx(grid.cell_areas(0, grid.height, 0, grid.width).sum() / 1e10, rel=1e-5)

@@ -93,9 +93,11 @@ def test_the_table_tells_the_curve_and_every_step(selection, tmp_path):
     path.write_text(tables.to_csv(selection.rows() + paper, feature_selection.COLUMNS), encoding="utf-8")
     *rows, of_paper = tables.read_csv(path)
     assert [row["features"] for row in rows] == [5, 4, 3, 2, 1]
-    for row, following in zip(rows, rows[1:]):
+    # three are chosen; what would have been dropped next is told, and nothing below
+    for row, following in zip(rows[:3], rows[1:]):
         assert set(row["kept"].split()) - {row["dropped_next"]} == set(following["kept"].split())
-    assert rows[-1]["dropped_next"] is None
+        assert len(row["kept"].split()) == row["features"]
+    assert [(row["kept"] is None, row["dropped_next"] is None) for row in rows[3:]] == [(False, True), (True, True)]
     scores = [[row[f"fold_{number}"] for number in range(1, 6)] for row in rows]
     assert [row["mean_accuracy"] for row in rows] == pytest.approx(np.mean(scores, axis=1))
     assert [row["sd_accuracy"] for row in rows] == pytest.approx(np.std(scores, axis=1, ddof=1))

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pyproj
 import pytest
-
 from osgeo import ogr
 
 from pti_plugin.core import edge_buffer, ranks, sampling, sampling_numpy
@@ -147,6 +146,8 @@ def test_samples_do_not_depend_on_blocks_threads_rounds_or_compiled_code(maps, m
         assert points(**settings) == whole
     monkeypatch.setattr(sampling, "_FEWEST", 40)
     monkeypatch.setattr(sampling, "_CANDIDATES", 1)
+    assert points() == whole
+    monkeypatch.setattr(sampling, "_KEPT_BYTES", 0)
     assert points() == whole
     for module in (sampling, edge_buffer):
         monkeypatch.setattr(module, "kernels", lambda: sampling_numpy)
@@ -347,12 +348,19 @@ def test_the_papers_own_request_is_reported_infeasible(tmp_path):
     pti = write_raster(tmp_path / "p.tif", cells, nodata=0, transform=transform)
     stack = write_raster(tmp_path / "s.tif", np.ones((1, height, side), np.float32), transform=transform,
                          descriptions=["soc"])
+    # all of the ground together, 25 km between any two points
+    same = [Rule(code, 6133, 25.0, 0.0) for code in ranks.CODES]
+    _, table = sample_points(pti, read_stack(stack), same, Log(), SampleOptions(across=True))
+    assert table[-1]["packing_bound"] == pytest.approx(34_530, rel=0.02)
+    assert table[-1]["random_estimate"] == pytest.approx(20_827, rel=0.02)
+    assert table[-1]["achieved"] == pytest.approx(20_827, rel=0.05)
     rules = read_rules()
     assert sum(rule.samples for rule in rules) == 61_325
-    with pytest.raises(InputError, match=r"All ranks together: 61,325 points .* hold no more than"):
+    with pytest.raises(InputError, match=r"All ranks together: of the 61,325 points asked for no more than"):
         sample_points(pti, read_stack(stack), rules, Log(), SampleOptions(strict=True, across=True))
     log = Log()
     _, table = sample_points(pti, read_stack(stack), rules, log)
+    assert table[-1]["packing_bound"] == pytest.approx(9 * 3500 + 5296, rel=0.02)
     by_rank = {row["rank"]: row for row in table}
     assert table[-1]["area_km2"] == pytest.approx(18.69e6, rel=1e-3)
     # each of the first nine ranks asks for more than its tenth of the ground holds
