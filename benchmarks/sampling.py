@@ -78,8 +78,8 @@ def write_maps(folder, side):
 
 
 def _created(folder, name, side, bands, kind, options):
-    dataset = gdal.GetDriverByName("GTiff").Create(os.path.join(folder, name), side, side, bands, kind,
-                                                   options=["TILED=YES", "SPARSE_OK=TRUE", "BIGTIFF=IF_SAFER", *options])
+    options = ["TILED=YES", "SPARSE_OK=TRUE", "BIGTIFF=IF_SAFER", *options]
+    dataset = gdal.GetDriverByName("GTiff").Create(os.path.join(folder, name), side, side, bands, kind, options)
     reference = osr.SpatialReference()
     reference.ImportFromEPSG(6931)
     dataset.SetGeoTransform((-500.0 * side, 1000, 0, 500.0 * side, 0, -1000))
@@ -128,7 +128,8 @@ def _buffer_rows(folder, side):
 
     def theirs(mask):
         start = time.process_time()
-        inside = distance_transform_edt(mask) >= BUFFER_KM
+        # what is beyond the raster is edge
+        inside = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] >= BUFFER_KM
         return inside, time.process_time() - start
 
     ours(cells)

@@ -4,6 +4,8 @@ This is the one place that compares grids, and the one that says which file diff
 """
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,11 @@ EQUAL_AREA_METHODS = (
     "equal_earth",
 )
 
+#: projections that PROJ puts together from others
+COMPOSED_METHODS = ("+proj=igh", "+proj=goode")
+
+_kept, _starting = {}, threading.Lock()
+
 #: integer unit of cell areas, square centimetres: sums of integers do not depend on their order
 AREA_UNITS_PER_KM2 = 10**10
 
@@ -39,8 +46,54 @@ def spatial_reference(wkt):
     return reference
 
 
+def composed(*wkts):
+    """True where one of the CRSs has a projection that PROJ puts together from others."""
+    return any(method in spatial_reference(wkt).ExportToProj4() for wkt in wkts for method in COMPOSED_METHODS)
+
+
+def on_kept_thread(function, *arguments, **options):
+    """Call ``function`` on one thread that lives as long as the program, and return what it returns.
+
+    GDAL keeps transformations that are let go, for whoever asks next or to be cleared by anyone. Composed projections
+    do not stand that: PROJ binds their parts to the thread they were made on, and its memory is written to after that
+    thread has ended. So they are made and used here only.
+    """
+    if threading.current_thread() is _kept.get("thread"):
+        return function(*arguments, **options)
+    with _starting:
+        if "pool" not in _kept:
+            _kept["pool"] = ThreadPoolExecutor(1, "pti-projections")
+            _kept["thread"] = _kept["pool"].submit(threading.current_thread).result()
+    return _kept["pool"].submit(function, *arguments, **options).result()
+
+
+class _KeptTransformation:
+    """An osr.CoordinateTransformation of composed projections, which lives and works on the kept thread."""
+
+    def __init__(self, source_wkt, target_wkt):
+        self._change = on_kept_thread(osr.CoordinateTransformation, spatial_reference(source_wkt),
+                                      spatial_reference(target_wkt))
+
+    def TransformPoints(self, points):
+        """The method of osr.CoordinateTransformation; raises RuntimeError where it gives nothing."""
+        return self._called(self._change.TransformPoints, points)
+
+    def TransformPoint(self, x, y):
+        """The method of osr.CoordinateTransformation; raises RuntimeError where it gives nothing."""
+        return self._called(self._change.TransformPoint, x, y)
+
+    @staticmethod
+    def _called(method, *arguments):
+        found, failure = on_kept_thread(call, method, *arguments)
+        if found is None:
+            raise RuntimeError(failure)
+        return found
+
+
 def coordinate_transformation(source_wkt, target_wkt):
     """Return the osr.CoordinateTransformation between two CRSs given as WKT, x before y on both sides."""
+    if composed(source_wkt, target_wkt):
+        return _KeptTransformation(source_wkt, target_wkt)
     return osr.CoordinateTransformation(spatial_reference(source_wkt), spatial_reference(target_wkt))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import ranks
 from .accuracy import kappa, overall_accuracy, tier_accuracy
+from .accuracy_panel import row
 from .applicability import applicability
 from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .errors import InputError
@@ -269,7 +270,8 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
     if options.smooth:
         progress.info(f"The 3 x 3 majority filter changed {100 * counts['changed'] / total:.2f} % of {total} cells.")
     result = {"table": area_table(tallies["cells"], tallies["area"]), "unseen": counts["unseen"],
-              "changed_percent": round(100 * counts["changed"] / total, 3), "metrics": model.manifest.get("metrics", [])}
+              "changed_percent": round(100 * counts["changed"] / total, 3),
+              "metrics": model.manifest.get("metrics", [])}
     if "applicability" in wanted:
         result["outside_percent"] = round(100 * counts["outside"] / total, 3)
         result["applicability_threshold"] = loaded.applicability.threshold
@@ -328,14 +330,14 @@ def wall_to_wall(areas, buffer_km):
         raise InputError(f"No cell of the map with a rank in the reference lies {buffer_km:g} km or more from all "
                          f"training points. Lower BUFFER_KM, or leave REFERENCE out.")
     where = f"wall to wall, {buffer_km:g} km from the samples"
-    rows = [("accuracy", f"{where}", 100 * overall_accuracy(matrix), "%", "Agreement of the map with the index it "
-             "learned, on all cells away from the training points, weighted by area. All cells are counted, so there "
-             "is no interval. It says how well the map stands for the index, not how right the index is."),
-            ("agreement", f"tier accuracy ({where})", 100 * tier_accuracy(matrix), "%",
-             "Cold, cool, warm or isolated is the same, weighted by area."),
-            ("agreement", f"kappa ({where})", kappa(matrix), "", "Agreement beyond chance, weighted by area.")]
-    return [{"section": section, "line": line, "value": value, "low": None, "high": None, "n": areas["cells"],
-             "unit": unit, "meaning": meaning} for section, line, value, unit, meaning in rows]
+    return [
+        row("accuracy", where, 100 * overall_accuracy(matrix), areas["cells"], meaning="Agreement of the map with the "
+            "index it learned, on all cells away from the training points, weighted by area. All cells are counted, so "
+            "there is no interval. It says how well the map stands for the index, not how right the index is."),
+        row("agreement", f"tier accuracy ({where})", 100 * tier_accuracy(matrix), areas["cells"],
+            meaning="Cold, cool, warm or isolated is the same, weighted by area."),
+        row("agreement", f"kappa ({where})", kappa(matrix), areas["cells"], "",
+            meaning="Agreement beyond chance, weighted by area.")]
 
 
 def _with_wall_to_wall(metrics, rows):

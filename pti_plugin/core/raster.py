@@ -369,7 +369,8 @@ class SourceReader:
         size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
         raw = self._raw(item, row, rows, column, columns, **size)
         values = raw.astype(np.float64)
-        missing = np.isnan(values)
+        whole = raw.dtype.kind != "f"
+        missing = np.zeros(raw.shape, dtype=bool) if whole else np.isnan(raw)
         nodata = band.GetNoDataValue()
         if nodata is not None and not np.isnan(nodata):
             missing |= raw == raw.dtype.type(nodata) if _fits(nodata, raw.dtype) else values == nodata
@@ -390,7 +391,8 @@ class SourceReader:
                 values = values * (1.0 if own_scale is None else own_scale) + (own_offset or 0.0)
             if item.scale != 1.0 or item.offset != 0.0:
                 values = values * item.scale + item.offset
-            missing |= ~np.isfinite(values)
+            if not whole:
+                missing |= ~np.isfinite(values)
         if item.keep:
             with np.errstate(invalid="ignore"):
                 missing |= (values < item.keep[0]) | (values > item.keep[1])
@@ -492,7 +494,7 @@ class SourceReader:
         cells = self._bytes_to_warp(item, band, parts) if item.kind == CLASS else None
         if cells is not None:
             return cells if cells[0] is not None else None
-        values = np.hstack([self._values(item, *part) for part in parts])
+        values = _side_by_side([self._values(item, *part) for part in parts])
         known = ~np.isnan(values)
         if not known.any():
             return None
@@ -510,12 +512,12 @@ class SourceReader:
                 or band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
                 or _mask_band(self._dataset(item.path), band) is not None):
             return None
-        cells = np.hstack([self._raw(item, *part) for part in parts])
+        cells = _side_by_side([self._raw(item, *part) for part in parts])
         nodata = band.GetNoDataValue()
         missing = [int(code) for code in (*item.flags, *(() if nodata is None else (nodata,)))
                    if _fits(code, cells.dtype)]
         if not missing:
-            missing = np.flatnonzero(np.bincount(cells.ravel(), minlength=256) == 0)
+            missing = np.flatnonzero(np.bincount(cells.ravel(), minlength=256) == 0)[:1]
             if not missing.size:
                 return None
         code = int(missing[0])
@@ -526,6 +528,10 @@ class SourceReader:
         codes = np.arange(256, dtype=np.int32)
         codes[code] = NO_CLASS
         return cells if cells.min() != code or cells.max() != code else None, code, codes
+
+
+def _side_by_side(parts):
+    return np.hstack(parts) if len(parts) > 1 else parts[0]
 
 
 def _empty(item, rows, columns):

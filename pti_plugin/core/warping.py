@@ -4,12 +4,21 @@ Positions are in cells: (0, 0) is the outer corner of a grid's first cell. A win
 of a source which goes round the Earth may reach beyond its last column, where it goes on with the first.
 """
 
+from functools import partial
+
 import numpy as np
 from osgeo import gdal
 
 from .errors import InputError
 from .gdal_errors import call
-from .grid import coordinate_transformation, geographic_wkt, spatial_reference, transform_points
+from .grid import (
+    composed,
+    coordinate_transformation,
+    geographic_wkt,
+    on_kept_thread,
+    spatial_reference,
+    transform_points,
+)
 
 #: points a side at which a window is carried into the source's CRS to find the cells it needs
 LATTICE = 13
@@ -63,6 +72,7 @@ class Footprint:
         #: columns round the Earth, 0 where the source does not close the circle
         self.circle = _circle_columns(source, self._turn)
         self._change = coordinate_transformation(target.wkt, source.wkt)
+        self._composed = composed(source.wkt, target.wkt)
         self._references = {grid: spatial_reference(grid.wkt) for grid in (source, target)}
         self._poles = list(self._pole_cells()) if self._turn else []
 
@@ -197,9 +207,10 @@ class Footprint:
             # between the four neighbours: left alone, the warper widens its kernel by the shape of the window
             options += ["XSCALE=1", "YSCALE=1"]
         # the warper tries places beyond the pole, or the edge of a projection, and does without them
-        done, failure = call(gdal.Warp, result, moved, resampleAlg=resampling, errorThreshold=error,
-                             srcNodata=nodata, dstNodata=nodata, multithread=False, warpOptions=options,
-                             warpMemoryLimit=MEMORY_MB, harmless="Invalid latitude")
+        work = partial(call, gdal.Warp, result, moved, resampleAlg=resampling, errorThreshold=error, srcNodata=nodata,
+                       dstNodata=nodata, multithread=False, warpOptions=options, warpMemoryLimit=MEMORY_MB,
+                       harmless="Invalid latitude")
+        done, failure = on_kept_thread(work) if self._composed else work()
         if failure or done == 0:
             raise InputError(f"{name} cannot be brought to the target grid: {failure}.")
         return result.GetRasterBand(1).ReadAsArray()

@@ -15,6 +15,8 @@ import pytest
 
 from support import read_raster
 
+#: the size of a real study instead of the short form
+FULL = bool(os.environ.get("PTI_TEST_FULL"))
 RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
 
 
@@ -58,16 +60,28 @@ def real(shared_data, provider, tmp_path_factory):
                 str(data / "soil" / "hwsd12_T_SAND_pctweight_0.05deg_45N.tif")],
         "OWN_ROLES": "modis_NDVI_minimum*=least_ndvi; hwsd12_T_SAND*=sand", "OWN_GROUPS": "sand=soil",
         "BASE": ensemble["OUTPUT_BASE"], "TARGET": target}, {"OUTPUT": "stack.tif", "OUTPUT_RANGES": "ranges.csv"})
-    trained = run("trainxgboost", {"PTI": index["OUTPUT"], "STACK": stack["OUTPUT"], "RUNS": 4, "ROUNDS": 20,
-                                   "PER_CLASS": 200, "SEED": 42},
-                  {"OUTPUT_MODEL": "pti.ptimodel", "OUTPUT_METRICS": "metrics.csv", "OUTPUT_SHAP": "shap.csv"})
-    predicted = run("predictxgboost", {"STACK": stack["OUTPUT"], "MODEL": trained["OUTPUT_MODEL"],
-                                       "BASE": index["OUTPUT"]}, {"OUTPUT": "map.tif", "OUTPUT_TABLE": "map.csv"})
+    runs, rounds, per_class, step = (100, 100, 2000, 8) if FULL else (4, 20, 150, 40)
+    samples = run("samplepoints", {
+        "PTI": index["OUTPUT"], "STACK": stack["OUTPUT"], "SEED": 42, "PER_CLASS": per_class, "SPACING": 25,
+        "EDGE_BUFFER": 0}, {"OUTPUT": "samples.gpkg", "OUTPUT_TABLE": "samples.csv"})
+    trained = run("trainxgboost", {
+        "SAMPLES": samples["OUTPUT"], "RUNS": runs, "ROUNDS": rounds, "SELECT": "rfecv", "SEED": 42},
+        {"OUTPUT_MODEL": "pti.ptimodel", "OUTPUT_METRICS": "trained.csv", "OUTPUT_SHAP": "shap.csv",
+         "OUTPUT_SELECTION": "selection.csv"})
+    predicted = run("predictxgboost", {
+        "STACK": stack["OUTPUT"], "MODEL": trained["OUTPUT_MODEL"], "BASE": index["OUTPUT"],
+        "REFERENCE": index["OUTPUT"]},
+        {"OUTPUT": "map.tif", "OUTPUT_TABLE": "map.csv", "OUTPUT_METRICS": "metrics.csv",
+         "OUTPUT_APPLICABILITY": "applicability.tif", "OUTPUT_OUTSIDE": "outside.tif"})
+    run("drivermaps", {"STACK": stack["OUTPUT"], "MODEL": trained["OUTPUT_MODEL"], "BASE": index["OUTPUT"],
+                       "RUNS": 2, "STEP": step},
+        {"OUTPUT": "drivers.tif", "OUTPUT_GROUPS": "groups.tif", "OUTPUT_TABLE": "drivers.csv"})
     run("validateboreholes", {
         "PTI": predicted["OUTPUT"], "BASE": ensemble["OUTPUT_BASE"],
         "STATIONS_MAGT": str(data / "insitu" / "pvir_MAGT_inSitu_v3_2020.csv"),
         "STATIONS_ALT": str(data / "insitu" / "pvir_inSitu_alt.csv"),
-        "METRICS": trained["OUTPUT_METRICS"], "SHAP": trained["OUTPUT_SHAP"],
+        "METRICS": predicted["OUTPUT_METRICS"], "SHAP": trained["OUTPUT_SHAP"],
+        "SELECTION": trained["OUTPUT_SELECTION"],
         "NOTE": "Proxies trained on these stations: a check of the software, not a validation."},
         {"OUTPUT": "stations.gpkg", "OUTPUT_TABLE": "stations.csv", "OUTPUT_MAP": "map.png",
          "OUTPUT_REPORT": "report.html"})
@@ -127,8 +141,34 @@ def test_the_map_is_learned_with_an_honest_order_of_accuracies(real):
     in_sample = next(value for line, value in panel.items() if line.startswith("in-sample"))
     blocks = next(value for line, value in panel.items() if line.startswith("spatial-block"))
     assert 25 < blocks < panel["out-of-bag vote"] < in_sample
+    wall_to_wall = next(value for line, value in panel.items() if line.startswith("wall to wall"))
+    assert blocks < wall_to_wall < in_sample
+    for row in rows_of(real.folder / "metrics.csv"):
+        if row["section"] in ("accuracy", "agreement"):
+            print(f"{row['line']:<60}{float(row['value']):>8.2f} {row['low']:>12} {row['high']:>12}{row['n']:>9}")
     learned = read_raster(real.folder / "map.tif")
     assert len(np.unique(learned[~np.isnan(learned)])) == 10
+
+
+def test_the_samples_keep_their_distance_and_say_what_limited_them(real):
+    rows = {row["rank"]: row for row in rows_of(real.folder / "samples.csv")}
+    print(*rows.values(), sep="\n")
+    assert {int(rank) for rank in rows if rank.isdigit()} == set(RANKS)
+    assert all(float(row["nearest_km"]) >= 25 for row in rows.values() if row["rank"].isdigit())
+
+
+def test_most_of_the_map_lies_in_the_area_of_applicability(real):
+    inside, learned = read_raster(real.folder / "applicability.tif"), read_raster(real.folder / "map.tif")
+    np.testing.assert_array_equal(np.isnan(inside), np.isnan(learned))
+    assert 0.8 < np.nanmean(inside) <= 1
+
+
+def test_every_explained_cell_has_a_driver_and_shares_that_add_up(real):
+    drivers = read_raster(real.folder / "drivers.tif")
+    shares = np.stack([read_raster(real.folder / "groups.tif", band) for band in range(1, 6)])
+    known = ~np.isnan(drivers)
+    assert known.sum() > 20 and len(np.unique(drivers[known])) > 1
+    print(*rows_of(real.folder / "drivers.csv")[:12], sep="\n")
 
 
 def test_measured_stations_are_read_paired_and_compared(real):
