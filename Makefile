@@ -15,7 +15,7 @@ demo: ## run the whole chain on the embedded sample and show the results
 
 test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
 	@scripts/setup develop
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: ## check the code with ruff and bandit
 	@scripts/setup develop

@@ -193,7 +193,7 @@ CHILDREN = {
                   "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
                   "METRICS": ("predict", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
                  {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT"},
-                 (4.5, 24)),
+                 (4.5, 25)),
 }
 
 

@@ -220,18 +220,28 @@ def on_grid(item, grid):
 
 
 def _cell_ratio(footprint):
-    """Typical number of source cells along a target cell, from a lattice of points where the two overlap."""
-    source_grid, target_grid = footprint.source, footprint.target
-    columns, rows = np.meshgrid(np.linspace(0.1, 0.9, 9) * target_grid.width,
-                                np.linspace(0.1, 0.9, 9) * target_grid.height)
+    """Typical number of source cells along a target cell, from a lattice of points where the two overlap.
+
+    The lattice lies on the target, or, where none of it falls on the source, on the source.
+    """
+    there = _cells_along(footprint, footprint.target, footprint.source)
+    if there:
+        return there
+    back = _cells_along(Footprint(footprint.target, footprint.source), footprint.source, footprint.target)
+    return 1.0 / back if back else 1.0
+
+
+def _cells_along(footprint, here, there):
+    """Typical number of cells of the grid ``there`` along a cell of ``here``, 0 where no point tells."""
+    columns, rows = np.meshgrid(np.linspace(0.1, 0.9, 9) * here.width, np.linspace(0.1, 0.9, 9) * here.height)
     columns, rows = columns.ravel(), rows.ravel()
-    here = np.array(footprint.positions(columns, rows))
+    place = np.array(footprint.positions(columns, rows))
     right = np.array(footprint.positions(columns + 1, rows))
     below = np.array(footprint.positions(columns, rows + 1))
-    inside = (here[0] >= 0) & (here[0] <= source_grid.width) & (here[1] >= 0) & (here[1] <= source_grid.height)
-    step = np.abs((right[0] - here[0]) * (below[1] - here[1]) - (right[1] - here[1]) * (below[0] - here[0]))
+    inside = (place[0] >= 0) & (place[0] <= there.width) & (place[1] >= 0) & (place[1] <= there.height)
+    step = np.abs((right[0] - place[0]) * (below[1] - place[1]) - (right[1] - place[1]) * (below[0] - place[0]))
     step = step[inside & np.isfinite(step)]
-    return float(np.sqrt(np.median(step))) if step.size else 1.0
+    return float(np.sqrt(np.median(step))) if step.size else 0.0
 
 
 class SourceReader:

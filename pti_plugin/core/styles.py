@@ -1,7 +1,7 @@
 """Style files of class rasters: beside a raster, QGIS takes them when the file is added; others are loaded by hand."""
 
 import os
-from xml.sax.saxutils import quoteattr
+from html import escape
 
 
 def palette_qml(classes):
@@ -10,7 +10,7 @@ def palette_qml(classes):
     A GeoTIFF's own colour table always lists 256 codes, those without a class too.
     """
     entries = [f'        <paletteEntry value="{code}" color="#{r:02x}{g:02x}{b:02x}" alpha="255" '
-               f'label={quoteattr(name)}/>' for code, (name, (r, g, b)) in sorted(classes.items())]
+               f'label="{escape(name)}"/>' for code, (name, (r, g, b)) in sorted(classes.items())]
     return "\n".join([
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>",
         '<qgis version="3.22.0" styleCategories="Symbology">', "  <pipe>",

@@ -165,9 +165,11 @@ def test_most_of_the_map_lies_in_the_area_of_applicability(real):
 
 def test_every_explained_cell_has_a_driver_and_shares_that_add_up(real):
     drivers = read_raster(real.folder / "drivers.tif")
-    shares = np.stack([read_raster(real.folder / "groups.tif", band) for band in range(1, 6)])
+    # five groups, and that of the user's own predictors
+    shares = np.stack([read_raster(real.folder / "groups.tif", band) for band in range(1, 7)])
     known = ~np.isnan(drivers)
     assert known.sum() > 20 and len(np.unique(drivers[known])) > 1
+    np.testing.assert_allclose(shares[:, known].sum(axis=0), 100, rtol=1e-4)
     print(*rows_of(real.folder / "drivers.csv")[:12], sep="\n")
 
 

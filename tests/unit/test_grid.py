@@ -1,5 +1,7 @@
 """Cells have their true ground area in any CRS, and grids that differ say in what."""
 
+import threading
+
 import numpy as np
 import pytest
 from osgeo import gdal, osr
@@ -9,8 +11,10 @@ from pti_plugin.core.grid import (
     AREA_UNITS_PER_KM2,
     TOLERANCE_CELLS,
     Grid,
+    composed,
     coordinate_transformation,
     epsg_wkt,
+    on_kept_thread,
     require_same,
     transform_points,
 )
@@ -216,3 +220,32 @@ def test_cells_off_the_earth_have_no_area(exceptions):
     grid = Grid(reference.ExportToWkt(), (-7e6, 1e6, 0, 7e6, 0, -1e6), 14, 14)
     areas = grid.cell_areas(0, 14, 0, 14) / AREA_UNITS_PER_KM2
     assert areas[0, 0] == 0 and areas[7, 7] == pytest.approx(1e6, rel=0.03)
+
+
+@pytest.mark.parametrize("definition, kept", [
+    ("+proj=igh +datum=WGS84 +units=m", True), ("+proj=goode +R=6370997", True),
+    ("+proj=sinu +R=6371007.181 +units=m", False), ("EPSG:4326", False)])
+def test_composed_projections_are_used_on_one_thread_that_stays(definition, kept):
+    # GDAL's cache of transformations outlives threads, and the parts of such projections do not survive theirs
+    reference = osr.SpatialReference()
+    reference.SetFromUserInput(definition)
+    wkt, used = reference.ExportToWkt(), []
+    assert composed(wkt, epsg_wkt(6931)) is kept
+    x = np.linspace(-4e6, 4e6, 40)
+
+    def work():
+        change = coordinate_transformation(epsg_wkt(6931), wkt)
+        used.append(transform_points(change, x, x[::-1] / 2))
+
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    work()
+    for found in used[1:]:
+        np.testing.assert_array_equal(found, used[0])
+    assert np.isfinite(used[0]).all()
+    names = {on_kept_thread(threading.current_thread).name for _ in range(3)}
+    assert len(names) == 1 and on_kept_thread(on_kept_thread, threading.current_thread).name in names
+    if kept:
+        assert not isinstance(coordinate_transformation(epsg_wkt(6931), wkt), osr.CoordinateTransformation)
