@@ -331,7 +331,7 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
     if options.rank is not None and options.rank not in model.codes:
         raise InputError(f"The model does not know rank {options.rank}; it was trained on "
                          f"{', '.join(map(str, model.codes))}.")
-    _refuse_unknown(stack, model)
+    stack.refuse_unknown(model.offered)
     items, ranges = stack.select(model.features)
     if any(ranges):
         progress.info(f"{stack.name} is in raw units; the model's ranges are applied.")
@@ -364,15 +364,6 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
         progress.warn(f"{counts['unseen']} cells have a category that the model never saw; they are nodata.")
     return {"table": _table(model.features, code_of, groups, tallies), "cells": counts["cells"],
             "unseen": counts["unseen"], "runs": runs}
-
-
-def _refuse_unknown(stack, model):
-    """Raise InputError for a predictor that the model was never offered: stack and model do not belong together."""
-    offered = set(model.manifest.get("offered", [])) | {feature.name for feature in model.features}
-    extra = [feature.name for feature in stack.features if feature.name not in offered]
-    if extra:
-        raise InputError(f"The predictor stack {stack.name} holds {', '.join(extra)}, which the model was not trained "
-                         f"with. Use the stack that the model belongs to, or leave it out.")
 
 
 def _mask(path, stack):

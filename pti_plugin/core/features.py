@@ -62,6 +62,13 @@ class Stack:
     features: tuple
     sources: tuple
 
+    def refuse_unknown(self, offered):
+        """Raise InputError for a predictor that a model was never offered: stack and model do not belong together."""
+        extra = [feature.name for feature in self.features if feature.name not in offered]
+        if extra:
+            raise InputError(f"The predictor stack {self.name} holds {', '.join(extra)}, which the model was not "
+                             f"trained with. Use the stack that the model belongs to, or leave it out.")
+
     def select(self, features):
         """Return (Sources of ``features`` of a model by name, whatever their order in the file; the ranges to apply).
 

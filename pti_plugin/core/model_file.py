@@ -37,6 +37,12 @@ class Model:
     manifest: dict
     samples: bytes = b""
 
+    @property
+    def offered(self):
+        """Names of the predictors it was offered: those it uses, and those that the feature elimination left out."""
+        left_out = (self.manifest.get("selection") or {}).get("left_out", [])
+        return {*left_out, *(feature.name for feature in self.features)}
+
     def training_samples(self):
         """Return the samples it was trained on as a structured array (n,), see ``pack_samples``.
 

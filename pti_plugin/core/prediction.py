@@ -239,7 +239,7 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
     model = loaded.model
     if loaded.reason:
         progress.info(f"XGBoost itself predicts, which is slower: {loaded.reason}")
-    _refuse_unknown(stack, model)
+    stack.refuse_unknown(model.offered)
     items, ranges = stack.select(model.features)
     if any(ranges):
         progress.info(f"{stack.name} is in raw units; the model's ranges are applied.")
@@ -304,16 +304,6 @@ def _specs(outputs, model):
                                     colours={code: (name, ranks.hex_to_rgb(colour))
                                              for code, (name, colour) in APPLICABILITY.items()}),
     }
-
-
-def _refuse_unknown(stack, model):
-    """Raise InputError for a predictor that the model was never offered: stack and model do not belong together."""
-    left_out = (model.manifest.get("selection") or {}).get("left_out", [])
-    offered = {*left_out, *(feature.name for feature in model.features)}
-    extra = [feature.name for feature in stack.features if feature.name not in offered]
-    if extra:
-        raise InputError(f"The predictor stack {stack.name} holds {', '.join(extra)}, which the model was not trained "
-                         f"with. Use the stack that the model belongs to, or leave it out.")
 
 
 def wall_to_wall(areas, buffer_km):

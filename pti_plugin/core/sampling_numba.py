@@ -1,25 +1,17 @@
 """Compiled loops of sampling; what each does, and the shape of the tables, is told in sampling_numpy.
 
-Imported lazily. Compiled code is cached beside this file or, where the plugin folder is read-only, in the user's
-cache folder.
+Imported lazily, because it imports numba.
 """
 
 import numpy as np
-from numba import njit
+
+from .compiled import compiled
 
 #: mark of a cell of which the intervals alone do not tell whether it is far enough from the edge
 UNSURE = np.uint8(255)
 
 
-def _compile(function):
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        # no folder can be written, not even in the user's home: compiled anew in every session
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compile
+@compiled
 def _run_lengths(cells, left, right, most):
     height, width = cells.shape
     for row in range(height):
@@ -38,7 +30,7 @@ def run_lengths(cells, left, right):
     _run_lengths(cells, left, right, np.iinfo(left.dtype).max)
 
 
-@_compile
+@compiled
 def _meets(cells, left, right, own, row, column, low, high, need, found):
     """Fill ``found`` for cells in a line, from (row, column) on: whether their intervals hold another class.
 
@@ -60,7 +52,7 @@ def _meets(cells, left, right, own, row, column, low, high, need, found):
             found[i] |= (there[i] != own[i]) | (to_left[i] < before) | (to_right[i] < after)
 
 
-@_compile
+@compiled
 def erode(cells, left, right, pad, row, tile, kind, torn, outer_low, outer_high, inner_low, inner_high, out):
     """As sampling_numpy.erode."""
     height, width = out.shape
@@ -99,7 +91,7 @@ def erode(cells, left, right, pad, row, tile, kind, torn, outer_low, outer_high,
                                 result[i] = UNSURE
 
 
-@_compile
+@compiled
 def doubtful_pairs(cells, pad, row, rows, columns, tile, kind, outer_low, outer_high, inner_low, inner_high):
     """As sampling_numpy.doubtful_pairs, in another order."""
     reach = outer_low.shape[2] // 2
@@ -125,7 +117,7 @@ def doubtful_pairs(cells, pad, row, rows, columns, tile, kind, outer_low, outer_
     return found[0], found[1], found[2]
 
 
-@_compile
+@compiled
 def tile_counts(cells, row, tile, counts):
     """As sampling_numpy.tile_counts."""
     height, width = cells.shape
@@ -140,14 +132,14 @@ def tile_counts(cells, row, tile, counts):
                     counts[place, code] += 1
 
 
-@_compile
+@compiled
 def _mixed(key):
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return key ^ (key >> np.uint64(31))
 
 
-@_compile
+@compiled
 def smallest_keys(cells, row, addend, limit):
     """As sampling_numpy.smallest_keys."""
     height, width = cells.shape
@@ -173,12 +165,12 @@ def smallest_keys(cells, row, addend, limit):
     return rows, columns, keys
 
 
-@_compile
+@compiled
 def _slot(x, y, z, group, mask):
     return (x * 73856093 ^ y * 19349663 ^ z * 83492791 ^ group * 50331653) & mask
 
 
-@_compile
+@compiled
 def _too_near(places, codes, i, chord, across, x, y, z, group, head, following):
     mask = head.size - 1
     for a in range(-1, 2):
@@ -197,7 +189,7 @@ def _too_near(places, codes, i, chord, across, x, y, z, group, head, following):
     return False
 
 
-@_compile
+@compiled
 def _thin(places, codes, chord, room, across, settled, longest, keep, head, following):
     mask = head.size - 1
     for i in range(codes.size):
@@ -228,7 +220,7 @@ def thin(places, codes, chord, room, across, settled):
     return keep
 
 
-@_compile
+@compiled
 def paint(cells, rows, columns, codes, tile, kind, low, high, across, circle):
     """As sampling_numpy.paint."""
     height, width = cells.shape
@@ -249,7 +241,7 @@ def paint(cells, rows, columns, codes, tile, kind, low, high, across, circle):
                     cells[line, at] = 0
 
 
-@_compile
+@compiled
 def _rim_counts(first_row, last_row, run_rows, starts, stops, codes, tile, tiles_down, width, kind, low, high, pad,
                 counts, change):
     tile_rows, tile_columns, across = tile

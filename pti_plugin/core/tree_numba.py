@@ -1,6 +1,6 @@
 """Compiled kernel of the tree ensemble: margins of many cells, bit-sliced.
 
-Imported lazily, as trend_numba is; compiled code is cached the same way.
+Imported lazily, because it imports numba.
 
 A block of cells is looked at as bits: one bit mask for every condition of the trees, 1 where a cell goes to the right.
 Going down a tree then means selecting, for all cells at once, between the masks of the nodes of a level by the masks
@@ -11,7 +11,8 @@ i // BYTES of byte i % BYTES, so that bits turn into leaf numbers without any sh
 import math
 
 import numpy as np
-from numba import njit
+
+from .compiled import compiled
 
 #: cells of a block, as bits of words and of bytes
 WORDS = 32
@@ -25,34 +26,26 @@ _ZERO, _ONE, _TWO, _FOUR = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(4
 _SINGLES, _QUARTERS, _HALVES = (np.uint64(pattern * 0x0101010101010101) for pattern in (0x55, 0x33, 0x0F))
 
 
-def _compile(function):
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        # no folder can be written, not even in the user's home: compiled anew in every session
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compile
+@compiled
 def _select(bit, zero, one):
     return zero ^ ((zero ^ one) & bit)
 
 
-@_compile
+@compiled
 def _select_two(masks, row_0, row_1, bit, out):
     zero, one = masks[row_0], masks[row_1]
     for w in range(WORDS):
         out[w] = _select(bit[w], zero[w], one[w])
 
 
-@_compile
+@compiled
 def _select_four(masks, rows, first, upper, lower, out):
     a, b, c, d = masks[rows[first]], masks[rows[first + 1]], masks[rows[first + 2]], masks[rows[first + 3]]
     for w in range(WORDS):
         out[w] = _select(upper[w], _select(lower[w], a[w], b[w]), _select(lower[w], c[w], d[w]))
 
 
-@_compile
+@compiled
 def _descend(masks, rows, levels, bits, part):
     """Fill ``bits`` (LEVELS, WORDS): 1 where a cell goes right at that level of a tree; 0 below its last level.
 
@@ -95,7 +88,7 @@ def _descend(masks, rows, levels, bits, part):
                         _select(bits_2[w], part[6, w], part[7, w])))
 
 
-@_compile
+@compiled
 def _leaf_numbers(bits, out):
     """Fill ``out`` (8 * WORDS,), a byte for every cell, with its leaf; level 0 of ``bits`` is the lowest bit.
 
@@ -120,14 +113,14 @@ def _leaf_numbers(bits, out):
         out[4 * WORDS + w], out[5 * WORDS + w], out[6 * WORDS + w], out[7 * WORDS + w] = e, f, g, h
 
 
-@_compile
+@compiled
 def _exchange(low, high, shift, mask):
     """Exchange the upper bits of ``low`` with the lower ones of ``high``."""
     changed = ((low >> shift) ^ high) & mask
     return low ^ (changed << shift), high ^ changed
 
 
-@_compile
+@compiled
 def _pack(x, threshold, out):
     """Set the bits of ``out`` (BYTES,) where ``x`` (8, BYTES), float32, is not below ``threshold``; NaN is."""
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
@@ -138,7 +131,7 @@ def _pack(x, threshold, out):
                   | (128 if h[w] >= threshold else 0))
 
 
-@_compile
+@compiled
 def condition_masks(x, start, thresholds, first_threshold, categories, first_category, apart, masks, one_hot, missing):
     """Fill the masks of the conditions that all boosters share, of the cells from ``start`` of ``x`` (cells, features).
 
@@ -177,7 +170,7 @@ def condition_masks(x, start, thresholds, first_threshold, categories, first_cat
                 _pack(flags, half, one_hot[row])
 
 
-@_compile
+@compiled
 def set_masks(shared, members, first_member, feature, apart, one_hot, missing, masks):
     """Fill the masks of a booster's category sets, which follow the ``shared`` conditions in ``masks``.
 
@@ -209,13 +202,13 @@ def set_masks(shared, members, first_member, feature, apart, one_hot, missing, m
                 above[w] = out[w] | absent[w]
 
 
-@_compile
+@compiled
 def _add_leaves(numbers, leaf, total):
     for i in range(CELLS):
         total[i] += leaf[numbers[i]]
 
 
-@_compile
+@compiled
 def _go_down(node, steps, masks, shift, condition, child):
     """Move ``node`` (CELLS,) of every cell down by ``steps`` levels; a leaf's children are the leaf itself."""
     for _ in range(steps):
@@ -226,7 +219,7 @@ def _go_down(node, steps, masks, shift, condition, child):
                 node[b * BYTES + w] = child[2 * here + ((masks[condition[here] >> shift, w] >> b) & 1)]
 
 
-@_compile
+@compiled
 def margins(words, masks, apart, nodes, depth, leaves, deep, below, first_tree, condition, child, value, base, out):
     """Fill ``out`` (groups, CELLS) float32: ``base`` [group] plus the leaves of the group's trees, in their order.
 
@@ -262,7 +255,7 @@ def margins(words, masks, apart, nodes, depth, leaves, deep, below, first_tree, 
                 total[i] += value[node[i]]
 
 
-@_compile
+@compiled
 def add_votes(margin, start, votes, chances):
     """Add one booster's vote and class probabilities to ``votes`` and ``chances`` (cells, classes) from ``start``.
 

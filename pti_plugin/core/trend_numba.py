@@ -1,7 +1,6 @@
 """Compiled kernel of the trend engine: Mann-Kendall score, variance and Sen slope of many cells.
 
-The only module that imports numba; it is itself imported lazily. Compiled code is cached beside this file or, where the
-plugin folder is read-only, in the user's cache folder.
+Imported lazily, because it imports numba.
 
 One cell after the other, turned so that its series is contiguous: for a gap of so many years all seasons are one
 difference of shifted series, which becomes vector code. The median of the pairwise slopes is exact. Slopes are kept as
@@ -12,7 +11,8 @@ not. Counters are cut back to 32 bits at every step for the same reason.
 import math
 
 import numpy as np
-from numba import njit
+
+from .compiled import compiled
 
 #: cells turned at once
 _LANES = 64
@@ -20,15 +20,7 @@ _LANES = 64
 _PASSES = 6
 
 
-def _compile(function):
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        # no folder can be written, not even in the user's home: compiled anew in every session
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compile
+@compiled
 def _count(keys, rows, pivot):
     """Return how many of the first ``rows`` keys are <= ``pivot``."""
     count = np.int32(0)
@@ -37,7 +29,7 @@ def _count(keys, rows, pivot):
     return count
 
 
-@_compile
+@compiled
 def _next_above(keys, rows, low, largest):
     """Return the smallest of the first ``rows`` keys that is > ``low``, or ``largest``."""
     above = largest
@@ -47,7 +39,7 @@ def _next_above(keys, rows, low, largest):
     return above
 
 
-@_compile
+@compiled
 def _largest(keys, rows, infinite, smallest):
     """Return the largest of the first ``rows`` keys that is < ``infinite``."""
     best = smallest
@@ -57,7 +49,7 @@ def _largest(keys, rows, infinite, smallest):
     return best
 
 
-@_compile
+@compiled
 def _median(keys, one_key, one_slope, rows, number, negative, positive):
     """Return the median slope of the ``number`` finite ones among ``rows`` keys.
 
@@ -118,7 +110,7 @@ def _median(keys, one_key, one_slope, rows, number, negative, positive):
     return 0.5 * (median + np.float64(one_slope[0]))
 
 
-@_compile
+@compiled
 def _annual_scores(values, start, score, ties, triples):
     """Fill S and the tie sums of ``_LANES`` cells from ``start`` of a series with one season, cells as lanes."""
     steps, cells = values.shape
@@ -145,7 +137,7 @@ def _annual_scores(values, start, score, ties, triples):
             triples[lane] += equal[lane] * (equal[lane] - 1) // 2
 
 
-@_compile
+@compiled
 def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, count, pairs, slope):
     """Fill the statistics of every column of ``values``, shape (steps, cells), float32 or float64, NaN = gap.
 
@@ -231,7 +223,7 @@ def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, cou
                 slope[cell] = _median(keys, one_key, one_slope, row, n_pairs, np.int64(less), np.int64(more))
 
 
-@_compile
+@compiled
 def significance(s, variance, z, p):
     """Fill Z with continuity correction and the two-sided p = erfc(|Z| / sqrt 2).
 
@@ -248,7 +240,7 @@ def significance(s, variance, z, p):
             p[cell] = math.erfc(abs(z[cell]) * 0.7071067811865476)
 
 
-@_compile
+@compiled
 def lag_1(values, slope, period, result):
     """Fill the lag-1 autocorrelation of every column of ``values`` after its Sen trend and season means.
 

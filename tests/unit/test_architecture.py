@@ -8,7 +8,8 @@ from support import ROOT
 
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
-LAZY = {"pti_plugin.core.trend_numba", "pti_plugin.core.tree_numba", "pti_plugin.core.sampling_numba"}
+LAZY = {"pti_plugin.core.compiled", "pti_plugin.core.trend_numba", "pti_plugin.core.tree_numba",
+        "pti_plugin.core.sampling_numba"}
 HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",
@@ -95,8 +96,8 @@ def heavy_at_import(module, source):
             names = [name_imported_by_call(node)]
         found.extend(f"{module}:{node.lineno} imports {name} when it is loaded"
                      for name in names
-                     if name in LAZY or name.rpartition(".")[0] in LAZY
-                     or name.split(".")[0] in HEAVY and module not in LAZY)
+                     if module not in LAZY and (name in LAZY or name.rpartition(".")[0] in LAZY
+                                                or name.split(".")[0] in HEAVY))
         for child in ast.iter_child_nodes(node):
             visit(child)
 
