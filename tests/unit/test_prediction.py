@@ -1,5 +1,8 @@
 """The map is the vote of the ensemble in every cell, whatever the order of the bands, smoothed as stated."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from osgeo import gdal
@@ -7,7 +10,7 @@ from osgeo import gdal
 from pti_plugin.core import ranks
 from pti_plugin.core.applicability import applicability
 from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import InputError
+from pti_plugin.core.errors import Cancelled, InputError
 from pti_plugin.core.features import read_stack
 from pti_plugin.core.geodesic import distance_m
 from pti_plugin.core.learner import TrainingOptions
@@ -18,7 +21,7 @@ from pti_plugin.core.progress import Progress
 from pti_plugin.core.sampling import draw_samples
 from pti_plugin.core.staging import Staging
 from pti_plugin.core.training import manifest, train
-from support import Log, read_raster, write_raster
+from support import ROOT, Log, read_raster, write_raster
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -260,6 +263,43 @@ def test_the_applicability_of_a_cell_is_that_of_its_predictors_whatever_the_bloc
     _, others = everything(again, stack, model, options=PredictionOptions(smooth=False), settings=Settings(2, 16))
     for name, path in outputs.items():
         assert open(others[name], "rb").read() == open(path, "rb").read(), name
+
+
+class Stopping(Progress):
+    """Stops at the first block."""
+
+    def set(self, fraction):
+        if fraction > 0:
+            self.stop()
+
+
+def test_a_stop_leaves_nothing(learned, tmp_path):
+    stack, model, *_ = learned
+    with pytest.raises(Cancelled):
+        run(tmp_path, stack, model, Stopping(), settings=Settings(2, 16))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_model_gives_the_same_bytes_in_a_fresh_process_and_other_blocks(learned, tmp_path):
+    stack, model, *_ = learned
+    run(tmp_path, stack, model)
+    other = tmp_path / "other"
+    other.mkdir()
+    script = """if True:
+        import sys
+        from pti_plugin.core.blocks import Settings
+        from pti_plugin.core.prediction import predict
+        from pti_plugin.core.progress import Progress
+        from pti_plugin.core.staging import Staging
+        stack, model, folder = sys.argv[1:]
+        with Staging() as staging:
+            predict(stack, model, {name: f"{folder}/{name}.tif" for name in ("pti", "agreement", "entropy")}, staging,
+                    Progress(), settings=Settings(1, 23))
+            staging.commit()
+        """
+    subprocess.run([sys.executable, "-c", script, stack, model, str(other)], check=True, cwd=ROOT)
+    for name in ("pti", "agreement", "entropy"):
+        assert (other / f"{name}.tif").read_bytes() == (tmp_path / f"{name}.tif").read_bytes()
 
 
 def test_a_stack_in_raw_units_is_scaled_by_the_ranges_of_the_model(learned, tmp_path):
