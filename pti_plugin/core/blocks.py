@@ -20,14 +20,12 @@ from osgeo import gdal
 from .errors import InputError, OutputError
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import Grid
-from .raster import Series, SourceReader
+from .raster import GDAL_CACHE_BYTES, Series, SourceReader
 
 #: side of the tiles of the rasters written
 TILE = 256
 #: memory for the arrays of all blocks under way, MiB
 DEFAULT_MEMORY_MB = 512
-#: GDAL's own block cache while the engine runs, bytes
-GDAL_CACHE_BYTES = 192 << 20
 #: nodata of the floating point rasters written
 FLOAT_NODATA = -9999.0
 

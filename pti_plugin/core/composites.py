@@ -15,7 +15,7 @@ from .errors import InputError
 from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
 from .gdal_errors import open_raster
 from .grid import require_same
-from .raster import NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
+from .raster import NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
 from .time_axis import DAILY, series, stamp_text, steps_of_year, year_of
 
 MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY = STATISTICS = (
@@ -363,10 +363,11 @@ def _empty(items, options, progress):
     """Return the places of layers without any value."""
     reader = SourceReader()
     places = set()
-    for place, item in enumerate(items):
-        progress.check()
-        if not _has_value(reader, item):
-            places.add(place)
+    with bounded_cache():
+        for place, item in enumerate(items):
+            progress.check()
+            if not _has_value(reader, item):
+                places.add(place)
     reader.close()
     return places
 

@@ -6,6 +6,7 @@ grid are warped. Numbers come out as float64 with NaN for nodata; classes as int
 
 import os
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,10 +36,23 @@ WARP_ERROR = {NUMBER: 0.1, CLASS: 0.05}
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
 OPEN_DATASETS = 4096
+#: GDAL's own block cache while rasters are read, bytes; its default is a share of the machine's memory
+GDAL_CACHE_BYTES = 192 << 20
 #: files of a virtual raster that are looked at to learn their format
 VIRTUAL_FILES = 64
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
+
+
+@contextmanager
+def bounded_cache():
+    """Context in which GDAL's block cache holds GDAL_CACHE_BYTES."""
+    usual = gdal.GetCacheMax()
+    gdal.SetCacheMax(GDAL_CACHE_BYTES)
+    try:
+        yield
+    finally:
+        gdal.SetCacheMax(usual)
 
 
 @dataclass(frozen=True)
@@ -343,13 +357,14 @@ class SourceReader:
         means an empty raster.
         """
         height, width = item.grid.height, item.grid.width
-        values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
-        if np.isnan(values).all() and (height > size or width > size):
-            step = max(1, min(height, (1 << 22) // width))
-            for row in range(0, height, step):
-                part = self._values(item, row, min(step, height - row), 0, width)
-                if not np.isnan(part).all():
-                    return part
+        with bounded_cache():
+            values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
+            if np.isnan(values).all() and (height > size or width > size):
+                step = max(1, min(height, (1 << 22) // width))
+                for row in range(0, height, step):
+                    part = self._values(item, row, min(step, height - row), 0, width)
+                    if not np.isnan(part).all():
+                        return part
         return values
 
     def _own_grid(self, item, row, rows, column, columns):
