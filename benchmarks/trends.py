@@ -19,6 +19,7 @@ from osgeo import gdal, osr
 from pti_plugin.core import blocks
 from pti_plugin.core.mann_kendall import NUMBA, engines, mann_kendall
 from pti_plugin.core.progress import Progress
+from pti_plugin.core.raster import bounded_cache
 from pti_plugin.core.staging import Staging
 from pti_plugin.core.trends import TrendOptions, trend_rasters
 
@@ -156,11 +157,8 @@ def decode(paths, windows, threads=THREADS):
                 dataset.ReadAsArray(window.column, window.row, window.columns, window.rows,
                                     buf_obj=buffer[:window.rows, :window.columns])
 
-    cache = gdal.GetCacheMax()
-    gdal.SetCacheMax(blocks.GDAL_CACHE_BYTES)
-    with ThreadPoolExecutor(threads) as pool:
+    with bounded_cache(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(read, [windows[i::threads] for i in range(threads)]))
-    gdal.SetCacheMax(cache)
 
 
 def run_tool(paths, folder, options, progress=None):

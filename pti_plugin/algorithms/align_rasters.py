@@ -2,7 +2,7 @@
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingParameterCrs, QgsProcessingParameterExtent
 
-from ..core.align import AlignOptions, align, polar_grid
+from ..core.align import DEFAULT_LATITUDE, AlignOptions, align, polar_grid
 from ..core.errors import InputError
 from ..core.products import AUTO, NONE, RECOGNISE, RESAMPLINGS, read_products
 from ..core.raster import CLASS, NUMBER
@@ -45,7 +45,7 @@ class AlignRasters(PtiAlgorithm):
         self.add_number("CELL_SIZE", "Target cell size (0 = 1 km)", "In units of the target CRS.", 0.0, 0.0,
                         advanced=True)
         self.add_number("MIN_LATITUDE", "Southern limit (degrees north)", "Cells whose centre lies south of it become "
-                        "nodata; -90 for none.", 45.0, -90.0, 90.0)
+                        "nodata; -90 for none.", DEFAULT_LATITUDE, -90.0, 90.0)
         self.add_text("UNITS", "Units of the files", UNITS_HELP)
         self.add_choice("KIND", "Kind of values", "Numbers are averaged or interpolated, classes take the most "
                         "frequent or the nearest. auto: as the preset says, else classes where the file has a colour "

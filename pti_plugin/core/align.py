@@ -25,7 +25,7 @@ from .products import (
     read_products,
 )
 from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
-from .time_axis import DAILY, Layer, parse_years, series, stamp_text
+from .time_axis import Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
 from .units import check_patterns, in_unit, matching, parse_assignments, unit_named
 
 #: the default target: equal-area, 1 km cells, and all of the Earth north of this latitude
@@ -81,11 +81,7 @@ class AlignOptions:
             except ValueError:
                 raise InputError(f"ABSENT is '{self.absent}'; write the value that nodata stands for, such as 0, or "
                                  f"nodata.") from None
-        self.year_range()
-
-    def year_range(self):
-        """Return (first, last) of the years that must be there, or None."""
-        return parse_years(self.years)
+        parse_years(self.years)
 
 
 def polar_grid(wkt="", cell=0.0, extent=()):
@@ -248,28 +244,17 @@ def _layers(infos, product, options, progress):
         if short:
             raise InputError(f"BAND is {options.band}, but {short.name} has {short.bands}.")
         layers = [layer for layer in layers if layer.band == options.band]
-    wanted = options.year_range()
-    if wanted:
-        if not _dated(layers, period):
+    if parse_years(options.years):
+        if not period or not dated(layers, period):
             raise InputError("YEARS needs several layers with time stamps, and PERIOD, the number of layers a year.")
-        layers = [layer for layer in layers if wanted[0] <= layer.index // period <= wanted[1]]
-        there = {layer.index // period for layer in layers}
-        missing = [str(year) for year in range(wanted[0], wanted[1] + 1) if year not in there]
-        if missing:
-            raise InputError(f"There is no layer for {', '.join(missing)} of YEARS {options.years.strip()}. Add the "
-                             f"files, or ask for other years.")
+        first, last = require_years(options.years, {layer.index // period for layer in layers}, "layer")
+        layers = [layer for layer in layers if first <= layer.index // period <= last]
     return layers
 
 
 def _steps(product, options):
     """Return the steps a year of the time axis, 0 where they are not known."""
-    period = options.period or (product.period if product else 0)
-    return DAILY if period in (DAILY - 1, DAILY) else period
-
-
-def _dated(layers, period):
-    # layers without stamps are counted from 0
-    return bool(period) and layers[0].index is not None and layers[0].index >= period * 1000
+    return steps_a_year(options.period or (product.period if product else 0))
 
 
 def _source(info, band, kind, product, options):
@@ -371,7 +356,7 @@ def _spec(output, layers, by_path, kind, product, recode, options):
     """Return the OutputSpec of all layers."""
     period = _steps(product, options)
     infos = [by_path[layer.path] for layer in layers]
-    if _dated(layers, period):
+    if period and dated(layers, period):
         names = tuple(stamp_text(layer.index, period) for layer in layers)
         tags = tuple({"TIME": name} for name in names)
     else:

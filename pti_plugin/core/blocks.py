@@ -20,7 +20,7 @@ from osgeo import gdal
 from .errors import InputError, OutputError
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import Grid
-from .raster import GDAL_CACHE_BYTES, Series, SourceReader
+from .raster import Series, SourceReader, bounded_cache
 
 #: side of the tiles of the rasters written
 TILE = 256
@@ -253,33 +253,31 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
         threaded = not any(item.driver in SINGLE_THREADED for item in flat)
         executor = ThreadExecutor(settings.workers) if threaded else InlineExecutor()
     tallies = {}
-    cache = gdal.GetCacheMax()
-    gdal.SetCacheMax(GDAL_CACHE_BYTES)
     writers = {}
-    try:
-        for name, spec in wanted.items():
-            writers[name] = RasterWriter(spec, grid, staging)
-        total = grid.width * grid.height
-        done = 0
-        # closed at once when a write fails, so that no block goes on behind the error
-        with closing(executor.ordered(run_task, tasks, progress.check)) as results:
-            for window, (arrays, counts) in zip(windows, results):
-                for name, writer in writers.items():
-                    writer.write(window, arrays[name])
-                for name, tally in counts.items():
-                    if name in tallies:
-                        tallies[name].update(tally)
-                    else:
-                        tallies[name] = tally
-                done += window.rows * window.columns
-                progress.set(done / total)
-        for writer in writers.values():
-            writer.close()
-    finally:
-        for writer in writers.values():
-            writer.abandon()
-        _close_reader()
-        gdal.SetCacheMax(cache)
+    with bounded_cache():
+        try:
+            for name, spec in wanted.items():
+                writers[name] = RasterWriter(spec, grid, staging)
+            total = grid.width * grid.height
+            done = 0
+            # closed at once when a write fails, so that no block goes on behind the error
+            with closing(executor.ordered(run_task, tasks, progress.check)) as results:
+                for window, (arrays, counts) in zip(windows, results):
+                    for name, writer in writers.items():
+                        writer.write(window, arrays[name])
+                    for name, tally in counts.items():
+                        if name in tallies:
+                            tallies[name].update(tally)
+                        else:
+                            tallies[name] = tally
+                    done += window.rows * window.columns
+                    progress.set(done / total)
+            for writer in writers.values():
+                writer.close()
+        finally:
+            for writer in writers.values():
+                writer.abandon()
+            _close_reader()
     return tallies
 
 

@@ -16,7 +16,8 @@ from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
 from .gdal_errors import open_raster
 from .grid import require_same
 from .raster import NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
-from .time_axis import DAILY, series, stamp_text, steps_of_year, year_of
+from .time_axis import DAILY, dated, series, stamp_text, steps_a_year, steps_of_year, year_of
+from .units import check_range
 
 MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY = STATISTICS = (
     "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority")
@@ -66,7 +67,7 @@ class CompositeOptions:
     @property
     def steps(self):
         """Steps a year on the time axis."""
-        return DAILY if self.period in (DAILY - 1, DAILY) else self.period
+        return steps_a_year(self.period)
 
     @property
     def first_month(self):
@@ -90,8 +91,7 @@ class CompositeOptions:
         if self.statistic in ANNUAL and self.period == 1:
             raise InputError(f"PERIOD is 1, but the {TITLES[self.statistic]} needs several layers a year. Set PERIOD "
                              f"to their number, for example 12 or 46.")
-        if self.valid and not self.valid[0] < self.valid[1]:
-            raise InputError(f"VALID runs from {self.valid[0]:g} to {self.valid[1]:g}; the lower limit comes first.")
+        check_range(self.valid)
         if not 0 <= self.min_share <= 1:
             raise InputError(f"MIN_SHARE is {self.min_share:g}; it must lie between 0 and 1.")
         if not 1 <= self.min_days <= 365:
@@ -297,21 +297,21 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
                  "All layers of a series must share one grid; align them first.")
     unit = _unit(infos.values())
     _refuse_wrong_kind(layers, infos, options, progress)
-    dated = layers[0].index >= 1000 * options.steps
-    if not dated and (options.statistic in ANNUAL or outputs.get("series")):
+    with_years = dated(layers, options.steps)
+    if not with_years and (options.statistic in ANNUAL or outputs.get("series")):
         raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
                          "first layer, such as 2000-07-01.")
     items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
                           keep=options.valid) for layer in layers)
     single = all(map(exact_in_float32, infos.values()))
-    fill = options.fill and dated and options.statistic not in CLASSES
+    fill = options.fill and with_years and options.statistic not in CLASSES
     empty = _empty(items, options, progress) if fill else set()
-    if dated:
+    if with_years:
         years, record = _years(layers, empty, options, fill, progress)
     else:
         years, record = (Year(0, len(layers), tuple(range(len(layers)))),), {"filled": []}
     scales = tuple(infos[layer.path].scales[layer.band - 1] if single else (1.0, 0.0) for layer in layers)
-    specs = _specs(outputs, unit, layers, years, infos.values(), options, record, dated)
+    specs = _specs(outputs, unit, layers, years, infos.values(), options, record, with_years)
     kernel = CompositeKernel(years, len(items), scales, options, tuple(name for name, path in outputs.items() if path),
                              specs["composite"].nodata)
     work = 300 if options.statistic == MAJORITY else 100 + 4 * len(years) * bool(outputs.get("series"))
@@ -328,7 +328,7 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
     progress.info(f"{TITLES[options.statistic].capitalize()}: {cells['cells']} cells have a value, {cells['empty']} "
                   f"have none.")
     return {"statistic": options.statistic, "layers": len(layers), "cells": dict(cells), **record,
-            "years": [year.number for year in years] if dated else []}
+            "years": [year.number for year in years] if with_years else []}
 
 
 def _unit(infos):
@@ -457,11 +457,11 @@ def _tell_partial(partial, options, progress):
     return found
 
 
-def _specs(outputs, unit, layers, years, infos, options, record, dated):
+def _specs(outputs, unit, layers, years, infos, options, record, with_years):
     statistic = options.statistic
     unit = {FROZEN_DAYS: "d", MAJORITY: ""}.get(statistic, unit)
     tags = {"PTI_STATISTIC": statistic, "PTI_LAYERS": len(layers), "PTI_FILLED_LAYERS": len(record["filled"])}
-    if dated:
+    if with_years:
         tags.update(PTI_FIRST_YEAR=years[0].number, PTI_LAST_YEAR=years[-1].number, PTI_YEARS=len(years),
                     PTI_SEASON_START=options.first_month)
     numbers = tuple(str(year.number) for year in years)

@@ -23,8 +23,8 @@ from .grid import AREA_UNITS_PER_KM2, Grid
 from .learner import kinds
 from .model_file import read_model
 from .packages import require
-from .predictor_stack import scaled
-from .raster import CLASS, NO_CLASS, SourceReader, read_info, source
+from .prediction import predictors_of, wanted_cells
+from .raster import SourceReader, read_info
 from .training import ensemble_class
 from .tree_ensemble import voting
 
@@ -198,13 +198,13 @@ class Explainer:
 class _Cells:
     """Reads the predictors of every ``step``-th cell of a stack, each the middle cell of its block.
 
-    ``items``: Sources of the model's features, ``ranges`` (low, high) or None of each (see Stack.select), ``mask``:
-    Source or None, ``categories``: {feature: codes seen in training}. Keeps a reader for every thread.
+    ``items``: Sources of the features of ``model``, ``ranges`` (low, high) or None of each (see Stack.select),
+    ``mask``: Source or None. Keeps a reader for every thread.
     """
 
-    def __init__(self, grid, items, ranges, mask, features, categories, step, readers):
+    def __init__(self, grid, items, ranges, mask, model, step, readers):
         self._items, self._ranges, self._mask = items, ranges, mask
-        self._features, self._categories, self._readers = features, categories, readers
+        self._model, self._readers = model, readers
         self._local = threading.local()
         self.fine, self.step = grid, step
         x, a, b, y, d, e = grid.transform
@@ -216,27 +216,10 @@ class _Cells:
 
         Masks have the shape of ``window``, which is one of ``grid``.
         """
-        shape = (window.rows, window.columns)
-        valid, unseen = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        if self._mask is not None:
-            layer = self._layer(self._mask, window, check)
-            valid &= (layer != NO_CLASS) & (layer != 0)
-        layers = []
-        for feature, item, limits in zip(self._features, self._items, self._ranges):
-            # most blocks of a large map are sea
-            if not valid.any():
-                return np.zeros((0, len(self._items)), dtype=np.float32), valid, valid.copy()
-            layer = self._layer(item, window, check)
-            if feature.categorical:
-                valid &= layer != NO_CLASS
-                unseen |= (layer != NO_CLASS) & ~np.isin(layer, self._categories[feature.name])
-            else:
-                valid &= ~np.isnan(layer)
-                layer = scaled(layer.astype(np.float32), *limits)[0] if limits else layer
-            layers.append(layer)
-        unseen &= valid
-        valid &= ~unseen
-        return np.stack([layer[valid] for layer in layers], axis=1).astype(np.float32), valid, unseen
+        inside = (np.ones((window.rows, window.columns), dtype=bool) if self._mask is None
+                  else wanted_cells(self._layer(self._mask, window, check)))
+        return predictors_of((self._layer(item, window, check) for item in self._items), inside, self._model,
+                             self._ranges)
 
     def _layer(self, item, window, check):
         check()
@@ -335,15 +318,14 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
     items, ranges = stack.select(model.features)
     if any(ranges):
         progress.info(f"{stack.name} is in raw units; the model's ranges are applied.")
-    mask = _mask(mask_path, stack) if mask_path else None
+    mask = stack.beside(mask_path, "BASE") if mask_path else None
     codes = driver_codes(model.features)
     runs = options.chosen(len(model.boosters))
     explainer = Explainer(replace(model, boosters=tuple(model.boosters[i] for i in runs)), progress.check)
     classes = _classes(model, options.rank, progress)
 
     def cells(step):
-        return _Cells(stack.grid, items, ranges, mask, model.features, model.manifest.get("categories", {}), step,
-                      settings.workers)
+        return _Cells(stack.grid, items, ranges, mask, model, step, settings.workers)
 
     own = cells(options.step)
     _announce(own, cells, explainer, classes, (len(runs), len(model.boosters)), settings.workers, progress)
@@ -364,15 +346,6 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
         progress.warn(f"{counts['unseen']} cells have a category that the model never saw; they are nodata.")
     return {"table": _table(model.features, code_of, groups, tallies), "cells": counts["cells"],
             "unseen": counts["unseen"], "runs": runs}
-
-
-def _mask(path, stack):
-    item = source(path, CLASS, single_band=True)
-    differences = stack.grid.differences(item.grid)
-    if differences:
-        raise InputError(f"{item.name} (BASE) is not on the grid of {stack.name}: {'; '.join(differences)}. Align it "
-                         f"first.")
-    return item
 
 
 def _classes(model, rank, progress):

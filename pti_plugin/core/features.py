@@ -62,6 +62,15 @@ class Stack:
     features: tuple
     sources: tuple
 
+    def beside(self, path, role):
+        """Return the Source of a class raster that must lie on the stack's grid; raises InputError naming ``role``."""
+        item = source(path, CLASS, single_band=True)
+        differences = self.grid.differences(item.grid)
+        if differences:
+            raise InputError(f"{item.name} ({role}) is not on the grid of {self.name}: {'; '.join(differences)}. Align "
+                             f"it first.")
+        return item
+
     def refuse_unknown(self, offered):
         """Raise InputError for a predictor that a model was never offered: stack and model do not belong together."""
         extra = [feature.name for feature in self.features if feature.name not in offered]

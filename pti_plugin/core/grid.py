@@ -7,6 +7,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from osgeo import osr
@@ -48,7 +49,13 @@ def spatial_reference(wkt):
 
 def composed(*wkts):
     """True where one of the CRSs has a projection that PROJ puts together from others."""
-    return any(method in spatial_reference(wkt).ExportToProj4() for wkt in wkts for method in COMPOSED_METHODS)
+    return any(map(_is_composed, wkts))
+
+
+@lru_cache(maxsize=256)
+def _is_composed(wkt):
+    definition = spatial_reference(wkt).ExportToProj4()
+    return any(method in definition for method in COMPOSED_METHODS)
 
 
 def on_kept_thread(function, *arguments, **options):

@@ -22,7 +22,7 @@ from .ranks import hex_to_rgb
 from .raster import CLASS, NO_CLASS, Series, on_grid, source
 from .resources import resource
 from .styles import palette_qml, style_path
-from .time_axis import band_stamps, parse_years
+from .time_axis import band_stamps, parse_years, require_years
 
 #: GLCC codes of the alpine tundra mask
 TUNDRA_MASK = (9, 53, 63, 69)
@@ -326,10 +326,7 @@ def _annual_maps(paths, years, tie, crosswalk, progress):
         raise InputError(f"Each LandCover_CCI map must carry its own year; {names} all carry {twice[0]}. Leave out all "
                          f"but one.")
     if wanted:
-        missing = [str(year) for year in range(wanted[0], wanted[1] + 1) if year not in numbers]
-        if missing:
-            raise InputError(f"There is no LandCover_CCI map for {', '.join(missing)} of YEARS {years.strip()}. Add "
-                             f"the files, or ask for other years.")
+        require_years(years, numbers, "LandCover_CCI map")
         found = [entry for entry in found if wanted[0] <= entry[0] <= wanted[1]]
     if None not in numbers:
         found.sort(key=lambda entry: entry[0])

@@ -23,7 +23,7 @@ from .model_file import read_model
 from .packages import require
 from .predictor_stack import scaled
 from .pti import area_table
-from .raster import CLASS, NO_CLASS, source
+from .raster import NO_CLASS
 from .training import ensemble_class
 from .tree_ensemble import voting
 
@@ -91,7 +91,8 @@ class PredictionKernel:
         loaded = _loaded[self.key]
         model, codes = loaded.model, np.array(loaded.model.codes)
         shape = (window.rows + 2, window.columns + 2)
-        x, valid, unseen = _predictors(arrays, model, self.ranges)
+        inside = wanted_cells(arrays["MASK"]) if "MASK" in arrays else np.ones(shape, dtype=bool)
+        x, valid, unseen = predictors_of(arrays["STACK"], inside, model, self.ranges)
         votes, chances = loaded.voter.votes(x) if len(x) else (np.zeros((0, len(codes)), np.uint16),
                                                                np.zeros((0, len(codes))))
         place = np.full(shape, -1, dtype=np.int16)
@@ -150,25 +151,34 @@ class PredictionKernel:
         return found
 
 
-def _predictors(arrays, model, ranges):
-    """Return (float32 (cells, features), valid mask, mask of cells with a category unseen in training)."""
-    layers = list(arrays["STACK"])
-    valid = np.ones(layers[0].shape, dtype=bool)
-    unseen = np.zeros(layers[0].shape, dtype=bool)
-    for i, (feature, layer) in enumerate(zip(model.features, layers)):
+def predictors_of(layers, inside, model, ranges):
+    """Return (float32 (cells, features), mask of the cells that have all, mask of those with an unseen category).
+
+    ``layers``: arrays of the model's features, or an iterable that reads them one by one: the others are not asked for
+    once no cell is left. ``inside``: mask of the cells to look at; ``ranges``: see ``Stack.select``.
+    """
+    valid, unseen, read = inside.copy(), np.zeros(inside.shape, dtype=bool), []
+    layers = iter(layers)
+    for feature, limits in zip(model.features, ranges):
+        # most blocks of a large map are sea
+        if not valid.any():
+            return np.zeros((0, len(model.features)), dtype=np.float32), valid, valid.copy()
+        layer = next(layers)
         if feature.categorical:
             valid &= layer != NO_CLASS
             unseen |= (layer != NO_CLASS) & ~np.isin(layer, model.manifest["categories"][feature.name])
         else:
             valid &= ~np.isnan(layer)
-            if ranges[i]:
-                layers[i] = scaled(layer.astype(np.float32), *ranges[i])[0]
-    if "MASK" in arrays:
-        inside = (arrays["MASK"] != NO_CLASS) & (arrays["MASK"] != 0)
-        valid &= inside
+            layer = scaled(layer.astype(np.float32), *limits)[0] if limits else layer
+        read.append(layer)
     unseen &= valid
     valid &= ~unseen
-    return np.stack([layer[valid] for layer in layers], axis=1).astype(np.float32), valid, unseen
+    return np.stack([layer[valid] for layer in read], axis=1).astype(np.float32), valid, unseen
+
+
+def wanted_cells(mask):
+    """Return the cells of a mask layer, int with NO_CLASS, where something is to be done: neither nodata nor 0."""
+    return (mask != NO_CLASS) & (mask != 0)
 
 
 def _against(loaded, index, reference, grid, window):
@@ -246,12 +256,7 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
     sources = {"STACK": items}
     for role, path in (("MASK", mask_path), ("REFERENCE", reference_path)):
         if path:
-            item = source(path, CLASS, single_band=True)
-            differences = stack.grid.differences(item.grid)
-            if differences:
-                raise InputError(f"{item.name} ({role}) is not on the grid of {stack.name}: "
-                                 f"{'; '.join(differences)}. Align it first.")
-            sources[role] = item
+            sources[role] = stack.beside(path, role)
     with _lock:
         _loaded[key] = loaded
     try:

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 
 from osgeo import osr
 
@@ -76,10 +77,14 @@ def read_products(path=None):
 
     Raises InputError with the line number of anything wrong.
     """
-    found = _read_table(path) if path else {}
-    for name, product in _read_table(resource("tables", "products.csv")).items():
-        found.setdefault(name, product)
-    return found
+    own = _read_table(path) if path else {}
+    return {**own, **{name: product for name, product in _own_table().items() if name not in own}}
+
+
+@lru_cache(maxsize=1)
+def _own_table():
+    # every tool is made anew for each run and each dialog, and lists the presets
+    return _read_table(resource("tables", "products.csv"))
 
 
 def _read_table(path):

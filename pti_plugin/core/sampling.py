@@ -16,14 +16,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
-from osgeo import gdal
 
 from . import ranks, sampling_numpy
-from .blocks import GDAL_CACHE_BYTES, SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
+from .blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .errors import InputError
 from .geodesic import distance_m, geocentric_km, longest_chord_km
-from .raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
+from .raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
 from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 
 #: candidates a round: so many times as many as are still wanted or may fit, within these numbers a class
@@ -110,10 +109,9 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
     """Draw points by ``rules``; return (Samples in row order, table of what was asked, possible and achieved).
 
     The table has a dict a rule and a last one, of rank "all", for the points together, whose ``packing_bound`` is how
-    many of the points asked for can fit. No rule is ever relaxed; a rank
-    that gets fewer points than asked says in ``limited_by`` why. Warns of what cannot fit before it draws. Raises
-    InputError where the PTI is not on the stack's grid, has no rank with all predictors, or, if strict, where more is
-    asked than fits; Cancelled.
+    many of the points asked for can fit. No rule is ever relaxed; a rank that gets fewer points than asked says in
+    ``limited_by`` why. Warns of what cannot fit before it draws. Raises InputError where the PTI is not on the stack's
+    grid, has no rank with all predictors, or, if strict, where more is asked than fits; Cancelled.
     """
     options, settings = options or SampleOptions(), settings or Settings()
     pti = source(pti_path, CLASS, single_band=True)
@@ -121,9 +119,7 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
     if differences:
         raise InputError(f"{pti.name} is not on the grid of the predictor stack {stack.name}: "
                          f"{'; '.join(differences)}. Build the PTI with the stack as its target grid.")
-    cache = gdal.GetCacheMax()
-    gdal.SetCacheMax(GDAL_CACHE_BYTES)
-    try:
+    with bounded_cache():
         draw = _Draw(pti, stack, rules, options, settings)
         draw.prepare(progress.part(0, 0.6))
         draw.state_bounds(progress)
@@ -132,8 +128,6 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
             raise InputError(f"{pti.name} has no ranked cell with all predictors of {stack.name} that meets the rules: "
                              + "; ".join(f"rank {row['rank']}: {row['limited_by']}" for row in draw.rows) + ".")
         samples = draw.samples(*chosen, progress.part(0.8, 1))
-    finally:
-        gdal.SetCacheMax(cache)
     return samples, [*draw.rows, draw.total]
 
 

@@ -163,6 +163,29 @@ def parse_years(text):
     return int(found[1]), int(found[2])
 
 
+def require_years(text, years, what):
+    """Return (first, last) of a text of years, all of which must be among ``years``, or None where it is empty.
+
+    Raises InputError naming those that are missing; ``what`` is what there is one a year of.
+    """
+    wanted = parse_years(text)
+    missing = [str(year) for year in range(wanted[0], wanted[1] + 1) if year not in years] if wanted else []
+    if missing:
+        raise InputError(f"There is no {what} for {', '.join(missing)} of YEARS {text.strip()}. Add the files, or ask "
+                         f"for other years.")
+    return wanted
+
+
+def steps_a_year(period):
+    """Return the steps of the time axis a year of a series of ``period`` layers a year: calendar days where daily."""
+    return DAILY if period in (DAILY - 1, DAILY) else period
+
+
+def dated(layers, steps):
+    """True where Layers in order of time carry stamps; those without are counted from 0, or have none."""
+    return layers[0].index is not None and layers[0].index >= 1000 * steps
+
+
 def series(paths, period, sort, progress, start="", wkt="", infos=None):
     """Return the Layers of a series in time order: a list of rasters, or the bands of one.
 

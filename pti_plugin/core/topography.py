@@ -13,7 +13,7 @@ import numpy as np
 
 from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .errors import InputError
-from .geodesic import FLATTENING, SEMI_MAJOR_M
+from .geodesic import FLATTENING, SEMI_MAJOR_M, geocentric_km
 from .grid import spatial_reference
 from .raster import on_grid, read_info, source
 
@@ -199,10 +199,7 @@ def _product(first, second):
 
 def _geocentric(grid, columns, rows):
     """Geocentric coordinates (x, y, z) in m of positions in cells, on the ellipsoid."""
-    longitude, latitude = (np.radians(angle) for angle in grid.lonlat(columns, rows))
-    normal = SEMI_MAJOR_M / np.sqrt(1 - _E2 * np.sin(latitude) ** 2)
-    return (normal * np.cos(latitude) * np.cos(longitude), normal * np.cos(latitude) * np.sin(longitude),
-            normal * (1 - _E2) * np.sin(latitude))
+    return tuple(np.moveaxis(1000 * geocentric_km(*grid.lonlat(columns, rows)), -1, 0))
 
 
 def _geographic_metric(grid, window):

@@ -30,7 +30,8 @@ from .mann_kendall import engines, lag_1
 from .packages import require, version_of
 from .raster import Series, SourceReader, exact_in_float32, on_grid, read_info, source
 from .sampling import cell_keys
-from .time_axis import series, stamp_text
+from .time_axis import dated, series, stamp_text
+from .units import check_range
 
 #: nodata of the sign raster
 SIGN_NODATA = -32768
@@ -84,8 +85,7 @@ class TrendOptions:
                              f"monthly series.")
         if not 1 <= self.season_start <= 12:
             raise InputError(f"SEASON_START is {self.season_start}; it is the month the year begins with, 1 to 12.")
-        if self.valid and not self.valid[0] < self.valid[1]:
-            raise InputError(f"VALID runs from {self.valid[0]:g} to {self.valid[1]:g}; the lower limit comes first.")
+        check_range(self.valid)
         check_method(self.method, self.period)
 
 
@@ -337,7 +337,7 @@ def _specs(paths, unit, layers, options):
     per_year = f"{unit}/year" if unit else "per year"
     tags = {"PTI_LAYERS": len(layers), "PTI_PERIOD": options.period, "PTI_ALPHA": options.alpha,
             "PTI_METHOD": options.method, "PTI_FDR": "Benjamini-Hochberg, all tested cells" if options.fdr else "none"}
-    if layers[0].index >= 1000 * options.period:
+    if dated(layers, options.period):
         tags.update(PTI_FIRST_YEAR=layers[0].index // options.period, PTI_LAST_YEAR=layers[-1].index // options.period)
     units = {"slope": per_year, "slope_significant": per_year}
     specs = {name: OutputSpec(paths[name], "float32", FLOAT_NODATA, (title,), (units.get(name, ""),), metadata=tags)

@@ -91,6 +91,12 @@ def parse_range(text):
     return low, high
 
 
+def check_range(valid):
+    """Raise InputError for a range (low, high) that is not () and does not rise."""
+    if valid and not valid[0] < valid[1]:
+        raise InputError(f"VALID runs from {valid[0]:g} to {valid[1]:g}; the lower limit comes first.")
+
+
 def parse_flags(text):
     """Return the codes of a text such as ``211, 250, 255``; raises InputError."""
     try:

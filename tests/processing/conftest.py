@@ -126,3 +126,11 @@ def made(world, provider):
 
 #: training parameters for the small world
 QUICK = {"RUNS": 2, "ROUNDS": 3, "PER_CLASS": 30, "BLOCK_KM": 150, "SEED": 7}
+
+
+@pytest.fixture
+def run(provider):
+    """Runs a tool of the provider: run(id without prefix, parameters) → results."""
+    import processing
+
+    return lambda tool, parameters: processing.run(f"pti:{tool}", parameters)

@@ -12,21 +12,6 @@ MONTHS = [f"{year}-{month:02d}" for year in range(2000, 2006) for month in range
 
 
 @pytest.fixture(scope="module")
-def tools(provider):
-    from pti_plugin.algorithms.composite_series import CompositeSeries
-    from pti_plugin.algorithms.depth_mean import DepthMean
-
-    return {tool.ID: tool for tool in (CompositeSeries, DepthMean)}
-
-
-@pytest.fixture
-def run(tools):
-    import processing
-
-    return lambda name, parameters: processing.run(tools[name](), parameters)
-
-
-@pytest.fixture(scope="module")
 def monthly(tmp_path_factory):
     """A folder with one raster a month, 2000-02 to 2005-12, and the same as a cube of whole years."""
     folder = tmp_path_factory.mktemp("monthly")
@@ -126,10 +111,9 @@ def test_bad_input_is_refused_in_plain_words(run, monthly, tmp_path, name, param
     assert standing(tmp_path) == {}
 
 
-def test_every_parameter_is_explained(tools):
-    for tool in tools.values():
-        algorithm = tool()
-        algorithm.initAlgorithm()
+def test_every_parameter_is_explained(provider):
+    for name in ("compositeseries", "depthmean"):
+        algorithm = provider.algorithm(name)
         for definition in algorithm.parameterDefinitions():
             assert definition.help().endswith(".") and definition.description(), definition.name()
         assert algorithm.groupId() == "dataset"

@@ -13,21 +13,6 @@ from support import read_raster, standing, write_raster
 
 
 @pytest.fixture(scope="module")
-def tools(provider):
-    from pti_plugin.algorithms.predictor_stack import PredictorStack
-    from pti_plugin.algorithms.slope import Slope
-
-    return {tool.ID: tool for tool in (PredictorStack, Slope)}
-
-
-@pytest.fixture
-def run(tools):
-    import processing
-
-    return lambda name, parameters: processing.run(tools[name](), parameters)
-
-
-@pytest.fixture(scope="module")
 def layers(tmp_path_factory):
     """Elevation, soil carbon and land cover on one polar grid, the base map and a raster of one's own."""
     folder = tmp_path_factory.mktemp("layers")
@@ -121,15 +106,13 @@ def test_bad_input_is_refused_in_plain_words(run, layers, tmp_path, name, parame
     assert standing(tmp_path) == {}
 
 
-def test_every_role_is_a_parameter_and_every_parameter_explained(tools):
-    for tool in tools.values():
-        algorithm = tool()
-        algorithm.initAlgorithm()
+def test_every_role_is_a_parameter_and_every_parameter_explained(provider):
+    for name in ("predictorstack", "slope"):
+        algorithm = provider.algorithm(name)
         for definition in algorithm.parameterDefinitions():
             assert definition.help().endswith(".") and definition.description(), definition.name()
         assert algorithm.groupId() == "dataset"
-    stack = tools["predictorstack"]()
-    stack.initAlgorithm()
+    stack = provider.algorithm("predictorstack")
     for role in PREDICTORS:
         definition = stack.parameterDefinition(role.upper())
         assert definition.type() == "raster" and definition.flags() & definition.FlagOptional
