@@ -4,7 +4,9 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.align_rasters import AlignRasters
+from .algorithms.assess_accuracy import AssessAccuracy
 from .algorithms.build_pti import BuildPti
+from .algorithms.compare_profiles import CompareProfiles
 from .algorithms.composite_series import CompositeSeries
 from .algorithms.depth_mean import DepthMean
 from .algorithms.driver_maps import DriverMaps
@@ -12,8 +14,10 @@ from .algorithms.ensemble_land_cover import EnsembleLandCover
 from .algorithms.ensemble_permafrost import EnsemblePermafrost
 from .algorithms.predict_xgboost import PredictXgboost
 from .algorithms.predictor_stack import PredictorStack
+from .algorithms.print_layout import PrintLayout
 from .algorithms.sample_points import SamplePoints
 from .algorithms.slope import Slope
+from .algorithms.summarize_zones import SummarizeZones
 from .algorithms.train_xgboost import TrainXgboost
 from .algorithms.trend_rasters import TrendRasters
 from .algorithms.validate_boreholes import ValidateBoreholes
@@ -35,6 +39,10 @@ ALGORITHMS = (
     PredictorStack,
     SamplePoints,
     DriverMaps,
+    AssessAccuracy,
+    SummarizeZones,
+    CompareProfiles,
+    PrintLayout,
 )
 
 

@@ -17,6 +17,7 @@ from qgis.core import (
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
@@ -72,6 +73,9 @@ PARAMETERS = [
     QgsProcessingParameterRasterLayer("ELEVATION", "Elevation (m)"),
     QgsProcessingParameterFile("STATIONS_MAGT", "Ground temperature stations"),
     QgsProcessingParameterFile("STATIONS_ALT", "Thaw depth stations"),
+    QgsProcessingParameterFeatureSource("ZONES", "Zones for areas and means",
+                                        [QgsProcessing.TypeVectorPolygon], optional=True),
+    QgsProcessingParameterString("ZONE_FIELD", "Field with the names of the zones", "", optional=True),
     QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
     QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
     number("RUNS", "Runs of the ensemble", 100, 1),
@@ -120,6 +124,8 @@ INPUT_HELP = {
             "without peat or without data become 0.",
     "ELEVATION": "WorldClim, SRTM or another elevation model in metres, one band on any grid, the sea as nodata. It is "
                  "averaged to the target grid, and the slope is taken from there.",
+    "ZONES": "Polygons such as ecoregions, in any CRS; the report then has areas, ranks and means of the predictors of "
+             "each, beside those of the whole map.",
     "STATIONS_ALT": "Delimited text, a row a site and year (or a column a year): site, latitude, longitude, year, "
                     "thaw depth in cm or m.",
 }
@@ -133,6 +139,7 @@ OUTPUT_TITLES = {
     "index:PTI": "Conceptual PTI", "index:TABLE": "Area by rank of the conceptual PTI",
     "predict:TABLE": "Area by rank of the predicted PTI",
     "train:METRICS": "Metrics of the model", "predict:METRICS": "Metrics with the agreement wall to wall",
+    "zones:TABLE": "Areas by zone",
 }
 
 #: child id → (tool, {parameter: model parameter, or (child, output)}, {model output: tool output}, place)
@@ -178,6 +185,10 @@ CHILDREN = {
                "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"),
                "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "TARGET": "TARGET", "PROFILE": "PROFILE"},
               {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (2, 11)),
+    "compare": ("pti:compareprofiles",
+                {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET",
+                 "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN")},
+                {"TABLE": "OUTPUT_TABLE", "STABILITY": "OUTPUT_STABILITY"}, (0, 13)),
     "train": ("pti:trainxgboost",
               {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS",
                "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
@@ -188,11 +199,17 @@ CHILDREN = {
                 {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
                  "APPLICABILITY": "OUTPUT_APPLICABILITY", "METRICS": "OUTPUT_METRICS",
                  "TABLE": "OUTPUT_TABLE"}, (4.5, 19)),
+    "zones": ("pti:summarizezones",
+              {"PTI": ("predict", "OUTPUT"), "PP": ("ensemble", "OUTPUT_PP"), "PREDICTORS": ("stack", "OUTPUT"),
+               "ZONES": "ZONES", "FIELD": "ZONE_FIELD"}, {"TABLE": "OUTPUT_TABLE"}, (8, 22)),
     "validate": ("pti:validateboreholes",
                  {"PTI": ("predict", "OUTPUT"), "BASE": ("ensemble", "OUTPUT_BASE"),
+                  "MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
+                  "ZONES": ("zones", "OUTPUT_TABLE"), "COMPARISON": ("compare", "OUTPUT_TABLE"),
                   "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
                   "METRICS": ("predict", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
-                 {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT"},
+                 {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT",
+                  "PDF": "OUTPUT_PDF"},
                  (4.5, 25)),
 }
 
@@ -205,7 +222,8 @@ PLACES = {
     "FREEZE_THAW": (4.5, 5), "FREEZE_THAW_FILES": (4.5, 6), "SOC": (5.5, 6), "COARSE_FRAGMENTS": (6.5, 6),
     "BULK_DENSITY": (7.5, 6), "WATER_CONTENT": (8.5, 6), "PEAT": (9.5, 6), "ELEVATION": (10.5, 6),
     "RUNS": (2.4, 14), "ROUNDS": (2.4, 15), "PER_CLASS": (3.4, 14), "SEED": (3.4, 15),
-    "STATIONS_MAGT": (2.4, 22), "STATIONS_ALT": (2.4, 23), "NOTE": (3.4, 23),
+    "STATIONS_MAGT": (2.4, 22), "STATIONS_ALT": (2.4, 23), "NOTE": (3.4, 23), "ZONES": (8, 20),
+    "ZONE_FIELD": (9.2, 20),
 }
 #: canvas units of a column and a row, and size of a box that shows three lines of text
 PITCH, BOX = (250, 68), QSizeF(210, 56)
@@ -232,7 +250,7 @@ def help_of(parameter):
 
 #: child id → {parameter: value} where the chain departs from a tool's default
 CONSTANTS = {
-    "ensemble": {"MIN_LATITUDE": 45.0},
+    "ensemble": {"MIN_LATITUDE": 45.0}, "compare": {"MIN_LATITUDE": 45.0},
     "magt_trend": {"SORT": True}, "alt_trend": {"SORT": True},
     "lst": {"STATISTIC": 0, "PERIOD": 12, "SORT": True},
     "lst_trend": {"PERIOD": 12, "SORT": True},

@@ -30,7 +30,7 @@ from ..core.resources import resource
 from ..core.staging import Staging
 from . import compat
 from .parameter_check import layers_problem, words_problem
-from .styling import style_on_completion
+from .styling import style_beside, style_on_completion
 
 HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
 
@@ -285,22 +285,32 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Do the work; return {output name: path}. Not called run: that is QGIS's own way into an algorithm."""
         raise NotImplementedError
 
-    def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None):
-        """Write the record beside the first output, put all outputs in place, and style what will be loaded.
+    def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None,
+               record=None):
+        """Write record and styles beside the outputs, put all in place, and style what will be loaded.
 
-        ``inputs``: list of (role, path); ``outputs``: {parameter name: path or None}. Returns the outputs made.
+        ``inputs``: list of (role, path); ``outputs``: {parameter name: path or None}; ``record``: the run's record
+        where it was built before. Returns the outputs made.
         """
         made = {name: path for name, path in outputs.items() if path}
-        stated = {definition.name(): self._stated(definition, parameters, context)
-                  for definition in self.parameterDefinitions()}
         if made:
-            record = provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results)
-            staging.write_text(provenance.record_path(next(iter(made.values()))), provenance.to_json(record))
+            record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results)
+            text = provenance.to_json({**record, "warnings": list(progress.warnings)})
+            for path in provenance.record_paths(made.values()):
+                staging.write_text(path, text)
+        styles = {path: style_beside(staging, self.ID, name, path, progress) for name, path in made.items()}
         progress.check()
         staging.commit()
         for name, path in made.items():
-            style_on_completion(context, self.ID, name, path)
+            style_on_completion(context, self.ID, name, path, styles[path])
         return made
+
+    def record(self, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None):
+        """Return the record of the run, for outputs that tell of it; what they are given is that of ``finish``."""
+        stated = {definition.name(): self._stated(definition, parameters, context)
+                  for definition in self.parameterDefinitions()}
+        made = {name: path for name, path in outputs.items() if path}
+        return provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results)
 
     def _stated(self, definition, parameters, context):
         """Return a parameter's value as JSON holds it and as the tool can be run with again: files, not layer ids."""

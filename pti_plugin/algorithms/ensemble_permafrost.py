@@ -1,8 +1,9 @@
 """Tool: ensemble of permafrost products."""
 
-from ..core.permafrost import EnsembleOptions, ensemble_permafrost
-from .base import UNITS_HELP, PtiAlgorithm
+from ..core.permafrost import ensemble_permafrost
+from .base import PtiAlgorithm
 from .groups import ENSEMBLES
+from .index_input import add_ensemble_options, add_products, ensemble_options
 
 OUTPUTS = {"base": "OUTPUT_BASE", "pp": "OUTPUT_PP", "magt": "OUTPUT_MAGT", "count": "OUTPUT_COUNT",
            "spread": "OUTPUT_SPREAD"}
@@ -23,22 +24,9 @@ class EnsemblePermafrost(PtiAlgorithm):
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
-        self.add_rasters("PP", "Permafrost percent products (PP)",
-                         "Two or more rasters of permafrost percent or probability, 0 to 100 %.", minimum=2)
-        self.add_rasters("MAGT", "Ground temperature products (MAGT)",
-                         "Two or more rasters of mean annual ground temperature in °C.", minimum=2)
+        add_products(self)
         self.add_target()
-        self.add_text("UNITS", "Units of the products (name=unit; …)", UNITS_HELP)
-        self.add_text("ABSENT", "PP products whose nodata means 'no permafrost'",
-                      "File names or patterns, separated by semicolons (* for all). In these products a cell without "
-                      "data counts as 0 % wherever another product has a value, as in Permafrost_CCI and the Obu map.")
-        self.add_integer("MIN_PRODUCTS", "PP products needed for permafrost",
-                         "A cell is permafrost where at least so many products exceed 0 %.", 2, 1, advanced=True)
-        self.add_integer("MIN_MAGT", "MAGT products needed",
-                         "A cell has a MAGT where at least so many products have one.", 2, 1, advanced=True)
-        self.add_number("MIN_LATITUDE", "Southern limit (degrees north)",
-                        "Cells whose centre lies south of it are nodata; the paper maps the land north of 45. -90 for "
-                        "no limit.", -90.0, -90.0, 90.0, advanced=True)
+        add_ensemble_options(self)
         self.add_settings()
         self.add_raster_output("OUTPUT_BASE", "Permafrost base map", "1 permafrost, 0 land without, 255 nodata.")
         self.add_raster_output("OUTPUT_PP", "Permafrost percent", "Median PP on the base map, %.")
@@ -55,15 +43,10 @@ class EnsemblePermafrost(PtiAlgorithm):
         inputs = [("PP", path) for path in percent] + [("MAGT", path) for path in temperature]
         inputs += self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
-        options = EnsembleOptions(
-            self.parameterAsInt(parameters, "MIN_PRODUCTS", context),
-            self.parameterAsInt(parameters, "MIN_MAGT", context),
-            self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
-            self.parameterAsString(parameters, "UNITS", context),
-            self.parameterAsString(parameters, "ABSENT", context))
         with self.staging(inputs) as staging:
             result = ensemble_permafrost(
-                percent, temperature, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
-                self.target_grid(parameters, context), self.settings(parameters, context))
+                percent, temperature, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
+                ensemble_options(self, parameters, context), self.target_grid(parameters, context),
+                self.settings(parameters, context))
             progress.info(f"Permafrost on the base map: {result['area_km2']:,.0f} km².")
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)

@@ -1,93 +1,64 @@
-"""Styles for what Processing loads: a post-processor a layer, because a sidecar style is not applied there."""
+"""Puts the styles of core.output_styles where QGIS takes them: beside the file, and on what Processing loads.
 
-from qgis.core import (
-    QgsColorRampShader,
-    QgsPalettedRasterRenderer,
-    QgsProcessingLayerPostProcessorInterface,
-    QgsRasterBandStats,
-    QgsRasterShader,
-    QgsSingleBandPseudoColorRenderer,
-)
-from qgis.PyQt.QtGui import QColor
+Processing does not take the style beside a file, so a post-processor a layer brings it.
+"""
 
-from ..core import drivers, landcover, permafrost, pti, ranks, trends
+from qgis.core import QgsProcessingLayerPostProcessorInterface, QgsRasterBandStats, QgsRasterLayer
+from qgis.PyQt.QtXml import QDomDocument
 
-#: colour ramps of continuous outputs, from low to high
-_COLD_TO_WARM = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
-_LIGHT_TO_DARK = ("#f7fbff", "#9ecae1", "#4292c6", "#08306b")
-#: outputs whose sign matters
-_SIGNED = ("OUTPUT_SLOPE", "OUTPUT_Z", "OUTPUT_S", "OUTPUT_CONTRIBUTIONS")
+from ..core.output_styles import stated, style_qml
+from ..core.styles import style_path
 
-
-def _classes(table):
-    return {code: (label, QColor(*rgb)) for code, (label, rgb) in table.items()}
-
-
-def _palette(tool, output, path):
-    if output == "OUTPUT" and tool in ("buildpti", "predictxgboost"):
-        return _classes(ranks.colour_table())
-    if output == "OUTPUT_REASON":
-        return {code: (label, QColor(colour)) for code, (label, colour) in pti.REASONS.items()}
-    if output == "OUTPUT_BASE":
-        return _classes(permafrost.BASE_COLOURS)
-    if output == "OUTPUT_SIGN":
-        return _classes(trends.SIGN_COLOURS)
-    if tool == "ensemblelandcover" and output == "OUTPUT":
-        return _classes(landcover.land_cover_classes())
-    if tool == "drivermaps" and output == "OUTPUT":
-        return {code: (label, QColor(colour)) for code, (label, colour) in drivers.legend(path).items()}
-    if output == "OUTPUT_SOURCE":
-        return {code: (name, QColor(colour)) for code, (name, colour) in landcover.SOURCES.items()}
-    return None
+#: cells that the range of a ramp is taken from, at most
+_SAMPLE = 250_000
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):
-    """Styles one layer when it is loaded."""
+    """Styles one layer when it is loaded; ``text`` is its style as QML where that is known before."""
 
     #: QGIS does not keep Python post-processors alive; the newest ones are kept here
     kept = []
 
-    def __init__(self, tool, output):
+    def __init__(self, tool, output, text=None):
         super().__init__()
-        self._tool, self._output = tool, output
+        self._tool, self._output, self._text = tool, output, text
         self.kept.append(self)
         del self.kept[:-64]
 
     def postProcessLayer(self, layer, context, feedback):
         """Give the layer its renderer."""
-        if not hasattr(layer, "setRenderer") or not hasattr(layer.dataProvider(), "bandStatistics"):
-            return
-        palette = _palette(self._tool, self._output, layer.source())
-        if palette:
-            classes = [QgsPalettedRasterRenderer.Class(code, colour, label) for code, (label, colour)
-                       in palette.items()]
-            layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
-        else:
-            _ramp(layer, _COLD_TO_WARM if self._output in (*_SIGNED, "OUTPUT_MAGT") else _LIGHT_TO_DARK,
-                  symmetric=self._output in _SIGNED)
-        layer.triggerRepaint()
+        statistics = (lambda: _statistics(layer)) if isinstance(layer, QgsRasterLayer) else None
+        text = self._text or style_qml(self._tool, self._output, layer.source(), statistics=statistics)
+        if text:
+            apply_style(layer, text)
 
 
-def _ramp(layer, colours, symmetric):
-    statistics = layer.dataProvider().bandStatistics(
+def apply_style(layer, text):
+    """Give a layer the style of a QML text."""
+    document = QDomDocument()
+    document.setContent(text)
+    layer.importNamedStyle(document)
+    layer.triggerRepaint()
+
+
+def _statistics(layer):
+    found = layer.dataProvider().bandStatistics(
         1, QgsRasterBandStats.Min | QgsRasterBandStats.Max | QgsRasterBandStats.Mean | QgsRasterBandStats.StdDev,
-        layer.extent(), 250_000)
-    low = max(statistics.minimumValue, statistics.mean - 2.5 * statistics.stdDev)
-    high = min(statistics.maximumValue, statistics.mean + 2.5 * statistics.stdDev)
-    if symmetric:
-        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
-    if not high > low:
-        return
-    steps = [low + (high - low) * i / (len(colours) - 1) for i in range(len(colours))]
-    ramp = QgsColorRampShader(low, high)
-    ramp.setColorRampItemList([QgsColorRampShader.ColorRampItem(value, QColor(colour), f"{value:.3g}")
-                               for value, colour in zip(steps, colours)])
-    shader = QgsRasterShader()
-    shader.setRasterShaderFunction(ramp)
-    layer.setRenderer(QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader))
+        layer.extent(), _SAMPLE)
+    return found.minimumValue, found.maximumValue, found.mean, found.stdDev
 
 
-def style_on_completion(context, tool, output, path):
+def style_beside(staging, tool, output, path, progress):
+    """Stage the style file of an output and return its text, or None where its range is known only to a layer."""
+    if not stated(tool, output):
+        return None
+    text = style_qml(tool, output, staging.partial(path), progress.check)
+    if text:
+        staging.write_text(style_path(path), text)
+    return text
+
+
+def style_on_completion(context, tool, output, path, text=None):
     """Have the layer of ``path`` styled, where Processing is going to load it."""
-    if context.willLoadLayerOnCompletion(path):
-        context.layerToLoadOnCompletionDetails(path).setPostProcessor(_Styler(tool, output))
+    if stated(tool, output) and context.willLoadLayerOnCompletion(path):
+        context.layerToLoadOnCompletionDetails(path).setPostProcessor(_Styler(tool, output, text))

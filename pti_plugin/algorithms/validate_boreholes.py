@@ -1,21 +1,38 @@
 """Tool: validate against boreholes and thaw-depth sites."""
 
+from pathlib import Path
+
 import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
 from ..core import tables
 from ..core.accuracy_panel import accuracy_rows, confusion_of
-from ..core.figures import pti_map
-from ..core.provenance import read_record
+from ..core.errors import InputError
+from ..core.figures import magt_scatter, pti_map, station_scatter
+from ..core.map_thresholds import map_thresholds, parse_thresholds
+from ..core.provenance import collect_records, link_inputs, record_path
 from ..core.pti import map_areas
-from ..core.raster import values_at
+from ..core.raster import CLASS, NUMBER, SourceReader, read_info, source, values_at
 from ..core.report import validation_report
-from ..core.stations import read_series
+from ..core.station_files import read_stations
+from ..core.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
+from ..core.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
 from ..core.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
 from ..core.vector import write_points
 from . import compat
-from .base import PtiAlgorithm
+from .base import UNITS_HELP, PtiAlgorithm
 from .groups import STATIONS
+from .report_pdf import write_pdf
+
+#: the choices of DEPTH_RULE; the last takes the depth of DEPTH
+DEPTH_RULES = ("depth of zero annual amplitude, else the deepest", "the deepest with enough years", "fixed, at DEPTH")
+
+#: endings of station data; another file is given by its path
+_STATION_FILES = "Station data (*.csv *.tab *.txt *.tsv *.dat *.xls *.xlsx *.ods);;All files (*)"
+
+#: tables of other tools for the report, and a column by which each is known
+_FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features", "ZONES": "zone",
+                  "COMPARISON": "section"}
 
 
 class ValidateBoreholes(PtiAlgorithm):
@@ -27,21 +44,42 @@ class ValidateBoreholes(PtiAlgorithm):
     TAGS = ("validation", "borehole", "gtn-p", "calm", "spearman", "active layer", "report", "station")
     SHORT = "Compares a PTI map with ground temperature and thaw depth stations and writes the report."
     HELP = ("Temperature and thaw-depth sites are paired nearest one to one, ranked by the same table as the map and "
-            "compared with it: exact and within-one matches with intervals, Spearman's r with p and interval, and "
-            "every pair in a table. Delimiter, decimal mark and units of the station tables are found out and said. "
-            "Under the profile 'defensible' a series of fewer than five years is not testable, which is not the same "
-            "as 'no trend'.")
+            "compared with it: exact and within-one matches with intervals, Spearman's r with p and interval, "
+            "Kendall's tau, the tiers of map and stations in a table, and with MAGT the bias and the errors of the "
+            "map's temperature. Every pair stands in the layer and the table, the largest misses first, with its "
+            "distance, elevations, depth and years. Format, units and depths of the station tables are found out and "
+            "said. Under the profile 'defensible' a series of fewer than five years is not testable, which is not the "
+            "same as 'no trend'. A station has no permafrost percent of its own: without PP none can have rank 40.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         self.add_raster("PTI", "PTI map", "Ranks 11 to 40, 0 nodata.")
         self.add_file("STATIONS_MAGT", "Ground temperature stations",
-                      "Delimited text, a row a site and year (or a column a year): site, latitude, longitude, year, "
-                      "value, perhaps depth.", filters="Tables (*.csv *.tab *.txt)")
-        self.add_file("STATIONS_ALT", "Thaw depth stations", "The same for the active layer thickness, cm or m.",
-                      optional=True, filters="Tables (*.csv *.tab *.txt)")
+                      "As the networks publish them (GTN-P, PERMOS, NTGS, a PANGAEA .tab file), or a table with a row "
+                      "a site and year (or a column a year): site, latitude, longitude, year, value, perhaps elevation "
+                      "and depth. The path of a folder stands for all its files.", filters=_STATION_FILES)
+        self.add_file("STATIONS_ALT", "Thaw depth stations", "The same for the active layer thickness, cm or m; "
+                      "CALM's summary table too.", optional=True, filters=_STATION_FILES)
+        self.add_file("SITES", "Coordinates of the stations", "A table of site, latitude, longitude and perhaps "
+                      "elevation, for station files that hold none.", optional=True, filters=_STATION_FILES)
         self.add_number("MAX_DISTANCE", "Largest distance of a pair (km)",
-                        "A temperature and a thaw-depth site farther apart are not paired.", 5.0, 0.0)
+                        "A temperature and a thaw-depth site farther apart are not paired; sites with too few years "
+                        "for a rank are paired last.", 5.0, 0.0)
+        self.add_number("ELEVATION_LIMIT", "Largest difference in elevation of a pair (m, 0 = no limit)",
+                        "Sites whose elevations differ by more are not paired; where one has no elevation the pair is "
+                        "kept, and that is said.", 0.0, 0.0)
+        self.add_choice("DEPTH_RULE", "Depth of the ground temperature",
+                        "Which sensor stands for a site that has several. The depth of zero annual amplitude can be "
+                        "told only from data within the year; annual tables take the deepest.", DEPTH_RULES)
+        self.add_number("DEPTH", "Fixed depth (m)", "For the choice 'fixed': the sensor nearest to this depth, within "
+                        "20 % of it; sites without one are left out and counted.", 10.0, 0.01)
+        self.add_raster("MAGT", "Mean annual ground temperature of the map",
+                        "°C, on any grid; compared with the temperature of the stations.", optional=True)
+        self.add_raster("PP", "Permafrost percent of the map", "%, on any grid. Gives stations below the limit rank "
+                        "40, by the map's own percent; without it no station can have rank 40.", optional=True)
+        self.add_text("PRODUCTS", "Products trained on boreholes",
+                      "Names of the products behind the map that were trained on boreholes, with semicolons between, "
+                      "for example NIEER; each gets a note that stations are not independent of it.")
         self.add_profile()
         self.add_text("COLUMNS_MAGT", "Columns of the temperature table",
                       "Only where the headers do not tell, for example value=Temp; year=Year; depth=Depth.",
@@ -50,7 +88,14 @@ class ValidateBoreholes(PtiAlgorithm):
                       advanced=True)
         self.add_integer("SEARCH", "Nearest valid cell within (cells)",
                          "Where a station lies on a cell without a rank, the nearest ranked cell within so many cells "
-                         "stands in, and is marked.", 1, 0, 20, advanced=True)
+                         "stands in, and is marked. The same holds for MAGT and PP on their own grids.", 1, 0, 20,
+                         advanced=True)
+        self.add_number("ALPHA", "Level of significance", "Of the stations' trends, two-sided.", 0.05, 0.0001, 0.5,
+                        advanced=True)
+        self.add_text("THRESHOLDS", "Thresholds of the map",
+                      "Cold below, cool up to, warm up to (°C) and isolated below (% PP), for example -3; -1.5; 3; 10. "
+                      "Empty: as the records of the map state them, else those of the paper.", advanced=True)
+        self.add_text("UNITS", "Units of MAGT and PP (name=unit; …)", UNITS_HELP, advanced=True)
         self.add_raster("BASE", "Permafrost base map", "Drawn as land under the map of the report.", optional=True)
         self.add_file("METRICS", "Metrics of the model", "CSV of the training tool, or of the prediction tool with the "
                       "agreement wall to wall, for the accuracy panel.", optional=True, filters="CSV (*.csv)")
@@ -58,80 +103,179 @@ class ValidateBoreholes(PtiAlgorithm):
                       optional=True, filters="CSV (*.csv)")
         self.add_file("SELECTION", "Feature elimination of the model", "CSV of the training tool, for the curve of "
                       "accuracy against the number of predictors.", optional=True, filters="CSV (*.csv)")
+        self.add_file("ZONES", "Zones", "CSV of the zone tool, for areas and ranks by zone in the report.",
+                      optional=True, filters="CSV (*.csv)")
+        self.add_file("COMPARISON", "Comparison of profiles", "CSV of the comparison of the profiles, for the report.",
+                      optional=True, filters="CSV (*.csv)")
         self.add_text("NOTE", "Note on the map", "A line printed under the map and in the report.", advanced=True)
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Stations compared",
                                                          compat.VECTOR_POINT), "Point layer, one a pair or lone site.")
         self.add_file_output("OUTPUT_TABLE", "Station table", "CSV with the same rows.", "CSV (*.csv)", optional=True)
+        self.add_file_output("OUTPUT_SCATTER", "Scatter plot of ranks",
+                             "PNG: rank on the map against rank of the station with the 1:1 line.", "PNG (*.png)",
+                             optional=True)
+        self.add_file_output("OUTPUT_SCATTER_MAGT", "Scatter plot of temperatures",
+                             "PNG: ground temperature of the map against that of the station with the 1:1 line; needs "
+                             "MAGT.", "PNG (*.png)", optional=True)
         self.add_file_output("OUTPUT_MAP", "Map figure", "PNG of the map in polar projection.", "PNG (*.png)",
                              optional=True)
-        self.add_file_output("OUTPUT_REPORT", "Report", "One offline HTML page.", "HTML (*.html)")
+        self.add_file_output("OUTPUT_REPORT", "Report", "One offline HTML page: what was run, what came out and how "
+                             "far to trust it; every table names the file its numbers are from.", "HTML (*.html)")
+        self.add_file_output("OUTPUT_PDF", "Report as PDF", "The same report on A4 pages.", "PDF (*.pdf)",
+                             optional=True)
 
     def compute(self, parameters, context, progress):
         """Validate the map and write the report."""
-        pti, base = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE"))
+        pti, base, magt, pp = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE", "MAGT", "PP"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
-                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "METRICS", "SHAP", "SELECTION")}
-        inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), *files.items()) if path]
+                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
+        inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
+                                                  *_single_files(files)) if path]
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         outputs.update({name: self.file_output_path(parameters, name, context)
-                        for name in ("OUTPUT_TABLE", "OUTPUT_MAP", "OUTPUT_REPORT")})
+                        for name in ("OUTPUT_TABLE", "OUTPUT_SCATTER", "OUTPUT_SCATTER_MAGT", "OUTPUT_MAP",
+                                     "OUTPUT_REPORT", "OUTPUT_PDF")})
+        if outputs["OUTPUT_SCATTER_MAGT"] and not magt:
+            raise InputError("OUTPUT_SCATTER_MAGT needs the ground temperature of the map; give MAGT, or leave the "
+                             "plot out.")
         profile = self.profile(parameters, context)
         note = self.parameterAsString(parameters, "NOTE", context)
         search = self.parameterAsInt(parameters, "SEARCH", context)
-        series = {}
-        for quantity, name in (("magt", "STATIONS_MAGT"), ("alt", "STATIONS_ALT")):
+        options = self._options(parameters, context, pti, profile)
+        options.check()
+        numbers = _number_sources({"magt": magt, "pp": pp}, self.parameterAsString(parameters, "UNITS", context),
+                                  progress)
+        depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
+            self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
+        learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
+        series, citations = {}, []
+        for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
             series[quantity] = []
             if files[name]:
                 columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
-                series[quantity], read = read_series(files[name], quantity, columns or None)
+                series[quantity], read = read_stations(
+                    files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
+                    files["SITES"], progress.part(share, share + 0.1))
+                if read.citation:
+                    citations.append((files[name], read.citation, read.licence))
                 for sentence in read.sentences():
                     progress.info(sentence)
                 for warning in read.warnings:
                     progress.warn(warning)
-        areas = map_areas(pti, progress.part(0, 0.3))
-
-        def map_values(longitudes, latitudes):
-            ranks, distances = values_at(pti, longitudes, latitudes, search=search)
-            reasons = np.where(np.isnan(distances), OFF_MAP, np.where(np.isinf(distances), NO_DATA, "")).astype(object)
-            for i in np.flatnonzero((distances > 0) & np.isfinite(distances)):
-                reasons[i] = f"{NEAREST} {distances[i]:.1f} cells away"
-            return ranks, reasons
-
-        result = validate(series["magt"], series["alt"], map_values,
-                          ValidationOptions(self.parameterAsDouble(parameters, "MAX_DISTANCE", context),
-                                            profile=profile))
+        areas = map_areas(pti, progress.part(0.2, 0.4))
+        result = validate(series[MAGT], series[ALT], _point_values(source(pti, CLASS), search, progress), options,
+                          **{f"{name}_values": _point_values(item, search, progress) for name, item in numbers.items()})
         for sentence in result.sentences:
             progress.info(sentence)
         for warning in result.warnings:
             progress.warn(warning)
         progress.set(0.5)
-        metrics, shap, selection = (tables.read_csv(files[name]) if files[name] else []
-                                    for name in ("METRICS", "SHAP", "SELECTION"))
         with self.staging(inputs) as staging:
-            figure = pti_map(pti, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows), note)
+            limits = options.thresholds
+            figure = pti_map(pti, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows), note,
+                             limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
             progress.check()
             progress.set(0.8)
             write_points(outputs["OUTPUT"], result.rows, FIELDS, "longitude", "latitude", "stations", staging)
             if outputs["OUTPUT_TABLE"]:
                 write_table(outputs["OUTPUT_TABLE"], result.rows, staging)
+            if outputs["OUTPUT_SCATTER"]:
+                staging.write_bytes(outputs["OUTPUT_SCATTER"], station_scatter(
+                    *([row[name] for row in result.rows if row["match"]] for name in ("site_rank", "map_rank")),
+                    "Map against stations: ranks"))
+            if outputs["OUTPUT_SCATTER_MAGT"]:
+                staging.write_bytes(outputs["OUTPUT_SCATTER_MAGT"], magt_scatter(
+                    *([row[name] for row in result.rows if row["magt_diff"] is not None]
+                      for name in ("magt", "map_magt")),
+                    "Map against stations: mean ground temperature", (limits.cold, limits.cool, limits.warm)))
             if outputs["OUTPUT_MAP"]:
                 staging.write_bytes(outputs["OUTPUT_MAP"], figure)
+            record = self.record(parameters, context, progress, inputs, outputs, profile,
+                                 results={"summary": result.summary, "areas": areas})
+            record["steps"] = collect_records([pti, *(files[name] for name in learned)])
+            link_inputs(record, record["steps"])
+            report = _report(learned, record, outputs, map_png=figure, area_rows=areas, station_result=result,
+                             warnings=progress.warnings, notes=[note] if note else [], citations=citations)
             if outputs["OUTPUT_REPORT"]:
-                validation_report(
-                    outputs["OUTPUT_REPORT"], map_png=figure, area_rows=areas, station_result=result,
-                    metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
-                    calibration_rows=[row for row in metrics if row["section"] == "calibration"],
-                    selection_rows=selection,
-                    shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
-                                "gain": row["gain_share_percent"]} for row in shap if row["level"] == "feature"],
-                    records=[record for record in map(read_record, (pti, files["METRICS"])) if record],
-                    warnings=progress.warnings, notes=[note] if note else [],
-                    sources={"map": pti, "areas": pti, "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
-                             "metrics": files["METRICS"], "confusion": files["METRICS"], "shap": files["SHAP"],
-                             "selection": files["SELECTION"]},
-                    staging=staging)
-            return self.finish(staging, parameters, context, progress, inputs, outputs, profile,
-                               results={"summary": result.summary, "areas": areas})
+                report.write(outputs["OUTPUT_REPORT"], staging)
+            if outputs["OUTPUT_PDF"] and not write_pdf(report, outputs["OUTPUT_PDF"], staging, progress):
+                outputs["OUTPUT_PDF"] = None
+            return self.finish(staging, parameters, context, progress, inputs, outputs, record=record)
+
+    def _options(self, parameters, context, pti, profile):
+        """Return the ValidationOptions of the parameters."""
+        stated = self.parameterAsString(parameters, "THRESHOLDS", context).strip()
+        thresholds, known_from = (parse_thresholds(stated), "as given") if stated else map_thresholds(pti)
+        products = self.parameterAsString(parameters, "PRODUCTS", context).replace(",", ";").split(";")
+        return ValidationOptions(
+            self.parameterAsDouble(parameters, "MAX_DISTANCE", context),
+            self.parameterAsDouble(parameters, "ALPHA", context), profile, thresholds,
+            self.parameterAsDouble(parameters, "ELEVATION_LIMIT", context) or None, known_from,
+            tuple(product.strip() for product in products if product.strip()))
+
+
+def _single_files(files):
+    """Yield (role, path) of {role: path or None}, a folder as the files in it, so that each has its checksum."""
+    for role, path in files.items():
+        if path and Path(path).is_dir():
+            yield from ((role, str(file)) for file in sorted(Path(path).rglob("*")) if file.is_file())
+        else:
+            yield role, path
+
+
+def _rows(path, column):
+    """Return the rows of an optional table, [] without one; raises InputError where ``column`` is not in it."""
+    if not path:
+        return []
+    rows = tables.read_csv(path)
+    if not rows or column not in rows[0]:
+        raise InputError(f"The table {path} has no {'rows' if not rows else f'column {column}'}. Give the CSV that the "
+                         f"tool named in this parameter's help writes.")
+    return rows
+
+
+def _report(learned, record, outputs, **parts):
+    """Return the Report of ``parts``, of the tables ``learned`` {parameter: rows} and of the run's ``record``."""
+    metrics, stated = learned["METRICS"], record["parameters"]
+    return validation_report(
+        metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
+        calibration_rows=[row for row in metrics if row["section"] == "calibration"],
+        selection_rows=learned["SELECTION"], zone_rows=learned["ZONES"], comparison_rows=learned["COMPARISON"],
+        shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
+                    "share": row["share_percent"], "gain": row["gain_share_percent"]}
+                   for row in learned["SHAP"] if row["level"] == "feature"],
+        steps=[*record["steps"], record],
+        sources={"map": stated["PTI"], "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
+                 **dict.fromkeys(("areas", "record"), record_path(outputs["OUTPUT"])),
+                 **dict.fromkeys(("metrics", "confusion"), stated["METRICS"]),
+                 **{name.lower(): stated[name] for name in ("SHAP", "SELECTION", "ZONES", "COMPARISON")}}, **parts)
+
+
+def _number_sources(paths, units, progress):
+    """Return {quantity: Source in its own unit} of those of the rasters {quantity: path} that are given."""
+    infos = {quantity: read_info(path) for quantity, path in paths.items() if path}
+    stated = parse_assignments(units, "UNITS")
+    check_patterns(stated, [info.name for info in infos.values()], "UNITS")
+    sources, reader = {}, SourceReader()
+    for quantity, info in infos.items():
+        item = source(info.path, NUMBER, single_band=True, info=info)
+        sources[quantity] = in_unit(item, QUANTITIES[quantity], info.units[0], matching(stated, info.name),
+                                    reader.sample(item), progress)
+    reader.close()
+    return sources
+
+
+def _point_values(item, search, progress):
+    """Return the function by which core.validation asks a raster for its values at points."""
+    def values(longitudes, latitudes):
+        progress.check()
+        found, distances = values_at(item, longitudes, latitudes, search=search)
+        reasons = np.where(np.isnan(distances), OFF_MAP, np.where(np.isinf(distances), NO_DATA, "")).astype(object)
+        for i in np.flatnonzero((distances > 0) & np.isfinite(distances)):
+            reasons[i] = f"{NEAREST} {distances[i]:.1f} cells away"
+        return found, reasons
+
+    return values
 
 
 def _marks(rows):

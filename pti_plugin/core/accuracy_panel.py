@@ -24,10 +24,10 @@ def row(section, line, value, n, unit="%", low=None, high=None, meaning="", expe
     return dict(zip(COLUMNS, (section, line, value, low, high, n, unit, expected, meaning, source)))
 
 
-def share_row(section, line, right, n, meaning="", expected=None):
-    """Return the row of a share of ``right`` cases among ``n`` in %, with its Wilson interval."""
-    low, high = wilson(right, n)
-    return row(section, line, 100 * right / n, n, low=100 * low, high=100 * high, meaning=meaning, expected=expected)
+def share_row(section, line, right, n, meaning="", expected=None, sampled=True):
+    """Return the row of a share of ``right`` cases among ``n`` in %, with its Wilson interval where ``sampled``."""
+    low, high = (100 * bound for bound in wilson(right, n)) if sampled else (None, None)
+    return row(section, line, 100 * right / n, n, low=low, high=high, meaning=meaning, expected=expected)
 
 
 def runs_row(shares):
@@ -56,23 +56,38 @@ def matrix_rows(matrix, codes=ranks.CODES):
                       "Whether cold, cool, warm or isolated is right, whatever the trends."),
             row("agreement", "kappa (out-of-bag)", kappa(matrix), n, "", low, high,
                 "Agreement beyond chance, at most 1.")]
-    for i, of_class in enumerate(by_class(matrix, codes)):
+    rows += class_rows(matrix, [f"rank {code}" for code in codes], " (out-of-bag)")
+    return rows + confusion_rows(matrix, codes, "points", _OUT_OF_BAG)
+
+
+def class_rows(matrix, names, mark="", units="points", sampled=True):
+    """Return precision, recall and F1 of each class, ``names`` in the matrix's order, with n and intervals.
+
+    ``mark`` follows each name, ``units`` is what the matrix counts; where not ``sampled`` there are no intervals.
+    """
+    rows = []
+    for i, of_class in enumerate(by_class(matrix, names)):
         hit, classified, reference = int(matrix[i, i]), of_class["classified"], of_class["reference"]
-        name = f"of rank {of_class['rank']} (out-of-bag)"
+        name = f"of {of_class['rank']}{mark}"
         if classified:
             rows.append(share_row("class", f"precision {name}", hit, classified,
-                                  "Of the points classified so, how many are."))
+                                  f"Of the {units} classified so, how many are.", sampled=sampled))
         if reference:
-            rows.append(share_row("class", f"recall {name}", hit, reference, "Of the points that are so, how many are "
-                                  "classified so."))
+            rows.append(share_row("class", f"recall {name}", hit, reference,
+                                  f"Of the {units} that are so, how many are classified so.", sampled=sampled))
         if classified + reference:
-            low, high = f1_interval(hit, classified, reference)
-            rows.append(row("class", f"f1 {name}", 100 * of_class["f1"], classified + reference - hit, low=100 * low,
-                            high=100 * high, meaning="Both in one; n points are of the class by either."))
-    for i, classified in enumerate(codes):
-        rows += [row("confusion", f"classified {classified}, reference {reference}", int(matrix[i, j]), n, "points",
-                     meaning=_OUT_OF_BAG) for j, reference in enumerate(codes) if matrix[i, j]]
+            low, high = (100 * bound for bound in f1_interval(hit, classified, reference)) if sampled else (None, None)
+            rows.append(row("class", f"f1 {name}", 100 * of_class["f1"], classified + reference - hit, low=low,
+                            high=high, meaning=f"Both in one; n {units} are of the class by either."))
     return rows
+
+
+def confusion_rows(matrix, names, units, meaning, section="confusion"):
+    """Return a row for each cell of a confusion matrix that is not 0; ``names``: of the classes in its order."""
+    n = int(matrix.sum())
+    return [row(section, f"classified {classified}, reference {reference}", int(matrix[i, j]), n, units,
+                meaning=meaning)
+            for i, classified in enumerate(names) for j, reference in enumerate(names) if matrix[i, j]]
 
 
 def calibration_rows(probability, right):

@@ -402,8 +402,7 @@ def _specs(outputs, model, codes, groups, options, runs):
     """Return the OutputSpecs of all outputs."""
     tags = {"PTI_EXPLAINED": "class the ensemble votes for" if options.rank is None else f"rank {options.rank}",
             "PTI_RUNS": f"{runs} of {len(model.boosters)}", "PTI_STEP": options.step}
-    classes = {NONE: (NONE_LABEL, NONE_COLOUR),
-               **{code: (_label(feature), colour) for code, (feature, colour) in codes.items()}}
+    classes = class_labels(codes)
     colours = {code: (label, ranks.hex_to_rgb(colour)) for code, (label, colour) in classes.items()}
     named = {f"{CLASS_TAG}{code}": f"{colour} {label}" for code, (label, colour) in classes.items()}
     names = tuple(feature.name for feature in model.features)
@@ -413,6 +412,12 @@ def _specs(outputs, model, codes, groups, options, runs):
                                  metadata=tags),
             "contributions": OutputSpec(outputs.get("contributions"), "float32", FLOAT_NODATA, (*names, BIAS),
                                         metadata=tags)}
+
+
+def class_labels(codes):
+    """Return {code: (label, '#rrggbb')} of a map of top drivers with these ``codes`` of ``driver_codes``."""
+    return {NONE: (NONE_LABEL, NONE_COLOUR), **{code: (_label(feature), colour)
+                                                for code, (feature, colour) in codes.items()}}
 
 
 def legend(path):

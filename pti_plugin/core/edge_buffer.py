@@ -7,7 +7,8 @@ edge too, as nothing is known of it; a grid in degrees that goes all the way rou
 For a tile of the grid, the cells nearer than a distance are intervals of columns, row by row. On a grid in degrees they
 are the same all along a row and exact. On a projected one they follow from the tile's ground size of a cell in every
 direction and by how much that varies round about: intervals that are surely too near, and some that may be. The few
-cells that hang on the latter are measured. A cell's run of equal neighbours answers a whole interval at once.
+cells that hang on the latter are measured. Intervals of neighbouring rows overlap, so a cell of another class in them
+shows as a change of class within a row or from a row to the next; the compiled loops look for those 64 cells at once.
 """
 
 import importlib
@@ -226,84 +227,94 @@ def inside_edges(cells, ground, used, buffers_km, progress, settings=None):
     kind, distances = kinds_of(buffers_km)
     if not distances:
         return cells.copy(), 0
-    intervals = ground.intervals(distances, used)
-    work = _Erosion(cells, ground, kind, distances, intervals)
-    out, torn = np.zeros_like(cells), 0
+    work = _Erosion(cells, ground, used, kind, distances)
+    torn = 0
     strips = range(0, ground.grid.height, STRIP)
-    for row, (part, lost) in zip(strips, ThreadExecutor((settings or Settings()).workers).ordered(
+    for row, lost in zip(strips, ThreadExecutor((settings or Settings()).workers).ordered(
             work.strip, strips, progress.check)):
-        out[row:row + STRIP] = part
         torn += lost
-        progress.set((row + len(part)) / ground.grid.height)
-    return out, torn
+        progress.set(min(row + STRIP, ground.grid.height) / ground.grid.height)
+    return work.out, torn
+
+
+def _linked(low, high, wider):
+    """Return intervals (kinds, tiles, offsets) of which neighbours overlap, all linked with the middle one.
+
+    Rather ``wider`` ones, so that nothing is left out, or narrower ones, so that nothing is added.
+    """
+    filled, overlap = low <= high, np.maximum(low[..., 1:], low[..., :-1]) <= np.minimum(high[..., 1:], high[..., :-1])
+    # from a filled one to the next, but for the empty ones at both ends
+    if (overlap | ~filled[..., 1:] | ~filled[..., :-1]).all() and (np.diff(filled, axis=2).sum(axis=2) <= 2).all():
+        return low, high
+    low, high, middle = low.copy(), high.copy(), low.shape[2] // 2
+    for direction in (1, -1):
+        last = low.shape[2] - 1 if direction > 0 else 0
+        for at in range(middle + direction, last + direction, direction):
+            # places of the interval before and of this one
+            before_low, before_high, this_low, this_high = (
+                part[..., place] for place in (at - direction, at) for part in (low, high))
+            linked = before_low <= before_high
+            filled = this_low <= this_high
+            if wider:
+                beyond = np.s_[..., at + 1:] if direction > 0 else np.s_[..., :at]
+                gap = linked & ~filled & (low[beyond] <= high[beyond]).any(axis=-1)
+                this_low[gap], this_high[gap] = before_low[gap], before_high[gap]
+                linked &= filled
+                np.copyto(this_low, np.minimum(this_low, before_high), where=linked)
+                np.copyto(this_high, np.maximum(this_high, before_low), where=linked)
+            else:
+                cut = ~linked | (this_low > before_high) | (this_high < before_low)
+                this_low[cut], this_high[cut] = 0, -1
+    return low, high
 
 
 class _Erosion:
-    """The work of ``inside_edges`` on a strip of rows."""
+    """The work of ``inside_edges`` on a strip of rows; ``out`` holds the cells inside."""
 
-    def __init__(self, cells, ground, kind, distances, intervals):
-        self._cells, self._ground, self._kind, self._intervals = cells, ground, kind, intervals
+    def __init__(self, cells, ground, used, kind, distances):
+        self._cells, self._ground, self._kind = cells, ground, kind
         self._chords = longest_chord_km(np.array(distances))
-        self._pad = (intervals.reach, intervals.side)
+        intervals = ground.intervals(distances, used)
+        self._used, self._torn = used, intervals.torn & used
+        self._outer = _linked(intervals.outer_low, intervals.outer_high, True)
+        self._inner = _linked(intervals.inner_low, intervals.inner_high, False)
+        self._pad = (intervals.reach, max(intervals.side, -int(self._outer[0].min()), int(self._outer[1].max())))
         self._loops = kernels()
+        self.out = np.zeros_like(cells)
 
     def strip(self, row):
-        """Return (the strip's cells inside, number of cells in torn tiles) of the strip that begins at ``row``."""
-        height = min(STRIP, len(self._cells) - row)
-        own = self._cells[row:row + height]
-        out = np.zeros_like(own)
-        if not own.any():
-            return out, 0
-        padded = self._padded(row, height)
-        left = np.empty(padded.shape, dtype=np.uint8 if 2 * self._pad[1] < 255 else np.int32)
-        right = np.empty_like(left)
-        self._loops.run_lengths(padded, left, right)
-        tables = self._intervals
-        self._loops.erode(padded, left, right, self._pad, row, self._ground.tile, self._kind, tables.torn,
-                          tables.outer_low, tables.outer_high, tables.inner_low, tables.inner_high, out)
-        rows, columns = np.nonzero(out == sampling_numpy.UNSURE)
+        """Fill the strip that begins at ``row``; return how many of its cells lie in torn tiles."""
+        ground, own, out = self._ground, self._cells[row:row + STRIP], self.out[row:row + STRIP]
+        rows, _, across = ground.tile
+        if not self._used[row // rows * across:-(-(row + STRIP) // rows) * across].any():
+            return 0
+        rows, columns = self._loops.erode(self._cells, row, self._pad, ground.circle, ground.tile, self._kind,
+                                          self._torn, *self._outer, *self._inner, out)
         if len(rows):
-            out[rows, columns] = np.where(self._measured(padded, row, rows, columns), own[rows, columns], 0)
-        return out, self._torn(own, row)
+            near = self._near(rows + row, columns)
+            out[rows[near], columns[near]] = 0
+        return self._lost(own, row)
 
-    def _padded(self, row, height):
-        """Return the strip with what is round it: 0 beyond the raster, what follows on a closed circle."""
-        (reach, side), cells = self._pad, self._cells
-        padded = np.zeros((height + 2 * reach, cells.shape[1] + 2 * side), dtype=np.uint8)
-        top, bottom = max(row - reach, 0), min(row + height + reach, len(cells))
-        part = padded[top - row + reach:bottom - row + reach]
-        part[:, side:side + cells.shape[1]] = cells[top:bottom]
-        if self._ground.circle and side:
-            part[:, :side] = cells[top:bottom, cells.shape[1] - side:]
-            part[:, side + cells.shape[1]:] = cells[top:bottom, :side]
-        return padded
-
-    def _torn(self, own, row):
-        if not self._intervals.torn.any():
+    def _lost(self, own, row):
+        if not self._torn.any():
             return 0
         rows, columns = np.nonzero((own != 0) & (self._kind[own] >= 0))
         tile = self._ground.tile
-        return int(self._intervals.torn[(rows + row) // tile[0] * tile[2] + columns // tile[1]].sum())
+        return int(self._torn[(rows + row) // tile[0] * tile[2] + columns // tile[1]].sum())
 
-    def _measured(self, padded, row, rows, columns):
-        """Return which unsure cells have no edge cell nearer than their buffer, by measuring to those in question."""
-        tables = self._intervals
-        cell, lines, along = self._loops.doubtful_pairs(
-            padded, self._pad, row, rows, columns, self._ground.tile, self._kind, tables.outer_low, tables.outer_high,
-            tables.inner_low, tables.inner_high)
-        # every place is looked up once
-        width, (reach, side) = padded.shape[1], self._pad
-        wanted = np.zeros(padded.size, dtype=bool)
-        own, other = ((down + reach) * width + across + side for down, across in (
-            (rows[cell], columns[cell]), (lines, along)))
-        wanted[own] = wanted[other] = True
-        places = np.flatnonzero(wanted)
-        number = np.cumsum(wanted, dtype=np.int32)
-        place = self._ground.places(places % width - side + 0.5, places // width - reach + row + 0.5)
-        chord2 = ((place[number[own] - 1] - place[number[other] - 1]) ** 2).sum(axis=1)
+    def _near(self, rows, columns):
+        """Return which unsure cells have an edge cell nearer than their buffer, by measuring to those in question."""
+        ground = self._ground
+        cell, lines, along = self._loops.doubtful_pairs(self._cells, rows, columns, ground.tile, self._kind,
+                                                        *self._outer, *self._inner)
+        # every place is looked up once; they may lie beyond the grid
+        (reach, side), wide = self._pad, self._cells.shape[1] + 2 * self._pad[1]
+        places, number = np.unique(np.concatenate([
+            (down + reach) * wide + across + side for down, across in ((rows[cell], columns[cell]), (lines, along))]),
+            return_inverse=True)
+        place = ground.places(places % wide - side + 0.5, places // wide - reach + 0.5)
+        chord2 = ((place[number[:len(cell)]] - place[number[len(cell):]]) ** 2).sum(axis=1)
+        found = np.zeros(len(rows), dtype=bool)
         # a place off the Earth has no distance, and so is too near
-        codes = padded[rows + reach, columns + side]
-        near = ~(chord2 >= self._chords[self._kind[codes[cell]]] ** 2)
-        found = np.ones(len(rows), dtype=bool)
-        found[cell[near]] = False
+        found[cell[~(chord2 >= self._chords[self._kind[self._cells[rows[cell], columns[cell]]]] ** 2)]] = True
         return found

@@ -8,25 +8,17 @@ import io
 import math
 import textwrap
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
-from osgeo import gdal, osr
 
 from .errors import InputError
-from .gdal_errors import call, open_raster
-from .grid import coordinate_transformation, epsg_wkt, geographic_wkt, spatial_reference
+from .gdal_errors import open_raster
 from .packages import require
-from .ranks import BY_CODE, CODES, NO_RANK, ORDER, RANKS
+from .polar_map import land_within, polar_frame, polar_wkt, ranks_within
+from .ranks import BY_CODE, CODES, ORDER, RANKS
 
 #: most cells a side that a map reads; more than a printed page can show
 MAP_CELLS = 1500
-#: cells a side of the first look that finds how far south the ranks reach
-OVERVIEW_CELLS = 1024
-#: the map's southern limit is looked for no further south than this, and never north of the second
-SOUTHERN_LIMITS = (25, 60)
-EASE_GRID_NORTH = 6931
-POLAR_PROJECTIONS = ("Lambert_Azimuthal_Equal_Area", "Azimuthal_Equidistant", "Polar_Stereographic", "Stereographic")
 
 INK, MUTED, LINE = "#22282e", "#5b6670", "#8d99a3"
 SEA, LAND, COAST = "#eef3f7", "#e3e3e3", "#77828b"
@@ -52,10 +44,9 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
     Raises InputError where a raster cannot be read or ``source`` holds other codes than PTI ranks, or none at all.
     """
     dataset = open_raster(source)
-    projection = _polar_wkt(dataset, source)
-    frame = _frame(dataset, source, projection)
-    codes = _ranks_in_frame(dataset, source, frame, MAP_CELLS)
-    land = None if background is None else _land_in_frame(background, frame, codes)
+    frame = polar_frame(dataset, source, polar_wkt(dataset, source))
+    codes = ranks_within(dataset, source, frame.wkt, frame.bounds, (MAP_CELLS, MAP_CELLS))
+    land = None if background is None else land_within(background, frame.wkt, frame.bounds, codes)
 
     with _figure(8.0, 10.7, width_px) as (figure, png):
         figure.text(0.035, 0.98, title, fontsize=16, fontweight="bold", va="top")
@@ -119,6 +110,51 @@ def station_scatter(station_ranks, map_ranks, title):
         return png()
 
 
+def magt_scatter(station_magt, map_magt, title, limits=(-3.0, -1.5, 3.0)):
+    """Draw mean ground temperature of the map against that of the stations (°C) with the 1:1 line; return PNG bytes.
+
+    The two sequences hold a value a station; stations for which either is None are left out. Dots have the colour of
+    the station's tier by ``limits`` (cold below, cool up to, warm up to), which the thin lines mark on both axes.
+    """
+    station_magt, map_magt = list(station_magt), list(map_magt)
+    if len(station_magt) != len(map_magt):
+        raise InputError(f"There are {len(station_magt)} station temperatures but {len(map_magt)} of the map; give one "
+                         f"of each for every station.")
+    pairs = np.array([(x, y) for x, y in zip(station_magt, map_magt) if x is not None and y is not None],
+                     dtype=float).reshape(-1, 2)
+    line = f"{len(pairs)} stations"
+    low, high = (math.floor(pairs.min() - 0.4), math.ceil(pairs.max() + 0.4)) if len(pairs) else (-10, 3)
+    if len(pairs):
+        misses = pairs[:, 1] - pairs[:, 0]
+        line += (f": bias {misses.mean():+.2f} °C (map less station), RMSE {np.sqrt((misses ** 2).mean()):.2f} °C"
+                 .replace("-", "\u2212"))
+    tiers = np.where(pairs[:, 0] < limits[0], 0, np.where(pairs[:, 0] <= limits[1], 1, 2))
+    tiers[pairs[:, 0] > limits[2]] = 3
+    with _figure(7.0, 7.2, 1400) as (figure, png):
+        axes = figure.add_axes((0.115, 0.1, 0.855, 0.79))
+        figure.text(0.03, 0.975, title, fontsize=13, fontweight="bold", va="top")
+        figure.text(0.03, 0.935, line, fontsize=10, color=MUTED, va="top")
+        for limit in limits:
+            if low < limit < high:
+                axes.axvline(limit, color="#d5dbe0", linewidth=0.8, zorder=0.5)
+                axes.axhline(limit, color="#d5dbe0", linewidth=0.8, zorder=0.5)
+        axes.plot((low, high), (low, high), color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+        axes.annotate("1:1", (low, low), xytext=(30, 14), textcoords="offset points", fontsize=9, color=MUTED)
+        for tier, (colour, name) in enumerate(((BY_CODE[12].colour, "cold"), (BY_CODE[22].colour, "cool"),
+                                               (BY_CODE[32].colour, "warm"), ("#ffffff", "above the upper limit"))):
+            here = tiers == tier
+            if here.any():
+                axes.scatter(pairs[here, 0], pairs[here, 1], s=46, c=colour, edgecolors=INK, linewidths=0.7, zorder=3,
+                             label=f"{name} ({here.sum()})")
+        if len(pairs):
+            axes.legend(title="Tier of the station", loc="upper left", framealpha=1, edgecolor="#ffffff", fontsize=9.5)
+        axes.set(xlim=(low, high), ylim=(low, high), xlabel="MAGT measured at the station (°C)",
+                 ylabel="MAGT of the map (°C)")
+        axes.set_aspect("equal")
+        _open_frame(axes)
+        return png()
+
+
 def area_bars(rows):
     """Draw the area of each rank as a bar; ``rows`` are mappings with rank, label, area_km2, share_percent."""
     rows = list(rows)
@@ -139,6 +175,36 @@ def area_bars(rows):
         axes.set_xlabel("Area (million km²)")
         axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
         axes.set_axisbelow(True)
+        _open_frame(axes)
+        return png()
+
+
+def area_estimates_plot(rows, unit):
+    """Draw the mapped area of each class as a bar and its estimate as a dot with its interval; return PNG bytes.
+
+    ``rows``: mappings label, mapped (or None), area, low and high (or None), all in ``unit``.
+    """
+    labels = [textwrap.fill(str(row["label"]), 30) for row in rows]
+    with _figure(7.5, 1.05 + 0.46 * max(len(rows), 1), 1500) as (figure, png):
+        height = figure.get_figheight()
+        axes = figure.add_axes((0.3, 0.62 / height, 0.64, 1 - 1.02 / height))
+        mapped = axes.barh(range(len(rows)), [row["mapped"] or 0 for row in rows], color=BAND, edgecolor=LINE,
+                           linewidth=0.5, height=0.66)
+        for place, row in enumerate(rows):
+            if _interval(row) is not None:
+                axes.plot(_interval(row), (place, place), color=BLUE, linewidth=1.8, marker="|", markersize=11)
+        dots = axes.scatter([row["area"] for row in rows], range(len(rows)), s=34, color=BLUE, zorder=4)
+        axes.set_yticks(range(len(rows)), labels, linespacing=1.1)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlim=(0, None), ylim=(len(rows) - 0.4, -0.6))
+        axes.xaxis.set_major_locator(require("matplotlib.ticker", "drawing figures").MaxNLocator(5))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axes.set_xlabel(f"Area ({unit})")
+        axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
+        axes.set_axisbelow(True)
+        dotted = any(_interval(row) is not None for row in rows)
+        axes.legend([mapped, dots], ["mapped", f"by the reference{', with its 95 % interval' if dotted else ''}"],
+                    loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False, fontsize=9)
         _open_frame(axes)
         return png()
 
@@ -196,7 +262,9 @@ def shap_bars(names, groups, values, gains=None):
     order = np.argsort(-shares, kind="stable")
     with _figure(7.5, 0.95 + 0.36 * len(names), 1500) as (figure, png):
         height = figure.get_figheight()
-        axes = figure.add_axes((0.3, 0.6 / height, 0.66, 1 - 0.7 / height))
+        # a letter takes 0.078 inches
+        left = min(max(0.2, (0.3 + 0.078 * max(map(len, names))) / 7.5), 0.6)
+        axes = figure.add_axes((left, 0.6 / height, 0.96 - left, 1 - 0.7 / height))
         places = np.arange(len(names))
         axes.barh(places, shares[order], height=0.68,
                   color=[GROUP_COLOURS.get(groups[i].lower(), "#b5bcc2") for i in order])
@@ -274,8 +342,8 @@ def calibration_plot(rows):
         axes = figure.add_axes((0.125, 0.30, 0.845, 0.845 * 5.6 / 6.2 * 0.9))
         below = figure.add_axes((0.125, 0.085, 0.845, 0.15), sharex=axes)
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-        axes.text(3, 97, "on the dashed line: as often right as promised\nbelow it: too sure of itself", fontsize=9,
-                  color=MUTED, va="top", linespacing=1.4)
+        axes.text(97, 3, "on the dashed line: as often right as promised\nbelow it: too sure of itself", fontsize=9,
+                  color=MUTED, va="bottom", ha="right", linespacing=1.4)
         for row in rows:
             if _interval(row) is not None:
                 axes.plot((row["expected"],) * 2, _interval(row), color=BLUE, linewidth=1.8, marker="_", markersize=8,
@@ -351,106 +419,6 @@ def accuracy_panel_plot(rows):
 def is_in_sample(row):
     """Return whether a row of the accuracy panel is the vote on points that trained the models."""
     return "in-sample" in f"{row.get('line', '')} {row.get('meaning', '')}".lower()
-
-
-# ---- the map's geometry ---------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class _Frame:
-    """A circle round the pole in a polar azimuthal CRS with the 0° meridian pointing down."""
-
-    wkt: str
-    projection_name: str
-    x: float
-    y: float
-    radius: float
-    south: int
-
-    def project(self, longitudes, latitudes):
-        """Return x and y of points in degrees."""
-        points = np.column_stack([np.atleast_1d(longitudes), np.atleast_1d(latitudes)]).astype(float)
-        transformation = coordinate_transformation(geographic_wkt(self.wkt), self.wkt)
-        out = np.array(transformation.TransformPoints(points.tolist()))
-        return out[:, 0], out[:, 1]
-
-
-def _polar_wkt(dataset, source):
-    """Return the raster's CRS where it is polar with the 0° meridian down, else EASE-Grid 2.0 North's."""
-    wkt = dataset.GetProjection()
-    if not wkt:
-        raise InputError(f"The raster {source} has no coordinate reference system; assign one before mapping it.")
-    reference = spatial_reference(wkt)
-    if reference.GetAttrValue("PROJECTION") not in POLAR_PROJECTIONS:
-        return epsg_wkt(EASE_GRID_NORTH)
-    origin = max(reference.GetProjParm(name, 0.0) for name in (osr.SRS_PP_LATITUDE_OF_CENTER,
-                                                               osr.SRS_PP_LATITUDE_OF_ORIGIN))
-    meridian = [reference.GetProjParm(name, 0.0) for name in (osr.SRS_PP_LONGITUDE_OF_CENTER,
-                                                              osr.SRS_PP_CENTRAL_MERIDIAN)]
-    return wkt if origin > 45 and not any(meridian) else epsg_wkt(EASE_GRID_NORTH)
-
-
-def _frame(dataset, source, wkt):
-    """Return the frame from the pole to the parallel (a multiple of 5°) that holds every rank of the raster."""
-    reference = spatial_reference(wkt)
-    pole = _Frame(wkt, _projection_name(reference), 0.0, 0.0, 0.0, 90)
-    x, y = (float(value[0]) for value in pole.project(0.0, 90.0))
-    widest = _frame_to(pole, x, y, SOUTHERN_LIMITS[0])
-    ranks = _ranks_in_frame(dataset, source, widest, OVERVIEW_CELLS)
-    centres = (np.arange(OVERVIEW_CELLS) + 0.5) * 2 * widest.radius / OVERVIEW_CELLS - widest.radius
-    furthest = np.hypot(centres[:, None], centres[None, :])[ranks != NO_RANK].max()
-    south = SOUTHERN_LIMITS[1]
-    while south > SOUTHERN_LIMITS[0] and _frame_to(pole, x, y, south - 1).radius < furthest:
-        south -= 5
-    return _frame_to(pole, x, y, south)
-
-
-def _frame_to(pole, x, y, south):
-    edge_x, edge_y = pole.project(0.0, south)
-    radius = math.hypot(float(edge_x[0]) - x, float(edge_y[0]) - y)
-    return _Frame(pole.wkt, pole.projection_name, x, y, radius, south)
-
-
-def _projection_name(reference):
-    code = reference.GetAuthorityCode(None)
-    return f"{reference.GetName()} (EPSG:{code})" if code else reference.GetName()
-
-
-def _warped(dataset, source, frame, cells, resampling, **options):
-    bounds = (frame.x - frame.radius, frame.y - frame.radius, frame.x + frame.radius, frame.y + frame.radius)
-    warped, failure = call(gdal.Warp, "", dataset, format="MEM", dstSRS=frame.wkt, outputBounds=bounds, width=cells,
-                           height=cells, resampleAlg=resampling, **options)
-    if warped is None:
-        raise InputError(f"The raster {source} cannot be projected for the map: {failure or 'no reason given'}.")
-    return warped
-
-
-def _ranks_in_frame(dataset, source, frame, cells):
-    """Return PTI codes (cells × cells, uint8, 0 = no rank). Cells without a rank take part in the majority."""
-    resampling = "mode" if cells == MAP_CELLS else "near"
-    nodata = dataset.GetRasterBand(1).GetNoDataValue()
-    warped = _warped(dataset, source, frame, cells, resampling, srcNodata="None", dstNodata="None",
-                     warpOptions=[f"INIT_DEST={NO_RANK}"], outputType=gdal.GDT_Float32)
-    values = warped.GetRasterBand(1).ReadAsArray()
-    if nodata is not None:
-        values[values == np.float32(nodata)] = NO_RANK
-    values[np.isnan(values)] = NO_RANK
-    found = np.unique(values)
-    strange = [f"{value:g}" for value in found if value != NO_RANK and value not in BY_CODE]
-    if strange:
-        raise InputError(f"{source} holds {', '.join(strange[:5])}, which are no PTI ranks; the map needs a PTI "
-                         f"raster with the codes {', '.join(map(str, CODES))} and 0.")
-    if not (found != NO_RANK).any():
-        raise InputError(f"{source} holds no PTI rank north of {frame.south}° N; there is nothing to map.")
-    return values.astype(np.uint8)
-
-
-def _land_in_frame(background, frame, codes):
-    """Return where ``background`` holds data, or where there is a rank (cells × cells, bool)."""
-    dataset = open_raster(background)
-    if not dataset.GetProjection():
-        raise InputError(f"The raster {background} has no coordinate reference system; assign one before mapping it.")
-    warped = _warped(dataset, background, frame, MAP_CELLS, "near", dstAlpha=True)
-    return (warped.GetRasterBand(warped.RasterCount).ReadAsArray() > 0) | (codes != NO_RANK)
 
 
 # ---- the map's parts ------------------------------------------------------------------------------------------------
@@ -531,13 +499,8 @@ def _draw_stations(axes, frame, stations):
 def _draw_scale_bar(axes, frame):
     """Draw 1,000 km as long as it is along the parallel halfway down the map, and say which."""
     latitude = float(round((frame.south + 90) / 2 / 5) * 5)
-    x, y = frame.project(0.0, latitude)
-    reference = spatial_reference(frame.wkt)
-    axis, flattening = reference.GetSemiMajor(), 1 / reference.GetInvFlattening() if reference.GetInvFlattening() else 0
-    sine = math.sin(math.radians(latitude))
-    parallel = axis * math.cos(math.radians(latitude)) / math.sqrt(1 - flattening * (2 - flattening) * sine ** 2)
     kilometres = 1000 if frame.south < 60 else 500
-    length = kilometres * 1000 * math.hypot(x[0] - frame.x, y[0] - frame.y) / parallel
+    length = kilometres * 1000 * frame.scale_along_parallel(latitude)
     left, base = -1.08 * frame.radius, -1.035 * frame.radius
     for part in range(2):
         axes.fill_between([left + part * length / 2, left + (part + 1) * length / 2], base,

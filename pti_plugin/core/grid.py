@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from osgeo import osr
+from osgeo import ogr, osr
 
 from .errors import GridError
 from .gdal_errors import call
@@ -32,6 +32,9 @@ EQUAL_AREA_METHODS = (
 
 #: projections that PROJ puts together from others
 COMPOSED_METHODS = ("+proj=igh", "+proj=goode")
+
+#: points carried through a transformation in one call
+_POINTS_AT_ONCE = 1 << 20
 
 _kept, _starting = {}, threading.Lock()
 
@@ -110,9 +113,16 @@ def transform_points(change, x, y):
     With GDAL's exceptions on, one such point makes the whole call fail, so failing calls are halved until only the
     points concerned are left.
     """
-    points = np.column_stack([np.ravel(x), np.ravel(y)])
+    points = np.column_stack([np.ravel(x), np.ravel(y)]).astype(float, copy=False)
     moved = np.full(points.shape, np.nan)
-    parts = [(0, len(points))] if len(points) else []
+    parts = []
+    for first in range(0, len(points), _POINTS_AT_ONCE):
+        last = min(first + _POINTS_AT_ONCE, len(points))
+        together = _moved_together(change, points[first:last])
+        if together is None:
+            parts.append((first, last))
+        else:
+            moved[first:last] = together
     while parts:
         first, last = parts.pop()
         found, _ = call(change.TransformPoints, points[first:last])
@@ -123,6 +133,19 @@ def transform_points(change, x, y):
             parts += [(first, middle), (middle, last)]
     moved[~np.isfinite(moved).all(axis=1)] = np.nan
     return moved[:, 0].reshape(np.shape(x)), moved[:, 1].reshape(np.shape(y))
+
+
+def _moved_together(change, points):
+    """Return (n, 2) points carried as the vertices of one line, without an object each, or None where that fails."""
+    if not isinstance(change, osr.CoordinateTransformation) or len(points) < 2 or not np.isfinite(points).all():
+        return None
+    # well-known binary: byte order, 2 = line, number of points
+    head = b"\x01" + np.array([2, len(points)], dtype="<u4").tobytes()
+    line = ogr.CreateGeometryFromWkb(head + points.astype("<f8", copy=False).tobytes())
+    if call(line.Transform, change) != (0, ""):
+        return None
+    moved = np.frombuffer(bytes(line.ExportToWkb(ogr.wkbNDR)), dtype="<f8", offset=len(head)).reshape(-1, 2)
+    return moved if np.isfinite(moved).all() else None
 
 
 def geographic_wkt(wkt):
@@ -255,7 +278,7 @@ class Grid:
         radians = reference.GetAngularUnits()
         edges = self.transform[3] + self.transform[5] * np.arange(row, row + rows + 1, dtype=float)
         edges = np.clip(edges * radians, -math.pi / 2, math.pi / 2)
-        band = _zone_area(edges, major, flattening)
+        band = area_to_latitude(edges, major, flattening)
         width = abs(self.transform[1]) * radians
         return np.rint(np.abs(np.diff(band)) * width * 1e4).astype(np.int64)
 
@@ -297,8 +320,8 @@ def _same_crs(wkt, other):
     return bool(first.IsSame(second)) or (first.ExportToProj4().strip() == second.ExportToProj4().strip() != "")
 
 
-def _zone_area(latitudes, major, flattening):
-    """Area per radian of longitude between the equator and ``latitudes`` (radians) on the ellipsoid, m²."""
+def area_to_latitude(latitudes, major, flattening):
+    """Return the area per radian of longitude from the equator to ``latitudes`` (radians) on an ellipsoid, m²."""
     sine = np.sin(latitudes)
     if flattening == 0:
         return major * major * sine

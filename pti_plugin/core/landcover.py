@@ -21,7 +21,6 @@ from .profiles import DEFENSIBLE
 from .ranks import hex_to_rgb
 from .raster import CLASS, NO_CLASS, Series, on_grid, source
 from .resources import resource
-from .styles import palette_qml, style_path
 from .time_axis import band_stamps, parse_years, require_years
 
 #: GLCC codes of the alpine tundra mask
@@ -233,7 +232,6 @@ def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progr
     ``years``: first-last of those to take, all of which must be there, '' for all; ``glcc_path``, ``cavm_path``: path
     or None; ``outputs``: {"cover", "source": path or None}; ``crosswalk``: path of a CSV or None; ``tie``: rule of the
     majority, one of TIES. The majority of the years is taken on their own grid, then brought to ``target`` by mode.
-    A style file for QGIS lies beside each raster.
     Returns {"years", "table": area by class, "source": cells by deciding source}. Raises InputError (unmapped codes
     with their number of cells among others), GridError, OutputError, Cancelled.
     """
@@ -270,9 +268,6 @@ def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progr
                          f"(CROSSWALK).")
     if not tallies["cells"]:
         raise InputError("The land cover is empty: no cell of any product has a class.")
-    for spec in specs.values():
-        if spec.path:
-            staging.write_text(style_path(spec.path), palette_qml(spec.colours))
     return {"years": numbers, "table": area_table(tallies["cells"], tallies["area"]),
             "source": {SOURCES[code][0]: count for code, count in sorted(tallies["source"].items())}}
 

@@ -46,9 +46,7 @@ class EnsembleKernel:
 
     def __call__(self, arrays, window, grid):
         """Return the five outputs of a block and its tallies."""
-        percents, temperatures = np.array(arrays["PP"]), np.array(arrays["MAGT"])
-        outside = grid.south_of(self.min_latitude, window.row, window.rows, window.column, window.columns)
-        percents[:, outside] = temperatures[:, outside] = np.nan
+        percents, temperatures = products_of(arrays, window, grid, self.min_latitude)
         base, percent, pp_count, pp_spread = ensemble_percent(percents, self.absent, self.min_products)
         magt, magt_count, magt_spread = ensemble_temperature(temperatures, self.min_magt)
         counts = Counter(permafrost=int((base == 1).sum()), no_permafrost=int((base == 0).sum()),
@@ -58,6 +56,14 @@ class EnsembleKernel:
             base == 1].sum()))
         return ({"base": base, "pp": percent, "magt": magt, "count": np.stack([pp_count, magt_count]),
                  "spread": np.stack([pp_spread, magt_spread])}, {"cells": counts, "area": area})
+
+
+def products_of(arrays, window, grid, min_latitude):
+    """Return the PP and the MAGT products of a block, each (products, rows, columns), NaN south of ``min_latitude``."""
+    percents, temperatures = np.array(arrays["PP"]), np.array(arrays["MAGT"])
+    outside = grid.south_of(min_latitude, window.row, window.rows, window.column, window.columns)
+    percents[:, outside] = temperatures[:, outside] = np.nan
+    return percents, temperatures
 
 
 def ensemble_percent(percents, absent, min_products):
@@ -91,18 +97,17 @@ def ensemble_temperature(temperatures, min_magt):
 
 
 def _median(stack):
-    missing = np.isnan(stack)
-    empty = missing.all(axis=0)
-    # numpy's warning of empty cells cannot be silenced here: its filters are not made for threads
-    done = empty
-    middle = np.full(empty.shape, np.nan)
-    if stack.shape[0] == 3:
-        # the middle of three, where all three are there, needs no sorting
+    if len(stack) > 3:
+        # numpy's warning of empty cells cannot be silenced here: its filters are not made for threads
+        empty = np.isnan(stack).all(axis=0)
+        return np.where(empty, np.nan, np.nanmedian(np.where(empty, 0.0, stack), axis=0))
+    # up to three need no sorting; of one or two values the median is the middle of the extremes
+    middle = (np.fmin.reduce(stack) + np.fmax.reduce(stack)) / 2
+    if len(stack) == 3:
+        complete = ~np.isnan(stack).any(axis=0)
         low, high = np.fmin(stack[0], stack[1]), np.fmax(stack[0], stack[1])
-        complete = ~missing.any(axis=0)
         middle[complete] = np.maximum(low, np.minimum(high, stack[2]))[complete]
-        done = empty | complete
-    return np.where(done, middle, np.nanmedian(np.where(done, 0.0, stack), axis=0))
+    return middle
 
 
 def _count(stack):
@@ -113,14 +118,22 @@ def _spread(stack):
     return np.fmax.reduce(stack) - np.fmin.reduce(stack)
 
 
-def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, options=None, target=None, settings=None):
-    """Make the ensemble from rasters and stage its outputs.
+@dataclass(frozen=True)
+class Products:
+    """The products of an ensemble, opened: ``sources`` {"PP", "MAGT": list of Sources on ``grid``} in the order of
+    their names, and one flag a PP product, ``absent``, where its nodata means "no permafrost"."""
 
-    ``pp_paths``, ``magt_paths``: at least 2 each. ``outputs``: {"base"|"pp"|"magt"|"count"|"spread": path or None}.
-    ``target``: Grid, or None when all products share one. Returns {"cells": Counter, "area_km2": float}.
-    Raises InputError (too few products, unit, all nodata), GridError, OutputError, Cancelled.
+    grid: object
+    sources: dict
+    absent: tuple
+
+
+def open_products(pp_paths, magt_paths, options, progress, target=None, others=()):
+    """Return the Products of an ensemble, checked: number, units, patterns, grids.
+
+    ``others``: RasterInfos that have to share the grid too where no ``target`` is given. Raises InputError, GridError,
+    Cancelled.
     """
-    options = options or EnsembleOptions()
     for role, paths in (("PP", pp_paths), ("MAGT", magt_paths)):
         if len(paths) < 2:
             raise InputError(f"An ensemble needs at least 2 {role} products; {len(paths)} given. Add one under {role}.")
@@ -133,7 +146,7 @@ def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, option
     # by name, so that the order in which products are clicked cannot matter
     pp_info = sorted((read_info(path) for path in pp_paths), key=lambda info: (info.name, info.path))
     magt_info = sorted((read_info(path) for path in magt_paths), key=lambda info: (info.name, info.path))
-    grid = target or common_grid([*pp_info, *magt_info])
+    grid = target or common_grid([*pp_info, *magt_info, *others])
     units = parse_assignments(options.units, "UNITS")
     check_patterns(units, [info.name for info in (*pp_info, *magt_info)], "UNITS")
     absent = [(pattern.strip(), "absent") for pattern in options.absent.replace(",", ";").split(";") if pattern.strip()]
@@ -151,7 +164,19 @@ def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, option
     flags = tuple(matching(absent, info.name) is not None for info in pp_info)
     for info, flagged in zip(pp_info, flags):
         progress.info(f"{info.name}: nodata means {'no permafrost' if flagged else 'no information'}.")
-    kernel = EnsembleKernel(flags, options.min_products, options.min_magt, options.min_latitude)
+    return Products(grid, sources, flags)
+
+
+def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, options=None, target=None, settings=None):
+    """Make the ensemble from rasters and stage its outputs.
+
+    ``pp_paths``, ``magt_paths``: at least 2 each. ``outputs``: {"base"|"pp"|"magt"|"count"|"spread": path or None}.
+    ``target``: Grid, or None when all products share one. Returns {"cells": Counter, "area_km2": float}.
+    Raises InputError (too few products, unit, all nodata), GridError, OutputError, Cancelled.
+    """
+    options = options or EnsembleOptions()
+    products = open_products(pp_paths, magt_paths, options, progress, target)
+    kernel = EnsembleKernel(products.absent, options.min_products, options.min_magt, options.min_latitude)
     specs = {
         "base": OutputSpec(outputs.get("base"), "uint8", BASE_NODATA, ("permafrost base map",), colours=BASE_COLOURS),
         "pp": OutputSpec(outputs.get("pp"), "float32", FLOAT_NODATA, ("permafrost percent",), ("%",)),
@@ -160,7 +185,7 @@ def ensemble_permafrost(pp_paths, magt_paths, outputs, staging, progress, option
         "spread": OutputSpec(outputs.get("spread"), "float32", FLOAT_NODATA, ("PP range", "MAGT range"),
                              ("%", "degC")),
     }
-    tallies = run_blocks(grid, sources, kernel, specs, staging, progress, settings,
+    tallies = run_blocks(products.grid, products.sources, kernel, specs, staging, progress, settings,
                          extra_bytes=40 * (len(pp_paths) + len(magt_paths)))
     cells = tallies["cells"]
     if cells["permafrost"] == 0:

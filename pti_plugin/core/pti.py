@@ -32,6 +32,7 @@ REASONS = {
     23: ("Ranked; neither trend testable, taken as none", "#fed976"),
 }
 REASON_NODATA = 0
+TRENDS = ("MAGT_TREND", "ALT_TREND")
 TREND_TAGS = ("PTI_FIRST_YEAR", "PTI_LAST_YEAR", "PTI_LAYERS")
 
 
@@ -107,9 +108,8 @@ class PtiKernel:
 
     def __call__(self, arrays, window, grid):
         """Return the PTI and reason of a block, with cells, areas and PP-weighted areas by rank."""
-        for role, name in zip(("MAGT_TREND", "ALT_TREND"), self.names):
-            _require_codes(arrays[role], (-1, 0, 1), name, "a significant-sign raster (−1, 0, 1) of the trend tool")
-        _require_codes(arrays["BASE"], (0, 1), self.names[2], "a base map (0 and 1)")
+        require_signs(arrays, self.names)
+        require_codes(arrays["BASE"], (0, 1), self.names[2], "a base map (0 and 1)")
         index, reason = rank_cells(arrays["MAGT"], arrays["MAGT_TREND"], arrays["ALT_TREND"], arrays["PP"],
                                    arrays["BASE"], self.options)
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
@@ -127,7 +127,14 @@ class PtiKernel:
                                                   "reasons": reasons}
 
 
-def _require_codes(values, allowed, name, expected):
+def require_signs(arrays, names):
+    """Raise InputError where a block of the trends, called ``names``, holds anything but −1, 0, 1 and nodata."""
+    for role, name in zip(TRENDS, names):
+        require_codes(arrays[role], (-1, 0, 1), name, "a significant-sign raster (−1, 0, 1) of the trend tool")
+
+
+def require_codes(values, allowed, name, expected):
+    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
     known = values[values != NO_CLASS]
     wrong = ~np.isin(known, allowed)
     if wrong.any():
@@ -158,7 +165,7 @@ def map_areas(path, progress):
         rows = min(step, item.grid.height - row)
         index = reader.read(item, row, rows, 0, item.grid.width)
         ranked = (index != NO_CLASS) & (index != ranks.NO_RANK)
-        _require_codes(np.where(ranked, index, NO_CLASS), ranks.CODES, item.name, "a PTI map (ranks 11 to 40)")
+        require_codes(np.where(ranked, index, NO_CLASS), ranks.CODES, item.name, "a PTI map (ranks 11 to 40)")
         if ranked.any():
             areas = item.grid.cell_areas(row, rows, 0, item.grid.width)
             for code in np.unique(index[ranked]):
@@ -175,12 +182,27 @@ def tier_shares(rows):
     return {tier: round(sum(row["share_percent"] for row in rows if row["tier"] == tier), 2) for tier in ranks.TIERS}
 
 
-def _check_trend_years(magt_info, alt_info):
+def check_trend_years(magt_info, alt_info):
+    """Raise InputError where the RasterInfos of the two sign rasters state different years."""
     ours = [[info.metadata.get(tag) for tag in TREND_TAGS] for info in (magt_info, alt_info)]
     if all(ours[0]) and all(ours[1]) and ours[0] != ours[1]:
         spans = [f"{first}–{last} ({layers} layers)" for first, last, layers in ours]
         raise InputError(f"The two trends cover different years: {magt_info.name} {spans[0]}, {alt_info.name} "
                          f"{spans[1]}. Run the trend tool on the same years for both.")
+
+
+def class_source(info, grid, reader):
+    """Return the Source of a layer of codes on ``grid``; raises InputError where it has no data at all."""
+    item = source(info.path, CLASS, single_band=True, info=info)
+    if np.isnan(reader.sample(item)).all():
+        raise InputError(f"{info.name} has no data at all: every cell is nodata.")
+    return on_grid(item, grid)
+
+
+def index_spec(path, profile):
+    """Return the OutputSpec of a PTI raster."""
+    return OutputSpec(path, "uint8", ranks.NO_RANK, ("Permafrost Thaw Index",), colours=ranks.colour_table(),
+                      metadata={"PTI_PROFILE": profile.name})
 
 
 def build_pti(paths, outputs, staging, progress, options=None, target=None, settings=None):
@@ -193,24 +215,23 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
     options = options or PtiOptions()
     options.check()
     infos = {role: read_info(path) for role, path in paths.items()}
-    _check_trend_years(infos["MAGT_TREND"], infos["ALT_TREND"])
+    check_trend_years(*(infos[role] for role in TRENDS))
     grid = target or common_grid(list(infos.values()))
     units = parse_assignments(options.units, "UNITS")
     sources, reader = {}, SourceReader()
     for role, info in infos.items():
         quantity = {"MAGT": "magt", "PP": "pp"}.get(role)
-        item = source(info.path, NUMBER if quantity else CLASS, single_band=True, info=info)
-        sample = reader.sample(item)
         if quantity:
-            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name), sample, progress)
-        elif np.isnan(sample).all():
-            raise InputError(f"{info.name} has no data at all: every cell is nodata.")
-        sources[role] = on_grid(item, grid)
+            item = source(info.path, NUMBER, single_band=True, info=info)
+            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name), reader.sample(item),
+                           progress)
+            sources[role] = on_grid(item, grid)
+        else:
+            sources[role] = class_source(info, grid, reader)
     reader.close()
     kernel = PtiKernel(options, (infos["MAGT_TREND"].name, infos["ALT_TREND"].name, infos["BASE"].name))
     specs = {
-        "pti": OutputSpec(outputs.get("pti"), "uint8", ranks.NO_RANK, ("Permafrost Thaw Index",),
-                          colours=ranks.colour_table(), metadata={"PTI_PROFILE": options.profile.name}),
+        "pti": index_spec(outputs.get("pti"), options.profile),
         "reason": OutputSpec(outputs.get("reason"), "uint8", REASON_NODATA, ("reason of the rank",),
                              colours={code: (label, ranks.hex_to_rgb(colour))
                                       for code, (label, colour) in REASONS.items()}),

@@ -642,9 +642,10 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
 
     ``values``: float64, NaN where the point is off the raster or has no data; ``distances``: cells to the valid cell
     used (0 = the point's own cell, infinite = no data within reach, NaN = off the raster). With ``search`` > 0 the
-    nearest valid cell within that many cells stands in, the first in row order among equals.
+    nearest valid cell within that many cells stands in, the first in row order among equals. ``path`` may be a Source
+    in the unit wanted; its own kind counts then.
     """
-    item = source(path, kind)
+    item = path if isinstance(path, Source) else source(path, kind)
     reader = SourceReader()
     change = coordinate_transformation(_WGS84, item.grid.wkt)
     values = np.full(len(longitudes), np.nan)
@@ -658,7 +659,7 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
             continue
         side = 2 * search + 1
         window = reader.read(item, row - search, side, column - search, side).astype(float)
-        if kind == CLASS:
+        if item.kind == CLASS:
             window[window == NO_CLASS] = np.nan
         offset = np.hypot(*np.mgrid[-search:search + 1, -search:search + 1])
         offset[np.isnan(window)] = np.inf

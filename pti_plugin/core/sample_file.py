@@ -13,7 +13,7 @@ from osgeo import gdal, ogr
 from .errors import InputError
 from .features import Feature
 from .gdal_errors import call
-from .vector import check_point_file, write_points
+from .vector import check_vector_file, write_points
 
 #: item of the layer's metadata, and ending of the file beside other formats
 FEATURES_ITEM, FEATURES_ENDING = "PTI_FEATURES", ".features.json"
@@ -35,7 +35,7 @@ def check_samples_file(path, features):
     if taken:
         raise InputError(f"The predictor stack has a band '{taken[0]}', which is the name of a field of every sample "
                          f"layer. Rename the band.")
-    check_point_file(path, [*own, *(feature.name for feature in features)])
+    check_vector_file(path, [*own, *(feature.name for feature in features)])
 
 
 def write_samples(path, samples, staging, layer_name="samples"):

@@ -152,7 +152,7 @@ class _Draw:
         """Find the cells that may be drawn, and count and measure them on the way."""
         ground, cells = self._ground, self._classes(progress.part(0, 0.2))
         counts = ground.counts(cells, progress)
-        self._used = counts.any(axis=1)
+        self._used = counts.max(axis=1) > 0
         self._note(counts, "cells", "area_km2")
         self._open, torn = inside_edges(cells, ground, self._used,
                                         {rule.rank: rule.edge_buffer_km for rule in self._rules},
@@ -182,8 +182,7 @@ class _Draw:
     def _recode(self, table):
         """Replace the class of every open cell by its entry in ``table`` (256)."""
         for row in range(0, len(self._open), STRIP):
-            part = self._open[row:row + STRIP]
-            part[:] = table[part]
+            kernels().recode(self._open[row:row + STRIP], table)
 
     def _classes(self, progress):
         """Return the ranks that have a rule, or could be another's edge, as uint8 of the whole grid, 0 = none."""
@@ -201,7 +200,8 @@ class _Draw:
             else:
                 values = reader.read(self._pti, *place)
                 values = np.where((values < 0) | (values > 255), 0, values).astype(np.uint8)
-            return known[values]
+            kernels().recode(values, known)
+            return values
 
         windows = plan_windows(grid, [self._pti], self._settings, 16)
         for window, part in zip(windows, self._read(read, windows, [self._pti], progress)):
@@ -400,11 +400,7 @@ class _Draw:
         ``above``: share of the keys of every class gone through so far; it is carried on. Keys are evenly spread, so a
         share of them is a share of the cells. Classes that keep apart are gone through together.
         """
-        number = np.zeros(256, dtype=np.int64)
-        for row in range(0, len(self._open), STRIP):
-            progress.check()
-            number += np.bincount(self._open[row:row + STRIP].ravel(), minlength=256)
-        number[0] = 0
+        number = self._numbers(progress)
         wanted = np.clip(_CANDIDATES * np.minimum(room, self._likely), _FEWEST, _MOST)
         if self._options.across:
             share = np.full(256, wanted[number > 0].sum() / max(number.sum(), 1))
@@ -412,14 +408,23 @@ class _Draw:
             share = wanted / np.maximum(number, 1)
         above[:] = np.where(share >= 1, 1.0, above + (1 - above) * np.minimum(share, 1))
         limit = np.array([_LAST_KEY if part >= 1 else int(part * 2.0 ** 64) for part in above], dtype=np.uint64)
-        loops, found = kernels(), []
-        for row in range(0, len(self._open), STRIP):
-            progress.check()
-            found.append(loops.smallest_keys(self._open[row:row + STRIP], row, _addend(self._options.seed), limit))
+        loops, addend = kernels(), _addend(self._options.seed)
+        found = ThreadExecutor(self._settings.workers).ordered(
+            lambda row: loops.smallest_keys(self._open[row:row + STRIP], row, addend, limit),
+            range(0, len(self._open), STRIP), progress.check)
         rows, columns, keys = (np.concatenate(parts) for parts in zip(*found))
         order = np.argsort(keys, kind="stable")
         rows, columns = rows[order], columns[order]
         return rows, columns, self._open[rows, columns].astype(np.int64)
+
+    def _numbers(self, progress):
+        """Return how many open cells every class has, int64 (256)."""
+        loops, counts = kernels(), np.zeros((1, 256), dtype=np.int32)
+        for row in range(0, len(self._open), STRIP):
+            progress.check()
+            # the whole grid is one tile
+            loops.tile_counts(self._open[row:row + STRIP], row, (*self._open.shape, 1), counts)
+        return counts[0].astype(np.int64)
 
     def _complete_table(self, taken, progress):
         longitude, latitude = self._stack.grid.lonlat(taken.columns + 0.5, taken.rows + 0.5)
@@ -493,14 +498,10 @@ def _limit(row):
 
 def _runs(cells):
     """Return (rows, first columns, last columns, classes) of the runs of equal cells other than 0, row by row."""
-    found = []
+    loops, found = kernels(), []
     for row in range(0, len(cells), STRIP):
-        part = cells[row:row + STRIP]
-        begins, ends = part != 0, part != 0
-        begins[:, 1:] &= part[:, 1:] != part[:, :-1]
-        ends[:, :-1] &= part[:, 1:] != part[:, :-1]
-        rows, starts = np.nonzero(begins)
-        found.append((rows + row, starts, np.nonzero(ends)[1], part[rows, starts].astype(np.int64)))
+        rows, *rest = loops.runs(cells[row:row + STRIP])
+        found.append((rows + row, *rest))
     return tuple(np.concatenate(parts) for parts in zip(*found))
 
 

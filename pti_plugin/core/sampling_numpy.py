@@ -8,47 +8,59 @@ class code, -1 for none. Both modules give the same result to the bit.
 
 import numpy as np
 
-#: mark of a cell of which the intervals alone do not tell whether it is far enough from the edge
-UNSURE = 255
+
+def _padded(cells, row, height, pad, circle):
+    """Return rows of the grid with what is round them: 0 beyond the grid, what follows on a closed circle."""
+    (reach, side), width = pad, cells.shape[1]
+    padded = np.zeros((height + 2 * reach, width + 2 * side), dtype=np.uint8)
+    top, bottom = max(row - reach, 0), min(row + height + reach, len(cells))
+    part = padded[top - row + reach:bottom - row + reach]
+    part[:, side:side + width] = cells[top:bottom]
+    if circle and side:
+        part[:, :side] = cells[top:bottom, width - side:]
+        part[:, side + width:] = cells[top:bottom, :side]
+    return padded
 
 
-def run_lengths(cells, left, right):
-    """Fill ``left`` and ``right`` with the number of neighbours of the same class on end, capped at their type."""
-    most = np.iinfo(left.dtype).max
-    columns = np.arange(cells.shape[1])
+def _run_lengths(cells):
+    """Return how many neighbours of the same class on end every cell has to its left and to its right, int32."""
+    columns = np.arange(cells.shape[1], dtype=np.int32)
     change = np.ones(cells.shape, dtype=bool)
     change[:, 1:] = cells[:, 1:] != cells[:, :-1]
     start = np.maximum.accumulate(np.where(change, columns, 0), axis=1)
-    left[:] = np.minimum(columns - start, most)
     change[:, :-1] = change[:, 1:]
     change[:, -1] = True
     end = np.minimum.accumulate(np.where(change, columns, cells.shape[1])[:, ::-1], axis=1)[:, ::-1]
-    right[:] = np.minimum(end - columns, most)
+    return columns - start, end - columns
 
 
-def erode(cells, left, right, pad, row, tile, kind, torn, outer_low, outer_high, inner_low, inner_high, out):
-    """Fill ``out`` with the class of every cell that has no cell of another class in its intervals, else 0 or UNSURE.
+def erode(cells, row, pad, circle, tile, kind, torn, outer_low, outer_high, inner_low, inner_high, out):
+    """Fill ``out`` with the class of every cell that has none of another class in its inner intervals, else 0.
 
-    ``cells`` and the run lengths are wider than ``out`` by ``pad`` = (rows, columns) on every side; ``row`` is the
-    first row of ``out`` on the grid, where a tile begins. A cell that has one in its outer but not in its inner
-    intervals is UNSURE.
+    ``cells``: the whole grid; ``row``: the first row of ``out`` on it, where a tile begins; ``out``: rows of the grid,
+    0 before; ``pad``: rows and columns that the intervals reach to either side; ``circle``: columns round the Earth, 0
+    where the grid does not close the circle. Neighbouring intervals overlap. Cells in ``torn`` tiles become 0. Returns
+    (rows, columns) in ``out`` of the cells that have another class in their outer intervals, but not in the inner ones.
     """
     height, width = out.shape
     tile_rows, tile_columns, across = tile
-    out[:] = 0
+    padded = _padded(cells, row, height, pad, circle)
+    left, right = _run_lengths(padded)
+    unsure = np.zeros(out.shape, dtype=bool)
     for top in range(0, height, tile_rows):
         bottom = min(top + tile_rows, height)
         for start in range(0, width, tile_columns):
             stop = min(start + tile_columns, width)
             place = (row + top) // tile_rows * across + start // tile_columns
-            here = cells[pad[0] + top:pad[0] + bottom, pad[1] + start:pad[1] + stop]
+            here = padded[pad[0] + top:pad[0] + bottom, pad[1] + start:pad[1] + stop]
             if here.any():
-                _erode_tile(cells, left, right, pad, (top, bottom, start, stop), here, kind, torn[place],
+                _erode_tile(padded, left, right, pad, (top, bottom, start, stop), here, kind, torn[place],
                             (outer_low[:, place], outer_high[:, place]), (inner_low[:, place], inner_high[:, place]),
-                            out[top:bottom, start:stop])
+                            out[top:bottom, start:stop], unsure[top:bottom, start:stop])
+    return np.nonzero(unsure)
 
 
-def _erode_tile(cells, left, right, pad, place, here, kind, torn, outer, inner, out):
+def _erode_tile(cells, left, right, pad, place, here, kind, torn, outer, inner, out, unsure):
     kinds = kind[here]
     free = (here != 0) & (kinds < 0)
     out[free] = here[free]
@@ -57,12 +69,13 @@ def _erode_tile(cells, left, right, pad, place, here, kind, torn, outer, inner, 
     for value in np.unique(kinds[here != 0]):
         if value >= 0:
             mine = (here != 0) & (kinds == value)
-            sure = mine & ~_meets(cells, left, right, pad, place, here, outer[0][value], outer[1][value])
-            out[sure] = here[sure]
-            rest = mine & ~sure
-            if rest.any():
-                unsure = rest & ~_meets(cells, left, right, pad, place, here, inner[0][value], inner[1][value])
-                out[unsure] = UNSURE
+            maybe = mine & _meets(cells, left, right, pad, place, here, outer[0][value], outer[1][value])
+            surely = maybe.copy()
+            if maybe.any():
+                surely &= _meets(cells, left, right, pad, place, here, inner[0][value], inner[1][value])
+            kept = mine & ~surely
+            out[kept] = here[kept]
+            unsure |= maybe & ~surely
 
 
 def _meets(cells, left, right, pad, place, here, low, high):
@@ -81,23 +94,25 @@ def _meets(cells, left, right, pad, place, here, low, high):
     return found
 
 
-def doubtful_pairs(cells, pad, row, rows, columns, tile, kind, outer_low, outer_high, inner_low, inner_high):
-    """Return (number of the cell, rows, columns) of the cells of another class that make some cells UNSURE.
+def doubtful_pairs(cells, rows, columns, tile, kind, outer_low, outer_high, inner_low, inner_high):
+    """Return (number of the cell, rows, columns) of the cells of another class that make some cells unsure.
 
-    ``rows`` and ``columns`` of the unsure cells and those returned are relative to ``out`` of ``erode``.
+    ``cells``: the whole grid; ``rows`` and ``columns``: the unsure cells. Those returned may lie beyond the grid, where
+    there is no class. On a closed circle the intervals are exact, and no cell is unsure.
     """
-    codes = cells[rows + pad[0], columns + pad[1]]
-    groups = ((rows + row) // tile[0] * tile[2] + columns // tile[1]) * 256 + kind[codes]
+    (height, width), codes = cells.shape, cells[rows, columns]
+    groups = (rows // tile[0] * tile[2] + columns // tile[1]) * 256 + kind[codes]
     order = np.argsort(groups, kind="stable")
     found = []
     for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         place, use = divmod(int(groups[part[0]]), 256)
         down, along = _between(outer_low[use, place], outer_high[use, place], inner_low[use, place],
                                inner_high[use, place])
-        others = cells[rows[part][:, None] + pad[0] + down, columns[part][:, None] + pad[1] + along]
+        line, column = rows[part][:, None] + down, columns[part][:, None] + along
+        known = (line >= 0) & (line < height) & (column >= 0) & (column < width)
+        others = np.where(known, cells[np.clip(line, 0, height - 1), np.clip(column, 0, width - 1)], 0)
         number, offset = np.nonzero(others != codes[part][:, None])
-        number = part[number]
-        found.append((number, rows[number] + down[offset], columns[number] + along[offset]))
+        found.append((part[number], line[number, offset], column[number, offset]))
     return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
@@ -129,6 +144,20 @@ def smallest_keys(cells, row, addend, limit):
     keys = mixed((rows.astype(np.uint64) + np.uint64(row) << np.uint64(32)) + columns.astype(np.uint64) + addend)
     found = keys <= limit[cells[rows, columns]]
     return rows[found] + row, columns[found], keys[found]
+
+
+def recode(cells, table):
+    """Replace the class of every cell by its entry in ``table`` (256), where 0 stays 0."""
+    cells[:] = table[cells]
+
+
+def runs(cells):
+    """Return (rows, first columns, last columns, classes) of the runs of equal cells other than 0, row by row."""
+    begins, ends = cells != 0, cells != 0
+    begins[:, 1:] &= cells[:, 1:] != cells[:, :-1]
+    ends[:, :-1] &= cells[:, 1:] != cells[:, :-1]
+    rows, starts = np.nonzero(begins)
+    return rows, starts, np.nonzero(ends)[1], cells[rows, starts].astype(np.int64)
 
 
 def mixed(key):

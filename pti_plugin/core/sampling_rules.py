@@ -96,9 +96,13 @@ def rim_km(spacing_km):
 def packing_bound(area_km2, spacing_km):
     """Return how many points ``spacing_km`` apart an area holds in the densest, hexagonal packing: area / (√3/2 d²).
 
-    Where the area includes the ground within ``rim_km`` of where points may lie, no placement has more: the part of a
-    point's Voronoi cell within that distance of it is never smaller than the hexagon (Hales, Cannonballs and
-    Honeycombs, Notices of the AMS 47, 2000).
+    Where the area includes the ground within ``rim_km`` of where points may lie, no placement in the plane has more.
+    Round every point lies a disc of that radius; no place lies inside three discs, as three points at least d apart
+    fit in no circle smaller than such a disc. Where two meet, the line between them cuts a segment of at most 60° off
+    each, no two of which overlap. A segment's area grows more than in proportion to its angle, so what is cut off is at
+    most six of 60°, and what is left at least the hexagon of √3/2 d² (Rogers's argument, as told in Hales, Cannonballs
+    and Honeycombs, Notices of the AMS 47, 2000). On the round Earth the bound may be too low by 1 part in 10^6 at
+    25 km, 10^5 at 100 km, 10^3 at 1,000 km.
     """
     return math.floor(area_km2 / (math.sqrt(3) / 2 * spacing_km ** 2) + 1e-9)
 

@@ -1,7 +1,8 @@
-"""Reads station tables: annual ground temperatures and thaw depths of field sites, from delimited text.
+"""Station series: annual ground temperatures and thaw depths of field sites, and the tables that hold them.
 
 Delimiter, decimal mark, encoding, columns and units are found out and reported; what cannot be told apart is
-refused with the line and the remedy, because a unit or a column read wrongly would pass for a measurement.
+refused with the line and the remedy, because a unit or a column read wrongly would pass for a measurement. The
+checks of units and coordinates and the choice of the depth serve every format (``series_of``).
 """
 
 import csv
@@ -17,8 +18,10 @@ from .geodesic import distance_m
 
 MAGT, ALT = "magt", "alt"
 QUANTITY_NAMES = {MAGT: "mean annual ground temperature", ALT: "thaw depth"}
-#: the depth rule that takes the deepest sensor
-DEEPEST = "deepest"
+#: the depth rules that take the deepest sensor, and the shallowest one without an annual amplitude
+DEEPEST, ZERO_AMPLITUDE = "deepest", "zaa"
+#: range of the monthly means of a year, in °C, up to which a depth counts as one of zero annual amplitude
+AMPLITUDE_LIMIT = 0.1
 #: a sensor with fewer years is passed over by "deepest" while another at the site has as many
 YEARS_FOR_DEEPEST = 3
 #: a fixed depth is met within this share of it
@@ -33,9 +36,11 @@ _ALIASES = {
     "name": ("name", "site_name", "station_name", "borehole_name"),
     "latitude": ("latitude", "lat"),
     "longitude": ("longitude", "lon", "long", "lng"),
-    "elevation": ("elevation", "elev", "altitude", "height"),
+    "elevation": ("elevation", "elev", "altitude", "height", "h"),
     "depth": ("depth", "sensor_depth", "measurement_depth"),
-    "year": ("year", "yr", "date_time", "date"),
+    "year": ("year", "yr", "date_time", "date", "datetime", "timestamp", "utc_time", "measurement_datetime", "time"),
+    "row_unit": ("unit", "units"),
+    "guess": ("guess",),
 }
 _VALUE_ALIASES = {
     MAGT: ("magt", "mean_annual_ground_temperature", "ground_temperature", "temperature", "temp", "value"),
@@ -53,13 +58,19 @@ _UNIT_SUFFIXES = {"degc": "°C", "deg_c": "°C", "celsius": "°C", "c": "°C", "
                   "mm": "mm", "cm": "cm", "m": "m", "deg": "degree", "dd": "degree", "wgs84": "degree"}
 #: unit → how many make a metre
 _PER_METRE = {"mm": 1000, "cm": 100, "m": 1}
-_COLUMN_KEYS = (*_ALIASES, "value", "unit", "depth_unit")
+_COLUMN_KEYS = ("site", "name", "latitude", "longitude", "elevation", "depth", "year", "value", "unit", "depth_unit")
 
 _MISSING = {"", "-", "--", "–", ".", "na", "n/a", "nan", "nd", "null", "none"}
+#: what a network writes into a year's cell once it has given the site up
+_GIVEN_UP = {"inactive", "discontinued", "closed"}
+_ROW_UNITS = {**_UNIT_SUFFIXES, "degree_celsius": "°C", "degrees_celsius": "°C", "deg": None, "dd": None, "wgs84": None}
 _YEAR_COLUMN = re.compile(r"(?:[a-z]+_?){0,3}((?:19|20)\d\d)")
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _DELIMITERS = {";": "semicolon", "\t": "tab", ",": "comma"}
+#: a number of degrees, its minutes, seconds and letter of the side, as in 71 19' N or 156°36'30"W
+_DEGREES = re.compile(r"""([+-]?\d+(?:\.\d+)?)\s*[°º\s]\s*(?:(\d+(?:\.\d+)?)\s*['′’]?\s*)?"""
+                      r"""(?:(\d+(?:\.\d+)?)\s*(?:["″”]|'')\s*)?([NSEW])?""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,11 @@ class ReadReport:
     encoding: str = ""
     delimiter: str = ""
     decimal_mark: str = "."
+    #: the format found, as a person would name it
+    format: str = "table"
+    #: how to cite the data and on what terms they are given, where the file says so
+    citation: str = ""
+    licence: str = ""
     columns: dict = field(default_factory=dict)
     unit: str = ""
     unit_found: str = ""
@@ -93,31 +109,50 @@ class ReadReport:
     values: int = 0
     sites: int = 0
     skipped: Counter = field(default_factory=Counter)
+    #: {site: (depth in metres or None, why that depth)} of the series
+    depths: dict = field(default_factory=dict)
+    #: how the values were made and chosen, a sentence each
+    notes: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
     def sentences(self):
         """Return what the log should say of the table, warnings excepted."""
-        columns = ", ".join(f"{role} = {header}" for role, header in self.columns.items())
-        told = [f"{self.path}: {self.rows} rows, {self.sites} sites, {self.values} annual values of "
-                f"{QUANTITY_NAMES[self.quantity]} in {self.unit} ({self.unit_found}); delimiter "
-                f"{_DELIMITERS[self.delimiter]}, decimal mark '{self.decimal_mark}', {self.encoding}; "
-                f"columns: {columns}."]
+        details = []
+        if self.delimiter:
+            details.append(f"delimiter {_DELIMITERS[self.delimiter]}, decimal mark '{self.decimal_mark}', "
+                           f"{self.encoding}")
+        if self.columns:
+            details.append("columns: " + ", ".join(f"{role} = {header}" for role, header in self.columns.items()))
+        told = ["; ".join([f"{self.path} ({self.format}): {self.rows} rows, {self.sites} sites, {self.values} annual "
+                           f"values of {QUANTITY_NAMES[self.quantity]} in {self.unit} ({self.unit_found})",
+                           *details]) + "."]
         if self.skipped:
             told.append(f"{self.path}: not used: "
                         + ", ".join(f"{count} × {reason}" for reason, count in sorted(self.skipped.items())) + ".")
+        told.extend(f"{self.path}: {note}" for note in self.notes)
+        if self.citation:
+            told.append(f"{self.path}: to be cited as: {self.citation}"
+                        + (f" Licence: {self.licence}." if self.licence else ""))
         return told
 
 
 @dataclass
-class _Table:
+class Table:
+    """A header and the (line number, cells) of every row below it that is not empty; all cells are text."""
+
     path: str
     header: list
-    #: (line number, cells) of every row that is not empty
     rows: list
 
 
 @dataclass
-class _Record:
+class Record:
+    """One annual value as it stands in a file; depth and value still in the file's units.
+
+    ``amplitude`` is the range of the year's monthly means, in degrees, None where the file gives annual values only;
+    ``unit`` that of this row where the file states it row by row.
+    """
+
     line: int
     site: str
     name: str
@@ -127,6 +162,10 @@ class _Record:
     depth: float
     year: int
     value: float
+    amplitude: float = None
+    unit: str = None
+    #: name of the file among those of a folder
+    source: str = ""
 
 
 def site_key(site):
@@ -135,21 +174,17 @@ def site_key(site):
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], site
 
 
-def read_series(path, quantity, columns=None, depth_rule=DEEPEST):
-    """Return ([StationSeries], ReadReport) of the station table ``path``, sorted by site id.
+def table_records(table, columns, report, needs_coordinates=True):
+    """Return the [Record] of a Table, in °C or metres and with their depths in metres; fills the report.
 
-    ``quantity`` is MAGT (values become °C) or ALT (values become metres). The table is long (a row a site, year and
-    optional depth) or wide (a column a year). ``columns`` names what the headers do not tell, as
-    "value=Temp; year=Year; unit=cm"; its keys are site, name, latitude, longitude, elevation, depth, year, value,
-    unit and depth_unit. Where a site has several depths, ``depth_rule`` DEEPEST takes the deepest that has at least
-    three years (the deepest of all where none has); a number takes the one nearest to that many metres within 20 %.
-    The depth of zero annual amplitude cannot be derived from annual means; a table that holds it has it as its only
-    depth. Raises InputError naming file, line and remedy.
+    The table is long (a row a site, year and optional depth) or wide (a column a year). ``columns`` names what the
+    headers do not tell, as "value=Temp; year=Year; unit=cm"; its keys are site, name, latitude, longitude, elevation,
+    depth, year, value, unit and depth_unit.
+    ``needs_coordinates`` is False where a table of sites will give what this one lacks. Raises InputError.
     """
-    report = ReadReport(Path(path).name, quantity)
-    table = _read_table(path, report)
-    given = _given_columns(table, columns)
-    roles, year_columns = _find_columns(table, quantity, given)
+    path, quantity = table.path, report.quantity
+    given = given_columns(table, columns)
+    roles, year_columns = find_columns(table, quantity, given, needs_coordinates)
     report.columns = {role: table.header[i].strip() for role, i in roles.items()}
     if year_columns:
         years = sorted(year_columns.values())
@@ -159,58 +194,110 @@ def read_series(path, quantity, columns=None, depth_rule=DEEPEST):
         raise InputError(f"{path} holds no usable {QUANTITY_NAMES[quantity]}: of {report.rows} rows, "
                          + (", ".join(f"{n} × {reason}" for reason, n in sorted(report.skipped.items()))
                             or "none has a value") + ".")
-    header_unit = _split_unit(table.header[roles["value"]])[1] if "value" in roles else _shared_unit(table,
+    header_unit = split_unit(table.header[roles["value"]])[1] if "value" in roles else _shared_unit(table,
                                                                                                      year_columns)
-    convert = _celsius if quantity == MAGT else _metres
-    convert(records, given.get("unit"), header_unit, path, report)
-    if quantity == MAGT and "depth" in roles:
-        _depth_metres(records, given.get("depth_unit"), _split_unit(table.header[roles["depth"]])[1], report)
-    _check_coordinates(records, path, report)
-    series = _choose_depths(_group(records, path, report), depth_rule, path, report)
+    depth_header = split_unit(table.header[roles["depth"]])[1] if "depth" in roles else None
+    return to_units(records, path, report, given.get("unit"), header_unit, given.get("depth_unit"), depth_header)
+
+
+def to_units(records, path, report, unit=None, header_unit=None, depth_unit=None, depth_header=None):
+    """Convert the values of ``records`` to °C or metres and their depths to metres, in place, and return them.
+
+    ``unit`` and ``depth_unit`` are what the user states, the others what the file does. Raises InputError.
+    """
+    if any(record.unit for record in records):
+        _rows_to_one_unit(records, path, report)
+        unit = unit or records[0].unit
+    convert = _celsius if report.quantity == MAGT else _metres
+    convert(records, unit, header_unit, path, report)
+    _depth_metres(records, depth_unit, depth_header, report)
+    return records
+
+
+def series_of(records, path, depth_rule, report):
+    """Return ([StationSeries], ReadReport) of records in °C or metres with coordinates, sorted by site id.
+
+    Where a site has several depths, ``depth_rule`` ZERO_AMPLITUDE takes the shallowest whose yearly range of monthly
+    means (median of the years) is at most 0.1 °C, and the deepest where there is none or the file holds annual means
+    only; DEEPEST takes the deepest that has at least three years (the deepest of all where none has); a number takes
+    the one nearest to that many metres within 20 %. Fills the report. Raises InputError naming file, line and remedy.
+    """
+    rule = depth_rule if report.quantity == MAGT else DEEPEST
+    series = _choose_depths(_group(records, path, report), rule, path, report)
     report.sites = len(series)
     return sorted(series, key=lambda station: site_key(station.site)), report
 
 
-def _read_table(path, report):
-    """Return the _Table of a text file; fills the report's encoding and delimiter."""
+def read_table(path, report):
+    """Return the Table of a text file; fills the report's encoding, delimiter, citation and licence."""
+    return as_table(path, read_rows(path, report), report)
+
+
+def read_rows(path, report):
+    """Return the (line number, cells) of the rows of a text file that are not empty, the header first."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"The station table {path} cannot be read: {error.strerror or error}.") from error
-    if data[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        raise InputError(f"{path} is a spreadsheet, not text; save the sheet as CSV and give that file.")
-    if b"\0" in data:
-        raise InputError(f"{path} is not a text table; give a CSV file in UTF-8 or Latin-1.")
+    refuse_binary(path, data)
     try:
         text, report.encoding = data.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:
         text, report.encoding = data.decode("latin-1"), "Latin-1"
     # not splitlines(): it also breaks at characters that stand inside cells
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    start = _first_table_line(lines)
+    start = first_table_line(lines)
     if start >= len(lines):
         raise InputError(f"{path} is empty; a station table needs a header line and rows below it.")
-    report.delimiter = _find_delimiter(lines[start:], path)
-    rows, last = [], start
-    reader = csv.reader((line + "\n" for line in lines[start:]), delimiter=report.delimiter, strict=True)
+    _read_description(lines[:start], report)
+    report.delimiter = find_delimiter(lines[start:], path)
+    return list(csv_rows((line + "\n" for line in lines[start:]), report.delimiter, path, start))
+
+
+def refuse_binary(path, data):
+    """Raise InputError where ``data``, the first bytes of a file, are not those of a text."""
+    if data[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
+        raise InputError(f"{path} is a spreadsheet, not text; save the sheet as CSV and give that file.")
+    if b"\0" in data:
+        raise InputError(f"{path} is not a text table; give a CSV file in UTF-8 or Latin-1.")
+
+
+def csv_rows(lines, delimiter, path, start=0):
+    """Yield (line number, cells) of the rows of ``lines`` that are neither empty nor comments (#).
+
+    ``start`` lines of the file came before. Raises InputError with the line where the quotation marks are wrong.
+    """
+    last = start
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells) and not cells[0].startswith("#"):
-                rows.append((last + 1, [cell.strip() for cell in cells]))
+            if cells and not cells[0].startswith("#"):
+                cells = [cell.strip() for cell in cells]
+                if any(cells):
+                    yield last + 1, cells
             last = start + reader.line_num
     except csv.Error as error:
         raise InputError(f"{path}, line {last + 1}: the row cannot be read ({error}); "
                          f"check its quotation marks.") from error
-    header = rows.pop(0)[1]
+
+
+def as_table(path, rows, report):
+    """Return the Table whose header is the first of ``rows``; raises InputError for rows of another length."""
+    (_, header), *rows = rows
     for line, cells in rows:
-        if any(cells[len(header):]) or len(cells) < len(header):
-            raise InputError(f"{path}, line {line}: {len(cells)} fields where the header has {len(header)}; "
-                             f"mend the line or remove it.")
+        check_length(path, line, cells, len(header))
     report.rows = len(rows)
-    return _Table(str(path), header, rows)
+    return Table(str(path), header, rows)
 
 
-def _first_table_line(lines):
+def check_length(path, line, cells, expected):
+    """Raise InputError where a row does not have as many fields as the header; empty ones at its end are no harm."""
+    if len(cells) < expected or any(cells[expected:]):
+        raise InputError(f"{path}, line {line}: {len(cells)} fields where the header has {expected}; "
+                         f"mend the line or remove it.")
+
+
+def first_table_line(lines):
     """Return the index of the header line, past a leading /* … */ description, comments and empty lines."""
     start = 0
     if lines and lines[0].startswith("/*"):
@@ -220,7 +307,19 @@ def _first_table_line(lines):
     return start
 
 
-def _find_delimiter(lines, path):
+def _read_description(lines, report):
+    """Take the citation and the licence from the description that stands above a PANGAEA table."""
+    if lines and lines[0].startswith("/*"):
+        report.format = "PANGAEA table"
+    for line in lines:
+        key, _, text = line.partition(":\t")
+        if key == "Citation" and not report.citation:
+            report.citation = text.strip()
+        elif key == "License" and not report.licence:
+            report.licence = text.partition(" (URI")[0].strip()
+
+
+def find_delimiter(lines, path):
     """Return the delimiter that most lines agree on with the header, and that gives the most columns."""
     best = None
     for delimiter in _DELIMITERS:
@@ -238,7 +337,7 @@ def _find_delimiter(lines, path):
     return best[1]
 
 
-def _split_unit(header):
+def split_unit(header):
     """Return (name, unit or None) of a header such as 'Depth [cm]' or 'magt_degC', the name in lower case."""
     name = re.sub(r"[^a-z0-9]+", "_", header.lower().replace("°", "deg")).strip("_")
     for suffix in sorted(_UNIT_SUFFIXES, key=len, reverse=True):
@@ -247,8 +346,8 @@ def _split_unit(header):
     return name, None
 
 
-def _given_columns(table, columns):
-    """Return {role: column index} and {unit key: unit} of the user's column string."""
+def given_columns(table, columns):
+    """Return {role: column index, unit key: unit} of the user's column string; raises InputError."""
     given = {}
     for part in (columns or "").split(";"):
         if not part.strip():
@@ -272,16 +371,19 @@ def _given_columns(table, columns):
     return given
 
 
-def _find_columns(table, quantity, given):
-    """Return ({role: column index}, {column index: year}); the second is empty for a long table."""
-    names = [_split_unit(header)[0] for header in table.header]
+def find_columns(table, quantity, given, needs_coordinates):
+    """Return ({role: column index}, {column index: year}); the second is empty for a long table.
+
+    ``given`` is what ``given_columns`` returned. Raises InputError naming a column that is missing.
+    """
+    names = [split_unit(header)[0] for header in table.header]
     roles = {key: index for key, index in given.items() if key in _ALIASES or key == "value"}
     if "value" not in roles:
         index = _value_column(table, names, quantity, roles)
         if index is not None:
             roles["value"] = index
     for role, aliases in _ALIASES.items():
-        if role in roles or (role == "depth" and quantity == ALT):
+        if role in roles or (role == "depth" and quantity == ALT) or (role == "row_unit" and "unit" in given):
             continue
         index = next((names.index(alias) for alias in aliases
                       if alias in names and names.index(alias) not in roles.values()), None)
@@ -292,12 +394,14 @@ def _find_columns(table, quantity, given):
         roles.pop("value", None)
     if "site" not in roles and "name" in roles:
         roles["site"] = roles["name"]
-    needed = ["site", "latitude", "longitude"] + ([] if year_columns else ["year", "value"])
+    needed = ["site", *(("latitude", "longitude") if needs_coordinates else ()),
+              *(() if year_columns else ("year", "value"))]
     missing = [role for role in needed if role not in roles]
     if missing:
         raise InputError(f"{table.path} has no column recognised as {' or '.join(missing)} of a table of "
                          f"{QUANTITY_NAMES[quantity]}; its columns are {', '.join(table.header)}. Name it in the "
-                         f"column list as '{missing[0]}=<name of the column>'.")
+                         f"column list as '{missing[0]}=<name of the column>'"
+                         + (", or give a table of the sites with their coordinates." if "latitude" in missing else "."))
     return roles, year_columns
 
 
@@ -335,7 +439,7 @@ def _value_column(table, names, quantity, roles):
 
 def _shared_unit(table, year_columns):
     """Return the unit that the year columns of a wide table state, or None."""
-    units = {_split_unit(table.header[i])[1] for i in year_columns}
+    units = {split_unit(table.header[i])[1] for i in year_columns}
     if len(units) > 1:
         raise InputError(f"The year columns of {table.path} state different units "
                          f"({', '.join(sorted(str(unit) for unit in units))}); bring them to one.")
@@ -343,19 +447,20 @@ def _shared_unit(table, year_columns):
 
 
 def _parse(table, quantity, roles, year_columns, report):
-    """Return a _Record for every value; counts the others in the report."""
+    """Return a Record for every value; counts the others in the report."""
     numeric = [roles[role] for role in ("latitude", "longitude", "elevation", "depth", "value") if role in roles]
     report.decimal_mark = _decimal_mark(table, [*numeric, *year_columns])
+    units = _row_units(table, roles["row_unit"]) if "row_unit" in roles else {}
 
     def cell(cells, role):
         return cells[roles[role]] if role in roles and cells[roles[role]].lower() not in _MISSING else ""
 
-    records = []
+    records, guesses = [], 0
     for line, cells in table.rows:
         site, name = cell(cells, "site") or cell(cells, "name"), cell(cells, "name")
         if not site:
             raise InputError(f"{table.path}, line {line}: the row has neither a site id nor a name.")
-        place = [_position(cell(cells, role), role, line, table.path)
+        place = [position(cell(cells, role), role, line, table.path)
                  for role in ("latitude", "longitude", "elevation", "depth")]
         if year_columns:
             values = [(year, cells[i]) for i, year in year_columns.items()]
@@ -367,8 +472,25 @@ def _parse(table, quantity, roles, year_columns, report):
         for year, text in values:
             value = _value(text, quantity, line, table.path, report)
             if value is not None:
-                records.append(_Record(line, site, name or site, *place, year, value))
+                records.append(Record(line, site, name or site, *place, year, value, unit=units.get(line)))
+                guesses += cell(cells, "guess").lower() in ("true", "yes", "1")
+    if guesses:
+        report.warnings.append(f"{report.path}: {guesses} value(s) are marked as a guess by the network; they were "
+                               f"used. Remove the rows to do without them.")
     return records
+
+
+def _row_units(table, column):
+    """Return {line: unit} where the column states a unit in every row, {} where it is about something else."""
+    units = {line: _ROW_UNITS.get(re.sub(r"[^a-z]+", "_", cells[column].lower().replace("°", "deg")).strip("_"))
+             for line, cells in table.rows}
+    unknown = [line for line, unit in units.items() if unit is None]
+    if len(unknown) == len(units):
+        return {}
+    if unknown:
+        raise InputError(f"{table.path}, line {unknown[0]}: the column '{table.header[column]}' does not state a unit "
+                         f"here, while it does elsewhere; write °C, K, cm, m or mm in every row.")
+    return units
 
 
 def _decimal_mark(table, columns):
@@ -393,7 +515,8 @@ def _decimal_mark(table, columns):
 
 def _number(text, what, line, path):
     try:
-        number = float(text)
+        # Python would read 1_0 as 10
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -402,10 +525,22 @@ def _number(text, what, line, path):
     return number
 
 
-def _position(text, what, line, path):
-    """Return a coordinate, elevation or depth, None where the cell is empty or a no-data code."""
+def position(text, what, line, path):
+    """Return a coordinate, elevation or depth, None where the cell is empty or a no-data code.
+
+    Coordinates may be decimal degrees, or degrees with minutes and seconds as in 71 19' N. Raises InputError.
+    """
     if not text:
         return None
+    match = _DEGREES.fullmatch(text) if what in ("latitude", "longitude") else None
+    if match and text != match.group(1):
+        degrees, minutes, seconds = (float(part or 0) for part in match.groups()[:3])
+        side = (match.group(4) or "").upper()
+        if minutes >= 60 or seconds >= 60 or side and (side in "NS") != (what == "latitude") or degrees < 0 and side:
+            raise InputError(f"{path}, line {line}: the {what} '{text}' is no angle; write it as 71 19' N or in "
+                             f"decimal degrees.")
+        size = abs(degrees) + minutes / 60 + seconds / 3600
+        return -size if side in ("S", "W") or text.startswith("-") else size
     number = _number(text, what, line, path)
     return None if number <= -999 else number
 
@@ -421,6 +556,8 @@ def _value(text, quantity, line, path, report):
     """Return the number in a value cell, or None for the ways of saying "no measurement", which are counted."""
     if text.lower() in _MISSING:
         reason = "empty cell" if not text else "cell saying 'no value' (-, NA)"
+    elif text.lower() in _GIVEN_UP:
+        reason = "cell saying that the site was given up"
     elif text[0] in "<>" or text[-1] == ">":
         reason = "cell giving only a bound (>, <)"
     elif "*" in text:
@@ -438,9 +575,30 @@ def _value(text, quantity, line, path, report):
 
 
 def _some_lines(records):
-    lines = sorted(record.line for record in records)
+    lines = sorted({record.line for record in records})
     return ("line " if len(lines) == 1 else "lines ") + ", ".join(map(str, lines[:5])) + (
         f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+
+
+def _rows_to_one_unit(records, path, report):
+    """Convert values whose rows state different units to the first row's, in place."""
+    stated = sorted({record.unit for record in records})
+    temperatures = {"°C", "K"} if report.quantity == MAGT else set(_PER_METRE)
+    wrong = [record for record in records if record.unit not in temperatures]
+    if wrong:
+        raise InputError(f"{path}, line {wrong[0].line}: {wrong[0].unit} is no unit of a "
+                         f"{QUANTITY_NAMES[report.quantity]} ({_some_lines(wrong)}); correct the unit.")
+    to = records[0].unit
+    for record in records:
+        if record.unit != to and report.quantity == MAGT:
+            record.value += 273.15 if to == "K" else -273.15
+        elif record.unit != to:
+            record.value *= _PER_METRE[to] / _PER_METRE[record.unit]
+    if len(stated) > 1:
+        report.warnings.append(f"{report.path}: its rows state different units ({', '.join(stated)}); each value was "
+                               f"converted from the unit of its row.")
+        for record in records:
+            record.unit = to
 
 
 def _celsius(records, given, header, path, report):
@@ -480,13 +638,26 @@ def _metres(records, given, header, path, report):
         record.value /= _PER_METRE[report.unit]
     # no mean thaw depth is below 5 cm or beyond 20 m: such a value is in another unit than the rest
     strange = [record for record in records if not 0.05 <= record.value <= 20]
+    if len(strange) == len(records) and not given:
+        raise InputError(f"{path}: read as {report.unit}, all its thaw depths would lie outside 0.05–20 m, as "
+                         f"{strange[0].value:.4g} m in line {strange[0].line}. State the right unit, for example "
+                         f"'unit={'m' if report.unit == 'cm' else 'cm'}'.")
     if strange and stated not in _PER_METRE:
         raise InputError(f"{path} seems to mix units: its thaw depths read as {report.unit}, but "
                          f"{_some_lines(strange)} would give {strange[0].value:.4g} m. Bring the file to one unit, or "
                          f"state it as 'unit={report.unit}' if the values are right.")
-    if strange:
-        report.warnings.append(f"{report.path}: {_some_lines(strange)} give thaw depths outside 0.05–20 m "
-                               f"in the stated unit {report.unit}.")
+    if strange and given:
+        report.warnings.append(f"{report.path}: thaw depths outside 0.05–20 m in the unit given, {report.unit}, were "
+                               f"used as they are: {_some_lines(strange)}.")
+    elif strange:
+        # networks publish single values in another unit than their table's: CALM has 1.45 among its centimetres
+        told = ", ".join(f"{record.value * _PER_METRE[report.unit]:g} at site {record.site} in {record.year}, line "
+                         f"{record.line}" for record in strange[:5])
+        report.warnings.append(f"{report.path}: {len(strange)} value(s) cannot be thaw depths in {report.unit} and "
+                               f"were left out ({told}{' …' if len(strange) > 5 else ''}). Correct them, or state "
+                               f"'unit={report.unit}' to use them as they are.")
+        report.skipped["thaw depth outside 0.05–20 m"] += len(strange)
+        records[:] = [record for record in records if 0.05 <= record.value <= 20]
 
 
 def _depth_metres(records, given, header, report):
@@ -504,14 +675,14 @@ def _depth_metres(records, given, header, report):
         report.warnings.append(f"{report.path}: the unit of the sensor depths is not stated; "
                                f"{min(known):g} to {max(known):g} were read as {report.depth_unit}. If that is "
                                f"wrong, state it as 'depth_unit=m' or 'depth_unit=cm'.")
-    sign = -1 if max(known) <= 0 else 1
+    sign = -1 if min(known) < 0 and max(known) <= 0 else 1
     for record in records:
         if record.depth is not None:
             record.depth = record.depth * sign / _PER_METRE[report.depth_unit]
 
 
-def _check_coordinates(records, path, report):
-    """Refuse missing, impossible and swapped coordinates; bring longitudes to −180 … 180."""
+def check_coordinates(records, path, report):
+    """Raise InputError for missing, impossible and swapped coordinates; bring longitudes to −180 … 180 in place."""
     known = {record.site: record for record in records
              if record.latitude is not None and record.longitude is not None}
     lost = sorted({record.site for record in records if record.site not in known}, key=site_key)
@@ -545,7 +716,7 @@ def _check_coordinates(records, path, report):
 
 
 def _group(records, path, report):
-    """Return {(site, name, latitude, longitude, elevation): {depth: {year: value}}}, checked for duplicates."""
+    """Return {(site, name, latitude, longitude, elevation): {depth: {year: Record}}}, checked for duplicates."""
     by_site = defaultdict(list)
     for record in records:
         by_site[record.site].append(record)
@@ -571,9 +742,10 @@ def _group(records, path, report):
             depths = defaultdict(dict)
             for record in place:
                 series = depths[record.depth]
-                if record.year not in series:
-                    series[record.year] = record.value
-                elif series[record.year] == record.value:
+                known = series.setdefault(record.year, record)
+                if known is record:
+                    continue
+                if known.value == record.value:
                     repeats += 1
                 else:
                     clashes.append(record)
@@ -585,7 +757,8 @@ def _group(records, path, report):
     if clashes:
         clashes.sort(key=lambda record: record.line)
         told = ", ".join(f"site {record.site}" + (f" at {record.depth:g} m" if record.depth is not None else "")
-                         + f" in {record.year} (line {record.line})" for record in clashes[:5])
+                         + f" in {record.year} (line {record.line}"
+                         + (f" of {record.source})" if record.source else ")") for record in clashes[:5])
         raise InputError(f"{path} has {len(clashes)} value(s) for a site, depth and year that already has another: "
                          f"{told}{' …' if len(clashes) > 5 else ''}. Keep one annual value of each.")
     if repeats:
@@ -601,34 +774,29 @@ def _same_place(one, other):
 
 
 def _choose_depths(grouped, depth_rule, path, report):
-    """Return a StationSeries a site, at the depth that the rule asks for."""
-    fixed = None
-    if depth_rule != DEEPEST:
-        try:
-            fixed = float(depth_rule)
-        except (TypeError, ValueError):
-            fixed = math.nan
-        if not 0 < fixed < math.inf:
-            raise InputError(f"The depth rule '{depth_rule}' is neither '{DEEPEST}' nor a depth in metres.")
+    """Return a StationSeries a site, at the depth that the rule asks for; fills the report's depths."""
+    fixed = None if depth_rule in (DEEPEST, ZERO_AMPLITUDE) else _fixed_depth(depth_rule)
     chosen, shallower, left_out = [], [], []
     for (site, name, latitude, longitude, elevation), depths in grouped.items():
         known = sorted(depth for depth in depths if depth is not None)
+        depth, reason = None, "no depth given"
         if fixed is not None:
             near = [depth for depth in known if abs(depth - fixed) <= DEPTH_TOLERANCE * fixed * (1 + 1e-9)]
             if not near:
                 left_out.append(site)
                 continue
-            depth = min(near, key=lambda candidate: (abs(candidate - fixed), -candidate))
+            depth, reason = min(near, key=lambda candidate: (abs(candidate - fixed), -candidate)), "fixed depth"
         elif known:
-            lasting = [depth for depth in known if len(depths[depth]) >= YEARS_FOR_DEEPEST]
-            depth = (lasting or known)[-1]
-            if depth != known[-1]:
-                shallower.append(site)
-        else:
-            depth = None
+            depth, reason = _zero_amplitude_depth(depths, known) if depth_rule == ZERO_AMPLITUDE else (None, "deepest")
+            if depth is None:
+                lasting = [depth for depth in known if len(depths[depth]) >= YEARS_FOR_DEEPEST]
+                depth = (lasting or known)[-1]
+                if depth != known[-1]:
+                    shallower.append(site)
         values = depths[depth]
+        report.depths[site] = depth, reason
         chosen.append(StationSeries(site, name, latitude, longitude, elevation, depth,
-                                    {year: values[year] for year in sorted(values)}))
+                                    {year: values[year].value for year in sorted(values)}))
     if left_out:
         told = (f"{len(left_out)} of {len(grouped)} sites have no sensor within "
                 f"{DEPTH_TOLERANCE:.0%} of {fixed:g} m")
@@ -638,4 +806,32 @@ def _choose_depths(grouped, depth_rule, path, report):
     if shallower:
         report.warnings.append(f"{report.path}: at {len(shallower)} site(s) the deepest sensor has fewer than "
                                f"{YEARS_FOR_DEEPEST} years; the deepest with as many was taken.")
+    if depth_rule == ZERO_AMPLITUDE:
+        counts = Counter(reason for _, reason in report.depths.values())
+        report.notes.append("depth of the temperature: "
+                            + ", ".join(f"{reason} at {count} site(s)" for reason, count in sorted(counts.items()))
+                            + ".")
     return chosen
+
+
+def _fixed_depth(depth_rule):
+    try:
+        fixed = float(depth_rule)
+    except (TypeError, ValueError):
+        fixed = math.nan
+    if not 0 < fixed < math.inf:
+        raise InputError(f"The depth rule '{depth_rule}' is neither '{ZERO_AMPLITUDE}' nor '{DEEPEST}' nor a depth in "
+                         f"metres.")
+    return fixed
+
+
+def _zero_amplitude_depth(depths, known):
+    """Return (the shallowest depth of zero annual amplitude or None, the reason to report)."""
+    amplitudes = {depth: [record.amplitude for record in depths[depth].values() if record.amplitude is not None]
+                  for depth in known}
+    if not any(amplitudes.values()):
+        return None, "deepest, since only annual means are given,"
+    quiet = [depth for depth in known if amplitudes[depth] and median(amplitudes[depth]) <= AMPLITUDE_LIMIT]
+    if not quiet:
+        return None, f"deepest, since the monthly means of every sensor range by more than {AMPLITUDE_LIMIT:g} °C,"
+    return quiet[0], "zero annual amplitude"

@@ -1,8 +1,7 @@
-"""Compares the PTI map with field stations: pairing, station ranks, agreement.
+"""Compares the PTI map with field stations: station ranks, agreement of ranks, tiers and temperatures.
 
-Method, section 6. A temperature site and a thaw-depth site close to each other make a pair; mean temperature and
-the two trends rank it by Table 3; the rank is compared with the map's at the temperature site. This module reads no
-raster: the caller gives a function that answers for the map.
+Method, section 6. Mean temperature and the two trends of a pair of sites rank it by Table 3; the rank is compared
+with the map's at the temperature site. This module reads no raster: the caller gives functions that answer for them.
 """
 
 import csv
@@ -12,20 +11,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .accuracy import confusion
 from .errors import InputError
-from .geodesic import distance_m
+from .pairing import pair_sites, station_key
 from .profiles import DEFENSIBLE
 from .pti import REASONS, PtiOptions, rank_cells
-from .ranks import BY_CODE, NO_RANK, ORDER
+from .ranks import BY_CODE, NO_RANK, ORDER, TIERS
 from .raster import NO_CLASS
 from .small_sample import kendall, mann_kendall_exact, smallest_p, spearman, wilson
 from .staging import Staging
-from .stations import site_key
 
 #: what ``map_values`` says of a point whose value it has from a neighbour begins so
 NEAREST = "nearest valid cell"
 OFF_MAP, NO_DATA = "off the map", "no data here"
 EXACT, ONE_OFF, FURTHER = "exact", "one off", "further"
+#: what a point says that lies off the map, and would have a rank there with its coordinates exchanged
+SWAPPED = "latitude and longitude look swapped: exchanged they fall on a rank of the map"
+#: degrees within which two sites of one kind count as the same place (about 10 m)
+_SAME_PLACE_DEGREES = 4
+#: whether a station can have rank 40
+RANK_40_BY_MAP, RANK_40_IMPOSSIBLE = "by the map's permafrost percent", "impossible without a permafrost percent"
+#: boreholes that products are known to have been trained on
+_BOREHOLES = {"NIEER": "1,002 boreholes"}
 
 #: columns of the point layer and the table: name, type, unit, description; names fit a shapefile
 FIELDS = [
@@ -35,7 +42,9 @@ FIELDS = [
     ("name_alt", str, "", "Name of the thaw depth site"),
     ("latitude", float, "degree", "Latitude of the temperature site (of the thaw depth site where there is none)"),
     ("longitude", float, "degree", "Longitude of the same"),
+    ("elev_m", float, "m", "Elevation of the temperature site (of the thaw depth site where there is none)"),
     ("pair_km", float, "km", "Geodesic distance between the two sites"),
+    ("pair_elev", float, "m", "Elevation of the thaw depth site less that of the temperature site"),
     ("depth_m", float, "m", "Depth of the temperature sensor"),
     ("magt_n", int, "years", "Years with a ground temperature"),
     ("magt_from", int, "year", "First of them"),
@@ -57,18 +66,11 @@ FIELDS = [
     ("map_tier", str, "", "Tier of the map at the station"),
     ("rank_diff", int, "", "Map less station, in places of the order of ranks"),
     ("match", str, "", "exact, one off, further; empty = not compared"),
+    ("map_magt", float, "degC", "Mean ground temperature of the map at the station"),
+    ("magt_diff", float, "degC", "Mean ground temperature, map less station"),
+    ("map_pp", float, "%", "Permafrost percent of the map at the station"),
     ("note", str, "", "Why something is missing, and what to know of the row"),
 ]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A temperature site and the thaw-depth site paired with it, either None where it stayed alone for ``reason``."""
-
-    magt: object
-    alt: object
-    distance_km: float = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,77 +97,47 @@ class StationRank:
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """Choices of the comparison; ``thresholds`` are those the map was made with."""
+    """Choices of the comparison.
+
+    ``thresholds`` are those the map was made with, and ``thresholds_from`` says whence they are known. ``trained``
+    names the products behind the map that were trained on boreholes.
+    """
 
     max_distance_km: float = 5.0
     alpha: float = 0.05
     profile: object = DEFENSIBLE
     thresholds: PtiOptions = PtiOptions()
+    max_elevation_m: float = None
+    thresholds_from: str = "as in the paper"
+    trained: tuple = ()
 
     def check(self):
         """Raise InputError where a choice is out of its range."""
         if not 0 <= self.max_distance_km < math.inf:
             raise InputError(f"The largest distance of a pair is {self.max_distance_km:g} km; give 0 or more.")
+        if self.max_elevation_m is not None and not 0 <= self.max_elevation_m < math.inf:
+            raise InputError(f"The largest difference in elevation of a pair is {self.max_elevation_m:g} m; give 0 or "
+                             f"more, or none.")
+        self.thresholds.check()
         if not 0 < self.alpha < 1:
             raise InputError(f"The level of significance is {self.alpha:g}; it must lie between 0 and 1.")
 
 
 @dataclass
 class ValidationResult:
-    """``rows``: dicts by FIELDS; ``summary``: figures; ``sentences``, ``warnings``: for the log and the report."""
+    """What was found.
+
+    ``rows``: dicts by FIELDS, the largest misses first, then pairs not compared, then sites alone. ``summary``:
+    figures; "cold_below", "cool_up_to", "warm_up_to" (°C) and "isolated_below" (% PP) are the thresholds, "exact",
+    "within_one" and "tier" shares with Wilson's interval, "spearman" and "kendall" correlations, "magt_agreement"
+    {n, bias, rmse, mae, r} in °C, map less station, or None, and "tier_confusion" {labels, matrix} with a row a tier
+    of the map and a column a tier of the stations. ``sentences``, ``warnings``: for the log and the report.
+    """
 
     rows: list
     summary: dict
     sentences: list
     warnings: list
-
-
-def pair_sites(magt, alt, max_distance_km):
-    """Return the Pairs of two lists of StationSeries, nearest first come, each site used once.
-
-    All distances up to ``max_distance_km`` are taken in rising order, ties by the ids, so that the order of the
-    input does not matter. Sites left alone follow with the reason; the list is sorted by temperature site, then
-    thaw-depth sites alone.
-    """
-    magt, alt = (sorted(sites, key=lambda station: site_key(station.site)) for sites in (magt, alt))
-    distances = _distances_km(magt, alt)
-    near = np.argwhere(distances <= max_distance_km)
-    # both lists are sorted, so indexes order as ids do; micrometres are rounding
-    order = sorted((round(float(distances[i, j]), 9), int(i), int(j)) for i, j in near)
-    partner_of_magt, partner_of_alt = {}, {}
-    for _, i, j in order:
-        if i not in partner_of_magt and j not in partner_of_alt:
-            partner_of_magt[i], partner_of_alt[j] = j, i
-    pairs = []
-    for i, station in enumerate(magt):
-        if i in partner_of_magt:
-            j = partner_of_magt[i]
-            pairs.append(Pair(station, alt[j], float(distances[i, j])))
-        else:
-            pairs.append(Pair(station, None, None, _alone(distances[i], alt, "thaw depth", max_distance_km)))
-    for j, station in enumerate(alt):
-        if j not in partner_of_alt:
-            pairs.append(Pair(None, station, None,
-                              _alone(distances[:, j], magt, "temperature", max_distance_km)))
-    return pairs
-
-
-def _distances_km(magt, alt):
-    def column(sites, name):
-        return np.array([getattr(station, name) for station in sites], dtype=float)
-
-    return distance_m(column(magt, "latitude")[:, None], column(magt, "longitude")[:, None],
-                      column(alt, "latitude")[None, :], column(alt, "longitude")[None, :]) / 1000
-
-
-def _alone(distances, others, kind, max_distance_km):
-    if not len(distances):
-        return f"no {kind} sites given"
-    nearest = int(np.argmin(distances))
-    if distances[nearest] <= max_distance_km:
-        return f"the {kind} sites within {max_distance_km:g} km have nearer partners"
-    return (f"no {kind} site within {max_distance_km:g} km; the nearest, {others[nearest].site}, is "
-            f"{distances[nearest]:.1f} km away")
 
 
 def station_trend(values, profile=DEFENSIBLE, alpha=0.05):
@@ -216,26 +188,110 @@ def _rank(magt, magt_trend, alt_trend, percent, options):
     return int(rank[0]), int(reason[0])
 
 
-def validate(stations_magt, stations_alt, map_values, options=None):
+def validate(stations_magt, stations_alt, map_values, options=None, magt_values=None, pp_values=None):
     """Return the ValidationResult of two lists of StationSeries against the map.
 
     ``map_values(longitudes, latitudes)`` returns for arrays of degrees the map's ranks (float, NaN = none) and
     the reasons ('', OFF_MAP, NO_DATA, or a text beginning with NEAREST for a value from a neighbouring cell).
-    A map rank of 40 stands next to 33 in the order of ranks, and agrees with no station's tier.
-    Raises InputError where there is no temperature site, or the map holds a value that is no rank.
+    ``magt_values`` and ``pp_values``, where given, answer likewise for the map's mean ground temperature (°C) and
+    permafrost percent (%). A station has no percent of its own: with ``pp_values`` the map's gives it rank 40, else
+    none has it. A map rank of 40 stands next to 33 in the order of ranks. Raises InputError where there is no
+    temperature site, a site has no usable coordinates, all of a kind look swapped, or the map holds a value that is
+    no rank.
     """
     options = options or ValidationOptions()
     options.check()
     if not stations_magt:
         raise InputError("There is no ground temperature site to compare the map with.")
-    pairs = pair_sites(stations_magt, stations_alt, options.max_distance_km)
+    for stations, kind in ((stations_magt, "temperature"), (stations_alt, "thaw depth")):
+        _check_places(stations, kind)
+    pairs = pair_sites(stations_magt, stations_alt, options.max_distance_km, options.max_elevation_m,
+                       options.profile.station_min_years)
     places = [pair.magt or pair.alt for pair in pairs]
-    found, reasons = map_values(np.array([place.longitude for place in places]),
-                                np.array([place.latitude for place in places]))
-    rows = [_row(pair, _map_rank(value), str(reason), options)
-            for pair, value, reason in zip(pairs, found, reasons)]
-    summary = _summary(rows, [str(reason) for reason in reasons], options)
-    return ValidationResult(rows, summary, _sentences(summary, options), _warnings(rows, summary, options))
+    longitudes, latitudes = (np.array([getattr(place, name) for place in places], dtype=float)
+                             for name in ("longitude", "latitude"))
+    found, reasons = map_values(longitudes, latitudes)
+    reasons = _with_swapped(pairs, found, [str(reason) for reason in reasons], map_values, longitudes, latitudes)
+    magt, percent = (values(longitudes, latitudes) if values else None for values in (magt_values, pp_values))
+    rows = [_row(pair, _map_rank(found[i]), reasons[i], options, _sample(magt, i), _sample(percent, i))
+            for i, pair in enumerate(pairs)]
+    order = sorted(range(len(rows)), key=lambda i: _residual_order(rows[i]))
+    rows, reasons = [rows[i] for i in order], [reasons[i] for i in order]
+    summary = _summary(rows, reasons, options, pp_values is not None)
+    same_place = {kind: _same_place(stations) for kind, stations in (("temperature", stations_magt),
+                                                                     ("thaw-depth", stations_alt))}
+    summary["same_place"] = sum(len(sites) for groups in same_place.values() for sites in groups)
+    warnings = _warnings(rows, summary, options, same_place)
+    if magt_values is not None and summary["magt_agreement"] is None:
+        warnings.append("The MAGT of the map has no value at any temperature site, so the two could not be compared.")
+    return ValidationResult(rows, summary, _sentences(summary, options), warnings)
+
+
+def _check_places(stations, kind):
+    """Raise InputError for sites without coordinates, or with such as no place on Earth has."""
+    lost = sorted((station for station in stations
+                   if station.latitude is None or station.longitude is None
+                   or not (abs(station.latitude) <= 90 and abs(station.longitude) <= 360)), key=lambda s: s.site)
+    if lost:
+        raise InputError(f"{len(lost)} {kind} site(s) have no coordinates, or such as lie beyond 90 of latitude or 360 "
+                         f"of longitude: {_some(station.site for station in lost)}. Add them to the table, or give a "
+                         f"table of sites that holds them.")
+
+
+def _with_swapped(pairs, found, reasons, map_values, longitudes, latitudes):
+    """Return ``reasons`` with SWAPPED where a point off the map would have a rank with its coordinates exchanged.
+
+    Raises InputError where all temperature sites, or all thaw-depth sites, lie off the map and most look swapped.
+    """
+    reasons = list(reasons)
+    off = [i for i, reason in enumerate(reasons) if reason == OFF_MAP and math.isnan(found[i])
+           and abs(longitudes[i]) <= 90]
+    if not off:
+        return reasons
+    exchanged, _ = map_values(latitudes[off], longitudes[off])
+    swapped = {i for i, value in zip(off, exchanged) if not math.isnan(value) and value != NO_RANK}
+    for kind in ("magt", "alt"):
+        own = [i for i, pair in enumerate(pairs) if getattr(pair, kind) is not None]
+        caught = [i for i in own if i in swapped]
+        if len(caught) > len(own) / 2 and all(reasons[i] == OFF_MAP for i in own):
+            title = {"magt": "temperature", "alt": "thaw-depth"}[kind]
+            raise InputError(f"All {len(own)} {title} sites lie off the map, and {len(caught)} of them "
+                             f"({_some(getattr(pairs[i], kind).site for i in caught)}) would lie on it with latitude "
+                             f"and longitude exchanged. Exchange the two columns of their table, or name them in its "
+                             f"column list.")
+    for i in swapped:
+        reasons[i] = f"{OFF_MAP}; {SWAPPED}"
+    return reasons
+
+
+def _same_place(stations):
+    """Return the groups of ids, sorted, of sites of one kind that stand at the same place or share an id."""
+    by_place, by_id = {}, {}
+    for station in sorted(stations, key=station_key):
+        place = round(station.latitude, _SAME_PLACE_DEGREES), round(station.longitude, _SAME_PLACE_DEGREES)
+        by_place.setdefault(place, []).append(station.site)
+        by_id.setdefault(station.site, []).append(station.site)
+    groups = [sites for sites in (*by_place.values(), *by_id.values()) if len(sites) > 1]
+    return [sites for i, sites in enumerate(groups) if sites not in groups[:i]]
+
+
+def _some(names):
+    names = list(names)
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+
+
+def _sample(sampled, i):
+    """Return (value or None, reason) of point ``i`` of what a function of points answered, None where there is none."""
+    if sampled is None:
+        return None
+    values, reasons = sampled
+    return _known(float(values[i])), str(reasons[i])
+
+
+def _residual_order(row):
+    """Return the key that puts the largest misses first, then pairs not compared, then sites alone."""
+    alone = 1 if row["site_magt"] and row["site_alt"] else 2 if row["site_magt"] else 3
+    return (0 if row["match"] else alone, -abs(row["rank_diff"] or 0), -abs(row["magt_diff"] or 0.0))
 
 
 def _map_rank(value):
@@ -247,11 +303,13 @@ def _map_rank(value):
     return int(value)
 
 
-def _row(pair, map_rank, reason, options):
+def _row(pair, map_rank, reason, options, magt=None, percent=None):
+    """Return the row of a pair; ``magt`` and ``percent`` are (value or None, reason) of the map, or None."""
     row = dict.fromkeys(name for name, *_ in FIELDS)
     place = pair.magt or pair.alt
     notes = [pair.reason]
     row.update(latitude=place.latitude, longitude=place.longitude, pair_km=pair.distance_km,
+               elev_m=_known(place.elevation_m), pair_elev=pair.elevation_difference_m,
                map_rank=map_rank, map_tier=BY_CODE[map_rank].tier if map_rank else "",
                site_magt="", name_magt="", site_alt="", name_alt="", site_tier="", match="")
     trends = {}
@@ -259,8 +317,8 @@ def _row(pair, map_rank, reason, options):
         if station is None:
             continue
         trend = trends[quantity] = station_trend(station.values, options.profile, options.alpha)
-        row.update({f"site_{quantity}": station.site, f"name_{quantity}": station.name,
-                    quantity: float(np.mean(list(station.values.values()))),
+        row.update({f"site_{quantity}": station.site, f"name_{quantity}": station.name or "",
+                    quantity: math.fsum(station.values.values()) / len(station.values),
                     f"{quantity}_n": trend.n, f"{quantity}_from": trend.first, f"{quantity}_to": trend.last,
                     f"{quantity}_slope": _known(trend.slope), f"{quantity}_p": _known(trend.p),
                     f"{quantity}_trend": trend.sign})
@@ -269,11 +327,14 @@ def _row(pair, map_rank, reason, options):
         notes.append(reason or NO_DATA)
     elif reason:
         notes.append(f"map value from the {reason}")
+    if options.max_elevation_m is not None and pair.distance_km is not None and row["pair_elev"] is None:
+        notes.append(f"paired without an elevation, so the limit of {options.max_elevation_m:g} m was not applied")
     if pair.magt is not None:
-        row["depth_m"] = pair.magt.depth_m
+        row["depth_m"] = _known(pair.magt.depth_m)
+        notes += _compare_with_maps(row, magt, percent)
         # a missing partner leaves the thaw-depth trend unknown, which no profile takes for "none"
         ranked = station_rank(row["magt"], trends["magt"].sign, trends["alt"].sign if pair.alt else None,
-                              thresholds=options.thresholds, profile=options.profile)
+                              pp=row["map_pp"], thresholds=options.thresholds, profile=options.profile)
         row["site_tier"] = ranked.tier
         # without a partner the note says so already; only a mean too warm for any tier is news
         if ranked.reason and (pair.alt is not None or not ranked.tier):
@@ -285,6 +346,22 @@ def _row(pair, map_rank, reason, options):
         row["match"] = (EXACT, ONE_OFF)[abs(row["rank_diff"])] if abs(row["rank_diff"]) < 2 else FURTHER
     row["note"] = "; ".join(note for note in notes if note)
     return row
+
+
+def _compare_with_maps(row, magt, percent):
+    """Enter the map's temperature and permafrost percent into ``row``; return what its note should say of them."""
+    notes = []
+    for name, title, sampled in (("map_magt", "MAGT", magt), ("map_pp", "PP", percent)):
+        if sampled is None:
+            continue
+        row[name], reason = sampled
+        if row[name] is None:
+            notes.append(f"{title} raster: {reason or NO_DATA}")
+        elif reason:
+            notes.append(f"{title} from the {reason}")
+    if row["map_magt"] is not None:
+        row["magt_diff"] = row["map_magt"] - row["magt"]
+    return notes
 
 
 def _counted(trends, options):
@@ -306,9 +383,39 @@ def _known(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _summary(rows, reasons, options):
+def _magt_agreement(rows):
+    """Return {n, bias, rmse, mae, r} of the map's mean ground temperature, map less station (°C), r Pearson's.
+
+    None where no station has a temperature of the map; r is None below three stations or where one side is constant.
+    """
+    compared = [row for row in rows if row["magt_diff"] is not None]
+    n = len(compared)
+    if not n:
+        return None
+    # summed exactly, so that the order of the stations does not show in the last digit
+    misses = [row["magt_diff"] for row in compared]
+    return {"n": n, "bias": math.fsum(misses) / n, "rmse": math.sqrt(math.fsum(miss * miss for miss in misses) / n),
+            "mae": math.fsum(map(abs, misses)) / n,
+            "r": _pearson(*([row[name] for row in compared] for name in ("magt", "map_magt"))) if n > 2 else None}
+
+
+def _pearson(x, y):
+    x, y = ([value - math.fsum(values) / len(values) for value in values] for values in (x, y))
+    spread = math.fsum(a * a for a in x) * math.fsum(b * b for b in y)
+    return math.fsum(a * b for a, b in zip(x, y)) / math.sqrt(spread) if spread else None
+
+
+def _tier_confusion(tiers):
+    """Return {labels, matrix}: counts of sites with a row a tier of the map and a column a tier of the station."""
+    places = [[TIERS.index(row[name]) for row in tiers] for name in ("map_tier", "site_tier")]
+    matrix = confusion(*map(np.array, places), codes=range(len(TIERS))) if tiers else np.zeros((len(TIERS),) * 2, int)
+    return {"labels": list(TIERS), "matrix": matrix.tolist()}
+
+
+def _summary(rows, reasons, options, with_percent):
     sites = [row for row in rows if row["site_magt"]]
     unmapped = [reason for row, reason in zip(rows, reasons) if row["site_magt"] and not row["map_rank"]]
+    off_map = sum(1 for reason in unmapped if reason.startswith(OFF_MAP))
     paired = [row for row in sites if row["site_alt"]]
     compared = [row for row in paired if row["match"]]
     tiers = [row for row in sites if row["site_tier"] and row["map_tier"]]
@@ -318,12 +425,21 @@ def _summary(rows, reasons, options):
     summary = {
         "profile": options.profile.name,
         "max_distance_km": options.max_distance_km,
+        "max_elevation_m": options.max_elevation_m,
         "alpha": options.alpha,
+        "cold_below": options.thresholds.cold,
+        "cool_up_to": options.thresholds.cool,
+        "warm_up_to": options.thresholds.warm,
+        "isolated_below": options.thresholds.isolated,
+        "rank_40": RANK_40_BY_MAP if with_percent else RANK_40_IMPOSSIBLE,
+        "trained_on_boreholes": ", ".join(options.trained),
         "magt_sites": len(sites),
         "alt_sites": sum(1 for row in rows if row["site_alt"]),
         "paired": len(paired),
-        "off_map": unmapped.count(OFF_MAP),
-        "no_data": len(unmapped) - unmapped.count(OFF_MAP),
+        "without_elevation": sum(1 for row in paired if row["pair_elev"] is None),
+        "off_map": off_map,
+        "swapped": sum(1 for reason in reasons if SWAPPED in reason),
+        "no_data": len(unmapped) - off_map,
         "from_neighbour": sum(1 for row, reason in zip(rows, reasons)
                               if row["site_magt"] and row["map_rank"] and reason.startswith(NEAREST)),
         "too_warm": sum(1 for row in sites if not row["site_tier"]),
@@ -334,6 +450,9 @@ def _summary(rows, reasons, options):
         "tier": _share(sum(row["site_tier"] == row["map_tier"] for row in tiers), len(tiers)),
         "map_isolated": sum(1 for row in tiers if row["map_tier"] == "isolated"),
         "map_isolated_compared": sum(1 for row in compared if row["map_tier"] == "isolated"),
+        "station_isolated": sum(1 for row in tiers if row["site_tier"] == "isolated"),
+        "tier_confusion": _tier_confusion(tiers),
+        "magt_agreement": _magt_agreement(rows),
         "spearman": None,
         "kendall": None,
         "correlation_note": "",
@@ -361,14 +480,22 @@ def _sentences(summary, options):
 
     sentences = [
         f"{summary['magt_sites']} temperature and {summary['alt_sites']} thaw-depth sites; {summary['paired']} pairs "
-        f"within {options.max_distance_km:g} km.",
+        f"within {_reach(options)}.",
+        f"Stations are ranked with the thresholds {options.thresholds.cold:g}, {options.thresholds.cool:g} and "
+        f"{options.thresholds.warm:g} °C of MAGT, {options.thresholds_from}. Rank 40 is {summary['rank_40']}"
+        + (f" below {options.thresholds.isolated:g} %." if summary["rank_40"] == RANK_40_BY_MAP else "."),
         f"Of the temperature sites {summary['off_map']} lie off the map, {summary['no_data']} where it has no rank, "
         f"{summary['too_warm']} have a mean above {options.thresholds.warm:g} °C; of the pairs "
         f"{summary['not_testable']} have too few years to be ranked and are compared by tier only.",
         told(summary["exact"], "Exact rank"),
         told(summary["within_one"], "Within one rank"),
-        told(summary["tier"], "Same tier (cold, cool, warm)"),
+        told(summary["tier"], "Same tier (cold, cool, warm, isolated)"),
     ]
+    agreement = summary["magt_agreement"]
+    if agreement:
+        sentences.append(f"MAGT of the map at {agreement['n']} temperature sites: bias {agreement['bias']:+.2f} °C "
+                         f"(map less station), RMSE {agreement['rmse']:.2f} °C, MAE {agreement['mae']:.2f} °C"
+                         + ("." if agreement["r"] is None else f", Pearson's r = {agreement['r']:.2f}."))
     if summary["from_neighbour"]:
         sentences.append(f"{summary['from_neighbour']} site(s) took the map's rank from the nearest valid cell.")
     correlation = summary["spearman"]
@@ -384,10 +511,37 @@ def _sentences(summary, options):
     return sentences
 
 
-def _warnings(rows, summary, options):
+def _reach(options):
+    """Return the limits of a pair in words."""
+    return f"{options.max_distance_km:g} km" + ("" if options.max_elevation_m is None else
+                                                f" and {options.max_elevation_m:g} m of elevation")
+
+
+def _warnings(rows, summary, options, same_place):
     warnings = ["Independence: a MAGT product trained on boreholes (NIEER on 1,002 of them) has seen stations like "
                 "these, so its agreement with them is not a validation."]
-    if summary["map_isolated"]:
+    for product in options.trained:
+        boreholes = _BOREHOLES.get(product.upper(), "boreholes")
+        warnings.append(f"Independence: {product} was trained on {boreholes}. What the map has from it, the ground "
+                        f"temperature and its tiers above all, is not independent of temperature sites; thaw depths "
+                        f"are, unless it was trained on them too.")
+    if summary["swapped"]:
+        names = (row["site_magt"] or row["site_alt"] for row in rows if SWAPPED in row["note"])
+        warnings.append(f"{summary['swapped']} site(s) lie off the map but would have a rank with latitude and "
+                        f"longitude exchanged: {_some(names)}. Check their coordinates.")
+    for kind, groups in same_place.items():
+        if groups:
+            told = "; ".join(" and ".join(sites) for sites in groups[:5]) + (" …" if len(groups) > 5 else "")
+            warnings.append(f"{kind.capitalize()} sites share a place or an id in {len(groups)} case(s): {told}. Each "
+                            f"counts as a site of its own; where they are the same record, remove one.")
+    if options.max_elevation_m is not None and summary["without_elevation"]:
+        warnings.append(f"{summary['without_elevation']} pair(s) were kept although a site has no elevation, so that "
+                        f"the limit of {options.max_elevation_m:g} m could not be applied to them.")
+    if summary["station_isolated"]:
+        warnings.append(f"{summary['station_isolated']} temperature site(s) compared with the map are isolated patches "
+                        f"by the map's own permafrost percent; where the map has rank 40 there too, that is no "
+                        f"independent agreement.")
+    if summary["map_isolated"] and summary["rank_40"] == RANK_40_IMPOSSIBLE:
         warnings.append(f"At {summary['map_isolated']} site(s) the map has rank 40. Without a permafrost percent of "
                         f"its own a station cannot have rank 40, so these count as disagreement of tier"
                         + (f", and {summary['map_isolated_compared']} of them are among the ranks compared."
@@ -398,9 +552,11 @@ def _warnings(rows, summary, options):
         if hopeless:
             warnings.append(f"{hopeless} ranked station(s) have a series so short that it can never show a trend at "
                             f"α = {options.alpha:g}; profile {options.profile.name} counts it as no trend.")
-    if not summary["paired"]:
-        warnings.append(f"No temperature site has a thaw-depth site within {options.max_distance_km:g} km, so no "
-                        f"rank could be compared; raise the distance, or read the tier agreement.")
+    if not summary["alt_sites"]:
+        warnings.append("No thaw-depth sites were given, so no rank could be compared; read the tier agreement.")
+    elif not summary["paired"]:
+        warnings.append(f"No temperature site has a thaw-depth site within {_reach(options)}, so no rank could be "
+                        f"compared; raise the distance, or read the tier agreement.")
     elif not summary["compared"]:
         warnings.append("No pair could be compared by rank; the notes of the table say why for each.")
     return warnings

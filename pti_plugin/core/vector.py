@@ -1,14 +1,16 @@
-"""Writes point layers that QGIS opens: EPSG:4326, one file format by the ending of the name."""
+"""Writes point and polygon layers that QGIS opens, in one file format by the ending of the name."""
 
 import math
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 
-from osgeo import gdal, ogr, osr
+from osgeo import gdal, ogr
 
 from .errors import OutputError
 from .gdal_errors import GdalErrors, call, output_error
+from .grid import epsg_wkt, spatial_reference
 from .staging import SUFFIX, Staging
 
 _TYPES = {str: ogr.OFTString, int: ogr.OFTInteger, float: ogr.OFTReal}
@@ -36,10 +38,45 @@ def write_points(path, rows, fields, x, y, layer_name, staging=None, metadata=No
     ``staging`` the file appears when that is committed, else at once. ``metadata``: items of the layer, which only a
     GeoPackage keeps. Raises OutputError for an unknown ending or where the file cannot be written.
     """
+    content = _Content(rows, fields, [_point(row.get(x), row.get(y)) for row in rows], ogr.wkbPoint, epsg_wkt(4326),
+                       layer_name, metadata or {})
+    _write_layer(path, content, staging)
+
+
+def write_polygons(path, rows, fields, polygons, wkt, layer_name, staging=None, metadata=None):
+    """Write ``rows`` as a layer of multipolygons; ``polygons``: one ogr.Geometry a row, or None, in the CRS ``wkt``.
+
+    The rest is as in write_points.
+    """
+    shapes = [None if polygon is None else ogr.ForceToMultiPolygon(polygon.Clone()) for polygon in polygons]
+    _write_layer(path, _Content(rows, fields, shapes, ogr.wkbMultiPolygon, wkt, layer_name, metadata or {}), staging)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What goes into a layer; ``shapes``: one ogr.Geometry a row, or None."""
+
+    rows: list
+    fields: list
+    shapes: list
+    kind: int
+    wkt: str
+    name: str
+    metadata: dict
+
+
+def _point(x, y):
+    if _is_null(x) or _is_null(y):
+        return None
+    point = ogr.Geometry(ogr.wkbPoint)
+    point.SetPoint_2D(0, float(x), float(y))
+    return point
+
+
+def _write_layer(path, content, staging):
     path = os.path.abspath(str(path))
     name, ending = os.path.splitext(os.path.basename(path))
-    ending = ending.lower()
-    driver = check_point_file(path, [field[0] for field in fields])
+    driver = check_vector_file(path, [field[0] for field in content.fields])
     try:
         folder = tempfile.mkdtemp(prefix=f"{name}{SUFFIX}-", dir=os.path.dirname(path))
     except OSError as error:
@@ -47,7 +84,7 @@ def write_points(path, rows, fields, x, y, layer_name, staging=None, metadata=No
                           f"permissions.") from error
     try:
         written = os.path.join(folder, os.path.basename(path))
-        failure = _write(driver, written, rows, fields, x, y, layer_name, _DRIVERS[ending][1], metadata or {})
+        failure = _write(driver, written, content, _DRIVERS[ending.lower()][1])
         if failure is not None:
             raise output_error(path, failure)
         if staging is None:
@@ -60,15 +97,15 @@ def write_points(path, rows, fields, x, y, layer_name, staging=None, metadata=No
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_point_file(path, names):
-    """Return the OGR driver of a point layer with fields of these names.
+def check_vector_file(path, names):
+    """Return the OGR driver of a layer with fields of these names.
 
     Raises OutputError where no such layer can be written as ``path``.
     """
     ending = os.path.splitext(str(path))[1].lower()
     driver = call(ogr.GetDriverByName, _DRIVERS[ending][0])[0] if ending in _DRIVERS else None
     if driver is None:
-        raise OutputError(f"A point layer cannot be written as {path}; end the name in one of "
+        raise OutputError(f"A vector layer cannot be written as {path}; end the name in one of "
                           f"{', '.join(_DRIVERS)}.")
     long_names = [name for name in names if len(name) > _SHAPEFILE_NAME]
     if ending == ".shp" and long_names:
@@ -94,54 +131,49 @@ def _stage(staging, folder, path):
                           f"program?") from error
 
 
-def _write(driver, path, rows, fields, x, y, layer_name, options, metadata):
+def _write(driver, path, content, options):
     """Write the layer; return None, or GDAL's words for what went wrong."""
     before = gdal.GetConfigOption(_DATE_OPTION)
     gdal.SetConfigOption(_DATE_OPTION, _DATE)
     try:
         with GdalErrors() as errors:
             try:
-                _fill(driver, path, rows, fields, x, y, layer_name, options, metadata)
+                _fill(driver, path, content, options)
             except RuntimeError as error:
                 return errors.first or str(error)
         # a full disk may show only when the file is closed, so the file is read again
-        return errors.first or _reread(path, len(rows))
+        return errors.first or _reread(path, len(content.rows))
     finally:
         gdal.SetConfigOption(_DATE_OPTION, before)
 
 
-def _fill(driver, path, rows, fields, x, y, layer_name, options, metadata):
+def _fill(driver, path, content, options):
     """Create and fill the layer; errors go to the listener, or come as RuntimeError where exceptions are on."""
     dataset = driver.CreateDataSource(path)
     if dataset is None:
         raise RuntimeError("the file cannot be created")
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(4326)
-    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-    layer = dataset.CreateLayer(layer_name, reference, ogr.wkbPoint, options)
+    layer = dataset.CreateLayer(content.name, spatial_reference(content.wkt), content.kind, options)
     if layer is None:
         raise RuntimeError("the layer cannot be created")
-    for item, text in metadata.items():
+    for item, text in content.metadata.items():
         layer.SetMetadataItem(item, text)
     shapefile = path.lower().endswith(".shp")
-    for field_name, kind, _unit, _description in fields:
+    for field_name, kind, _unit, _description in content.fields:
         definition = ogr.FieldDefn(field_name, _TYPES[kind])
         if shapefile and kind is str:
             definition.SetWidth(_SHAPEFILE_TEXT)
         layer.CreateField(definition)
     layer.StartTransaction()
-    for row in rows:
+    for row, shape in zip(content.rows, content.shapes):
         feature = ogr.Feature(layer.GetLayerDefn())
-        for index, (field_name, kind, _unit, _description) in enumerate(fields):
+        for index, (field_name, kind, _unit, _description) in enumerate(content.fields):
             value = row.get(field_name)
             if _is_null(value):
                 feature.SetFieldNull(index)
             else:
                 feature.SetField(index, _shortened(value) if shapefile and kind is str else kind(value))
-        if not _is_null(row.get(x)) and not _is_null(row.get(y)):
-            point = ogr.Geometry(ogr.wkbPoint)
-            point.SetPoint_2D(0, float(row[x]), float(row[y]))
-            feature.SetGeometry(point)
+        if shape is not None:
+            feature.SetGeometry(shape)
         layer.CreateFeature(feature)
     layer.CommitTransaction()
     # closing writes the rest; the layer must go before its data source
@@ -154,7 +186,7 @@ def _reread(path, expected):
     # reading each, since a FlatGeobuf cut short still counts them all in its header
     count, failure = call(_count, path)
     if failure or count != expected:
-        return failure or f"only {count or 0} of {expected} points could be written"
+        return failure or f"only {count or 0} of {expected} features could be written"
     return None
 
 

@@ -19,6 +19,7 @@ netCDF file also names the version of its library.
 import argparse
 import csv
 import datetime
+import json
 import os
 import zlib
 from dataclasses import dataclass
@@ -1024,6 +1025,33 @@ def write_stations(w, out):
                                 f"{lon[k]:.5f}", year, text])
 
 
+# === files: zones ===============================================================================
+#: name of each zone, with the meridians in degrees east between which it lies, one pair a polygon
+ZONES = {
+    "North America": [(-170, -55)],
+    "Greenland and North Atlantic": [(-55, -10)],
+    "Europe": [(-10, 60)],
+    "West and Central Siberia": [(60, 110)],
+    "East Siberia": [(110, 180), (-180, -170)],
+}
+
+
+def write_zones(out):
+    """Write sectors of the map between meridians as polygons, with a corner every 5 degrees."""
+    features = []
+    for name, sectors in ZONES.items():
+        rings = []
+        for west, east in sectors:
+            steps = range(west, east + 1, 5)
+            ring = [[x, SOUTH] for x in steps] + [[x, 86.0] for x in reversed(steps)]
+            rings.append([ring + ring[:1]])
+        features.append({"type": "Feature", "properties": {"zone": name},
+                         "geometry": {"type": "MultiPolygon", "coordinates": rings}})
+    with open(os.path.join(out, "zones.geojson"), "w", encoding="utf-8", newline="\n") as handle:
+        handle.write('{"type": "FeatureCollection", "features": [\n'
+                     + ",\n".join(json.dumps(feature) for feature in features) + "\n]}\n")
+
+
 # === main =======================================================================================
 def main():
     """Read the packages, simulate, write every file of the sample."""
@@ -1044,6 +1072,7 @@ def main():
     write_relief(w, args.packages, args.out)
     write_land_cover(w, args.packages, args.out)
     write_stations(w, args.out)
+    write_zones(args.out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from pti_plugin.core.features import PREDICTORS, read_stack
 from support import ROOT, read_raster
 
 TOOLS = ("alignrasters", "compositeseries", "depthmean", "slope", "ensemblepermafrost", "ensemblelandcover",
-         "trendrasters", "predictorstack", "buildpti", "trainxgboost", "predictxgboost", "validateboreholes")
+         "trendrasters", "predictorstack", "buildpti", "trainxgboost", "predictxgboost", "summarizezones",
+         "validateboreholes")
 RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
 LOADER = SourceFileLoader("demo", str(ROOT / "scripts" / "demo"))
 DEMO = module_from_spec(spec_from_loader("demo", LOADER))
@@ -63,7 +64,7 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
     made = {path.name for path in chain.folder.iterdir()}
     assert set(DEMO.OUTPUTS.values()) <= made
     assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
-    assert len([name for name in made if name.endswith(".provenance.json")]) == 9
+    assert len([name for name in made if name.endswith(".provenance.json")]) == 11
 
 
 def test_the_conceptual_index_has_all_ten_ranks(chain):
@@ -104,7 +105,7 @@ def test_all_rasters_share_the_target_grid(chain):
     target = grid(ROOT / "resources" / "sample" / "grid.tif")
     # a trend stays on the grid of its series
     rasters = [name for name in DEMO.OUTPUTS.values() if name.endswith(".tif") and "trend" not in name]
-    assert len(rasters) == 13
+    assert len(rasters) == 14
     assert {grid(chain.folder / name) for name in rasters} == {target}
 
 
@@ -228,7 +229,7 @@ def test_record_of_the_validation_holds_the_printed_station_result(chain):
 def test_demo_prints_areas_accuracy_and_where_the_map_is(chain):
     for text in ("33 Warm, both positive", "out-of-bag vote", "Stations (simulated)",
                  str(chain.folder / "pti_map.tif"), str(chain.folder / "pti_map.png"),
-                 str(chain.folder / "report.html")):
+                 str(chain.folder / "report.html"), str(chain.folder / "report.pdf")):
         assert text in chain.said
 
 

@@ -10,7 +10,8 @@ from support import ROOT
 #: ids that stand from the first version on; the other tests of this file walk whatever the provider holds
 TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
          "validateboreholes", "compositeseries", "depthmean", "alignrasters", "slope",
-         "predictorstack", "samplepoints", "drivermaps")
+         "predictorstack", "samplepoints", "drivermaps", "assessaccuracy", "summarizezones", "compareprofiles",
+         "printlayout")
 MODELS = ("fullchain",)
 
 #: parameter types of QGIS itself that the modeler of 3.22 can connect
@@ -166,9 +167,11 @@ def test_help_page_lies_in_the_repository_of_the_metadata(algorithm):
     assert algorithm.helpUrl().endswith(f"#{algorithm.name()}")
 
 
-def test_it_runs_in_the_background_and_can_be_cancelled(algorithm):
+def test_it_is_at_hand_runs_in_the_background_and_can_be_cancelled(algorithm):
     flags = algorithm.flags()
-    for name in ("FlagNoThreading", "FlagHideFromToolbox", "FlagHideFromModeler", "FlagDeprecated",
+    # QGIS draws layouts in the main thread only, as its own tools that export them do
+    assert bool(flags & algorithm.FlagNoThreading) == (algorithm.name() == "printlayout")
+    for name in ("FlagHideFromToolbox", "FlagHideFromModeler", "FlagDeprecated",
                  "FlagKnownIssues", "FlagRequiresProject"):
         assert not flags & getattr(algorithm, name), name
     assert flags & algorithm.FlagCanCancel

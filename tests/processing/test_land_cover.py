@@ -5,7 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import build_styles
 import numpy as np
 import pytest
 
@@ -199,7 +198,6 @@ def test_the_picture_has_the_colours_of_the_table(every_class):
 def test_the_style_to_load_by_hand_is_the_table_of_classes(every_class, tmp_path):
     from qgis.core import QgsRasterLayer
 
-    assert build_styles.TARGET.read_text(encoding="utf-8") == build_styles.text(), "run scripts/build_styles.py"
     plain = write_raster(tmp_path / "plain.tif", read_raster(every_class[1]["OUTPUT"]), dtype="uint8", nodata=0)
     layer = QgsRasterLayer(plain, "plain")
     _, done = layer.loadNamedStyle(str(ROOT / "resources" / "styles" / "land_cover.qml"))

@@ -28,7 +28,8 @@ def inputs_of(tool, world, made):
         "predictxgboost": {"STACK": world.stack, "MODEL": made["train"]["OUTPUT_MODEL"],
                            "BASE": ensemble["OUTPUT_BASE"]},
         "validateboreholes": {"PTI": index["OUTPUT"], "STATIONS_MAGT": world.stations_magt,
-                              "STATIONS_ALT": world.stations_alt, "METRICS": made["train"]["OUTPUT_METRICS"],
+                              "STATIONS_ALT": world.stations_alt, "MAGT": ensemble["OUTPUT_MAGT"],
+                              "PP": ensemble["OUTPUT_PP"], "METRICS": made["train"]["OUTPUT_METRICS"],
                               "SHAP": made["train"]["OUTPUT_SHAP"]},
     }[tool]
 

@@ -77,8 +77,8 @@ GRIDS = [("EPSG 6931, pole", 6931, 89.0, 30.0, 1000.0), ("EPSG 6931, 45° N", 69
 
 @pytest.mark.parametrize("epsg, latitude, longitude, cell", [item[1:] for item in GRIDS], ids=[g[0] for g in GRIDS])
 def test_every_cell_of_a_projected_grid_is_judged_by_its_true_distance(epsg, latitude, longitude, cell, monkeypatch):
-    grid = grid_at(epsg, latitude, longitude, cell, 110, 120)
-    cells, buffers = patches(110, 120), {1: 10.0, 2: 4.3, 3: 0.0}
+    grid = grid_at(epsg, latitude, longitude, cell, 80, 90)
+    cells, buffers = patches(80, 90), {1: 10.0, 2: 4.3, 3: 0.0}
     expected, closest = brute_force(cells, grid, buffers)
     assert 0 < (expected > 0).sum() < (cells > 0).sum() and closest > 1e-7
     found, torn = inside(cells, grid, buffers)
@@ -145,22 +145,63 @@ def test_the_result_does_not_depend_on_threads_or_strips(monkeypatch):
         np.testing.assert_array_equal(inside(cells, grid, buffers, settings=Settings(threads=threads))[0], whole)
 
 
-def test_runs_longer_than_a_byte_are_counted(monkeypatch):
-    grid = grid_at(6931, 75.0, 90.0, 30.0, 40, 900)
-    cells = np.ones((40, 900), dtype=np.uint8)
-    cells[:, 0] = 2
-    tall = Grid(grid.wkt, grid.transform, 900, 1)
-    ground = Ground(tall)
+def test_buffers_wider_than_a_byte_or_many_words_of_cells(monkeypatch):
+    # 150 cells to either side; what is beyond the raster and one lone cell are the edges
+    grid = grid_at(6931, 75.0, 90.0, 60.0, 340, 461)
+    cells = np.ones((340, 461), dtype=np.uint8)
+    cells[170, 300] = 2
+    ground = Ground(grid)
     intervals = ground.intervals([9.0], np.ones(ground.tiles, dtype=bool))
-    assert intervals.side > 255
-    for loops in (edge_buffer.kernels(), sampling_numpy):
-        left = np.empty((1, 900), dtype=np.int32)
-        right = np.empty_like(left)
-        loops.run_lengths(cells[:1], left, right)
-        assert left[0, :3].tolist() == [0, 0, 1] and left[0, -1] == 898 and right[0, 1] == 898
-        small = np.empty((1, 900), dtype=np.uint8)
-        loops.run_lengths(cells[:1], small, small.copy())
-        assert small[0, -1] == 255
+    assert 2 * intervals.side > 255
+    found = inside(cells, grid, {1: 9.0})[0]
+    rows, columns = np.nonzero(np.pad(cells, 1) != 1)
+    edges = geocentric_km(*grid.lonlat(columns - 0.5, rows - 0.5))
+    rows, columns = (part.ravel() for part in np.mgrid[140:200:3, 100:400:5])
+    places = geocentric_km(*grid.lonlat(columns + 0.5, rows + 0.5))
+    least = np.array([((edges - place) ** 2).sum(axis=1).min() for place in places])
+    expected = 2 * 6371 * np.arcsin(np.sqrt(least) / 2 / 6371) >= 9
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(found[rows, columns] == 1, expected)
+    monkeypatch.setattr(edge_buffer, "kernels", lambda: sampling_numpy)
+    np.testing.assert_array_equal(inside(cells, grid, {1: 9.0})[0], found)
+
+
+@pytest.mark.parametrize("transform, buffer, apart", [
+    ((1e5, 500.0, 1400.0, -1.2e6, 0.0, -300.0), 0.55, True),
+    ((1e5, 900.0, 300.0, -1.2e6, 500.0, -800.0), 6.0, False)])
+def test_every_cell_of_a_slanted_grid_is_judged_by_its_true_distance(transform, buffer, apart, monkeypatch):
+    grid, cells = Grid(epsg_wkt(6931), transform, 80, 70), patches(70, 80, seed=3)
+    ground = Ground(grid)
+    intervals = ground.intervals([buffer], np.ones(ground.tiles, dtype=bool))
+    low, high = intervals.outer_low[0, 0], intervals.outer_high[0, 0]
+    used = np.flatnonzero(low <= high)
+    # those of neighbouring rows may lie apart, or have an empty one between
+    linked = np.maximum(low[used[1:]], low[used[:-1]]) <= np.minimum(high[used[1:]], high[used[:-1]])
+    assert apart == (not linked.all() or (np.diff(used) > 1).any())
+    buffers = {1: buffer, 2: buffer / 2, 3: 0.0}
+    expected, _ = brute_force(cells, grid, buffers)
+    assert 0 < (expected == 1).sum() < (cells == 1).sum()
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+    monkeypatch.setattr(edge_buffer, "kernels", lambda: sampling_numpy)
+    np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
+
+
+@pytest.mark.parametrize("wider", [True, False])
+def test_intervals_of_neighbouring_rows_are_linked(wider):
+    # an empty one between two, one that lies apart, and an end that is empty
+    low = np.array([[[0, -9, 0, -2, 3, 8, 0]]])
+    high = np.array([[[-1, -8, -1, 2, 6, 9, -1]]])
+    before = (low.copy(), high.copy())
+    new_low, new_high = edge_buffer._linked(low, high, wider)
+    np.testing.assert_array_equal((low, high), before)
+    used = np.flatnonzero(new_low[0, 0] <= new_high[0, 0])
+    assert used.tolist() == ([1, 2, 3, 4, 5] if wider else [3])
+    for one, other in zip(used[:-1], used[1:]):
+        assert max(new_low[0, 0, [one, other]]) <= min(new_high[0, 0, [one, other]])
+    for place in used:
+        if low[0, 0, place] <= high[0, 0, place]:
+            wide, narrow = ((new_low, new_high), (low, high)) if wider else ((low, high), (new_low, new_high))
+            assert wide[0][0, 0, place] <= narrow[0][0, 0, place] and wide[1][0, 0, place] >= narrow[1][0, 0, place]
 
 
 def test_cells_where_the_projection_is_torn_are_left_out_and_counted():
@@ -169,6 +210,20 @@ def test_cells_where_the_projection_is_torn_are_left_out_and_counted():
     cells = np.ones((40, 40), dtype=np.uint8)
     found, torn = inside(cells, grid, {1: 15.0})
     assert torn > 0 and not found[:8].any()
+
+
+@pytest.mark.parametrize("tile", [(8, 8, 26), (64, 64, 4), (1, 203, 1), (300, 203, 1)])
+def test_cells_are_counted_tile_by_tile(tile):
+    cells = patches(130, 203, seed=8)
+    cells[20:70, 50:150] = 3
+    rows, columns = np.indices(cells.shape)
+    place = (rows + 256) // tile[0] * tile[2] + columns // tile[1]
+    expected = np.zeros((place.max() + 1, 256), dtype=np.int32)
+    np.add.at(expected, (place[cells > 0], cells[cells > 0]), 1)
+    for loops in (edge_buffer.kernels(), sampling_numpy):
+        counts = np.zeros_like(expected)
+        loops.tile_counts(cells, 256, tile, counts)
+        np.testing.assert_array_equal(counts, expected)
 
 
 def test_areas_of_tiles_are_those_of_the_cells():

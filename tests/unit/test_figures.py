@@ -12,7 +12,7 @@ from osgeo import gdal, osr
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from pti_plugin.core import figures  # noqa: E402
+from pti_plugin.core import figures, polar_map  # noqa: E402
 from pti_plugin.core.errors import InputError  # noqa: E402
 from pti_plugin.core.ranks import BY_CODE, CODES, RANKS, hex_to_rgb  # noqa: E402
 
@@ -32,7 +32,7 @@ VISION = {
 def coarse_maps(monkeypatch):
     """Maps of fewer cells than a printed page needs, for speed."""
     monkeypatch.setattr(figures, "MAP_CELLS", 600)
-    monkeypatch.setattr(figures, "OVERVIEW_CELLS", 400)
+    monkeypatch.setattr(polar_map, "OVERVIEW_CELLS", 400)
 
 
 def lab(colour, vision):
@@ -136,7 +136,7 @@ def test_the_map_is_cut_at_the_parallel_that_holds_every_rank(tmp_path, lowest, 
     values[10: 90 - lowest, 200:260] = 11
     path = write(tmp_path / "band.tif", values, (-180, 1, 0, 90, 0, -1), 4326)
     dataset = gdal.Open(path)
-    frame = figures._frame(dataset, path, figures._polar_wkt(dataset, path))
+    frame = polar_map.polar_frame(dataset, path, polar_map.polar_wkt(dataset, path))
     assert frame.south == south
     # equal-area radius on the sphere of the same area, to half a percent
     assert frame.radius == pytest.approx(2 * 6371007 * np.sin(np.radians((90 - south) / 2)), rel=5e-3)
@@ -170,9 +170,8 @@ def test_a_large_raster_is_thinned_by_majority_and_ranks_without_majority_vanish
     values[1::4, 1: size // 2: 4] = 40
     path = write(tmp_path / "large.tif", values, (-4.8e6, 3200, 0, 4.8e6, 0, -3200), 6931)
     dataset = gdal.Open(path)
-    wkt = dataset.GetProjection()
-    frame = figures._frame_to(figures._Frame(wkt, "", 0.0, 0.0, 0.0, 90), 0.0, 0.0, 50)
-    codes = figures._ranks_in_frame(dataset, path, frame, figures.MAP_CELLS)
+    frame = polar_map.frame_to(dataset.GetProjection(), 50)
+    codes = polar_map.ranks_within(dataset, path, frame.wkt, frame.bounds, (figures.MAP_CELLS, figures.MAP_CELLS))
     assert codes.shape == (figures.MAP_CELLS, figures.MAP_CELLS)
     half = figures.MAP_CELLS // 2
     assert (codes[:, half + 2:] == 11).all()
@@ -280,6 +279,18 @@ def test_the_scatter_refuses_unequal_lists_and_unknown_ranks():
         figures.station_scatter([11, 12], [11], "Unequal")
     with pytest.raises(InputError, match="14 is no PTI rank"):
         figures.station_scatter([14], [11], "Unknown")
+
+
+def test_the_temperature_scatter_has_the_station_across_the_map_up_and_the_tier_as_colour():
+    image = pixels(figures.magt_scatter([-9.0, 2.0, -2.0, None], [1.0, -8.0, None, 1.0], "Two stations"))
+    rows, columns = np.nonzero(share_of(image, BY_CODE[32].colour))
+    # the legend has the colour in the upper left corner too, the warm station that the map has cold lies lower right
+    assert rows.max() / image.shape[0] > 0.7 and columns.max() / image.shape[1] > 0.7
+    assert np.nonzero(share_of(image, BY_CODE[12].colour))[0].max() / image.shape[0] < 0.4
+    assert not share_of(image, BY_CODE[22].colour).any(), "a station without a value on the map is drawn"
+    assert figures.magt_scatter([], [], "None") != figures.magt_scatter([1.0], [1.0], "None")
+    with pytest.raises(InputError, match="2 station temperatures but 1 of the map"):
+        figures.magt_scatter([1.0, 2.0], [1.0], "Unequal")
 
 
 def test_bars_are_as_long_as_the_areas():

@@ -213,6 +213,21 @@ def test_points_without_an_image_do_not_take_the_others_with_them(exceptions):
     assert transform_points(change, np.zeros(0), np.zeros(0))[0].shape == (0,)
 
 
+@pytest.mark.parametrize("code", [6931, 3413, 31467])
+def test_points_carried_together_are_those_carried_one_by_one(code):
+    change = coordinate_transformation(epsg_wkt(code), epsg_wkt(4326))
+    x, y = np.linspace(3.3e6, 3.7e6, 40), np.linspace(5.2e6, 6e6, 40)
+    one_by_one = [change.TransformPoint(*place)[:2] for place in zip(x.tolist(), y.tolist())]
+    for number in (1, 2, 40):
+        np.testing.assert_array_equal(np.column_stack(transform_points(change, x[:number], y[:number])),
+                                      one_by_one[:number])
+    # one that is not a number has no image, and takes no other with it
+    x[7] = np.nan
+    longitude, latitude = transform_points(change, x, y)
+    assert np.flatnonzero(np.isnan(longitude) | np.isnan(latitude)).tolist() == [7]
+    assert (longitude[8], latitude[8]) == one_by_one[8]
+
+
 def test_cells_off_the_earth_have_no_area(exceptions):
     definition = "+proj=ortho +lat_0=90 +lon_0=0 +R=6371228 +units=m"
     reference = osr.SpatialReference()

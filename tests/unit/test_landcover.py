@@ -274,7 +274,7 @@ def test_files_give_what_a_plain_calculation_gives(tmp_path, products):
     assert sum(row["share_percent"] for row in result["table"]) == pytest.approx(100, abs=0.01)
     assert result["source"] == {name: int((expected[1] == code).sum()) for code, (name, _) in SOURCES.items()}
     # GDAL keeps the names of the classes beside the file; the working raster of the majority is gone
-    assert sorted(path.name for path in tmp_path.glob("cover*")) == ["cover.qml", "cover.tif", "cover.tif.aux.xml"]
+    assert sorted(path.name for path in tmp_path.glob("cover*")) == ["cover.tif", "cover.tif.aux.xml"]
 
 
 def test_one_year_needs_no_majority(tmp_path, products):

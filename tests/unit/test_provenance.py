@@ -6,9 +6,20 @@ import os
 
 import numpy as np
 
+from pti_plugin.core import provenance
 from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE, deviations
 from pti_plugin.core.progress import Progress
-from pti_plugin.core.provenance import build_record, checksum, describe_input, read_record, record_path, to_json
+from pti_plugin.core.provenance import (
+    build_record,
+    checksum,
+    collect_records,
+    describe_input,
+    link_inputs,
+    read_record,
+    record_path,
+    record_paths,
+    to_json,
+)
 from pti_plugin.core.resources import plugin_version
 
 
@@ -74,3 +85,74 @@ def test_the_record_is_found_beside_the_result(tmp_path):
     assert found == json.loads(text) and found["results"] == {"cells": 3, "shares": [1.5], "path": str(tmp_path)}
     (tmp_path / "map.v2.provenance.json").write_text("{", encoding="utf-8")
     assert read_record(output) is None
+
+
+def keep(folder, tool, outputs, inputs=(), finished="2026-01-01", **more):
+    """Write outputs of some bytes and the record of the step that made them beside the first."""
+    folder.mkdir(exist_ok=True)
+    paths = {name: folder / file for name, file in outputs.items()}
+    for path in paths.values():
+        if not path.exists():
+            path.write_bytes(b"0123")
+    record = {"tool": tool, "finished": finished, "outputs": {name: str(path) for name, path in paths.items()},
+              "inputs": [{"role": role, "path": str(path), "size_bytes": 4} for role, path in inputs], **more}
+    (folder / record_path(next(iter(outputs.values())))).write_text(json.dumps(record), encoding="utf-8")
+    return [str(path) for path in paths.values()]
+
+
+def told(steps):
+    return [(step["tool"], [entry.get("step") for entry in step["inputs"]]) for step in steps]
+
+
+def test_all_steps_behind_a_result_are_gathered_upstream_first_and_once(tmp_path):
+    (tmp_path / "raw.tif").write_bytes(b"0123")
+    base, pp = keep(tmp_path, "ensemble", {"BASE": "base.tif", "PP": "pp.tif"}, [("PP", tmp_path / "raw.tif")])
+    slope, sign = keep(tmp_path / "temporary", "trend", {"SLOPE": "slope.tif", "SIGN": "sign.tif"})
+    index, = keep(tmp_path, "index", {"OUTPUT": "index.tif"}, [("BASE", base), ("PP", pp), ("SIGN", sign)])
+    result, = keep(tmp_path, "predict", {"OUTPUT": "map.tif"}, [("BASE", base), ("REFERENCE", index)])
+    assert told(collect_records([result, index, None])) == [
+        ("ensemble", [None]), ("trend", []), ("index", [1, 1, 2]), ("predict", [1, 3])]
+    assert collect_records([str(tmp_path / "raw.tif"), str(tmp_path / "gone.tif")]) == []
+
+
+def test_circles_end_and_the_newest_record_of_a_file_counts(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"0123")
+    keep(tmp_path, "second", {"OUTPUT": "b.tif"}, [("INPUT", tmp_path / "a.tif")])
+    keep(tmp_path, "first", {"OUTPUT": "a.tif"}, [("INPUT", tmp_path / "b.tif")])
+    assert told(collect_records([tmp_path / "b.tif"])) == [("first", [None]), ("second", [1])]
+    keep(tmp_path, "again", {"OTHER": "c.tif", "OUTPUT": "b.tif"}, finished="2026-02-02")
+    assert told(collect_records([tmp_path / "b.tif"])) == [("again", [])]
+
+
+def test_a_moved_folder_is_still_followed_and_a_changed_file_is_not(tmp_path):
+    pp, = keep(tmp_path / "old", "ensemble", {"OUTPUT": "pp.tif"})
+    keep(tmp_path / "old", "index", {"OUTPUT": "index.tif"}, [("PP", pp)])
+    os.rename(tmp_path / "old", tmp_path / "new")
+    assert told(collect_records([tmp_path / "new" / "index.tif"])) == [("ensemble", []), ("index", [1])]
+    (tmp_path / "new" / "pp.tif").write_bytes(b"another file by now")
+    assert told(collect_records([tmp_path / "new" / "index.tif"])) == [("index", [None])]
+
+
+def test_the_search_is_bounded_and_survives_what_is_no_record(tmp_path, monkeypatch):
+    before = ()
+    for number in range(6):
+        before = [("INPUT", keep(tmp_path, f"step{number}", {"OUTPUT": f"{number}.tif"}, before)[0])]
+    (tmp_path / "bad.provenance.json").write_text("[1", encoding="utf-8")
+    (tmp_path / "list.provenance.json").write_text("[1]", encoding="utf-8")
+    assert len(collect_records([tmp_path / "5.tif"])) == 6
+    monkeypatch.setattr(provenance, "MOST_STEPS", 3)
+    assert [step["tool"] for step in collect_records([tmp_path / "5.tif"])] == ["step3", "step4", "step5"]
+
+
+def test_a_new_record_is_linked_to_the_steps_before_it(tmp_path):
+    pp, = keep(tmp_path, "ensemble", {"OUTPUT": "pp.tif"})
+    record = {"inputs": [{"role": "PP", "path": pp}, {"role": "X", "path": str(tmp_path / "x.tif")},
+                         {"role": "LAYER", "path": pp + "|layername=a"}]}
+    link_inputs(record, collect_records([pp]))
+    assert [entry.get("step") for entry in record["inputs"]] == [1, None, 1]
+
+
+def test_every_folder_with_an_output_has_the_record_once(tmp_path):
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert record_paths([f"{one}/a.tif", f"{one}/b.tif", f"{two}/c.tif"]) == [
+        f"{one}/a.provenance.json", f"{two}/c.provenance.json"]

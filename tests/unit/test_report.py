@@ -10,11 +10,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from pti_plugin.core import report as pages  # noqa: E402
+from pti_plugin.core import profiles, report, report_model, report_stations, report_steps  # noqa: E402
 from pti_plugin.core.errors import InputError, OutputError  # noqa: E402
-from pti_plugin.core.figures import shap_bars  # noqa: E402
+from pti_plugin.core.figures import relative_luminance, shap_bars, text_colour_on  # noqa: E402
 from pti_plugin.core.ranks import BY_CODE, RANKS  # noqa: E402
-from pti_plugin.core.report import Column, Report, format_number, validation_report  # noqa: E402
+from pti_plugin.core.report import validation_report  # noqa: E402
+from pti_plugin.core.report_page import MOST_INPUTS, RANK, YEAR, Column, Report, format_number  # noqa: E402
+from pti_plugin.core.report_print import print_version  # noqa: E402
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -34,9 +36,10 @@ def figures_drawn_once():
         return drawn
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("accuracy_panel_plot", "area_bars", "calibration_plot", "confusion_matrix", "rfecv_curve",
-                     "shap_bars", "station_scatter"):
-            patch.setattr(pages, name, once(getattr(pages, name)))
+        for module, names in ((report, ["area_bars"]), (report_stations, ["station_scatter"]), (report_model, [
+                "accuracy_panel_plot", "calibration_plot", "confusion_matrix", "rfecv_curve", "shap_bars"])):
+            for name in names:
+                patch.setattr(module, name, once(getattr(module, name)))
         yield
 
 
@@ -103,7 +106,8 @@ RECORD = {
     "departures_from_the_paper": {"station_min_years": {"used": 5, "as_published": 3}},
     "parameters": {"START_YEAR": 1997, "ALPHA": 0.05, "PP": ["/data/secret folder/pp.tif"]},
     "inputs": [{"role": "PP", "path": "C:\\Users\\someone\\pp.tif", "size_bytes": 1234567, "sha256": "ab" * 32}],
-    "versions": {"gdal": "3.6.2"}, "results": {"total": 1.5}, "warnings": ["values were multiplied by 100"]}
+    "outputs": {"OUTPUT": "/some/folder/pti.tif"}, "versions": {"gdal": "3.6.2"}, "results": {"total": 1.5},
+    "warnings": ["values were multiplied by 100"]}
 
 
 def station_row(site, site_rank, map_rank, alt="A", note=""):
@@ -126,20 +130,22 @@ STATIONS = SimpleNamespace(
     sentences=["4 pairs within 5 km.", "Spearman's r = -0.69."], warnings=["Independence: not a validation"])
 
 
-def full_page(tmp_path, **changes):
-    path = tmp_path / "report.html"
+def full_report(**changes):
     given = {"map_png": PNG, "area_rows": AREAS, "station_result": STATIONS, "metrics_rows": METRICS,
-             "shap_rows": [{"name": "snow", "group": "hydrological", "shap": 0.1, "gain": 4.0},
-                           {"name": "LST", "group": "thermal", "shap": 0.3, "gain": 9.0}],
-             "confusion": (["11", "12"], [[3, 1], [0, 2]]), "records": [RECORD], "warnings": ["look here"],
+             "shap_rows": [{"name": "snow", "group": "hydrological", "shap": 0.1, "share": 25.0, "gain": 4.0},
+                           {"name": "lst", "group": "thermal", "shap": 0.3, "share": 75.0, "gain": 9.0}],
+             "confusion": (["11", "12"], [[3, 1], [0, 2]]), "steps": [RECORD], "warnings": ["look here"],
              "notes": ["SIMULATED sample data"], "sources": {"areas": "/some/folder/pti_area.csv"}}
     given.update(changes)
-    validation_report(str(path), **given)
-    return path.read_text(encoding="utf-8")
+    return validation_report(**given)
 
 
-def test_the_page_is_sound_and_needs_nothing_from_outside(tmp_path):
-    text = full_page(tmp_path)
+def full_page(**changes):
+    return full_report(**changes).to_html()
+
+
+def test_the_page_is_sound_and_needs_nothing_from_outside():
+    text = full_page()
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>") and page.all("html")[0]["lang"] == "en"
     assert not page.all("script") and not page.all("link") and "@import" not in text and "url(" not in text
@@ -150,7 +156,7 @@ def test_the_page_is_sound_and_needs_nothing_from_outside(tmp_path):
     assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:]))
 
 
-def test_the_contents_lead_to_every_section_once(tmp_path):
+def test_the_contents_lead_to_every_section_once():
     report = Report("Title")
     for title in ("Areas", "Areas", "Äreas & more", "…"):
         report.section(title)
@@ -168,9 +174,10 @@ def test_text_from_files_is_escaped_everywhere():
     report.figure(PNG, planted, planted, planted)
     report.warnings([planted])
     report.key_values([(planted, planted)], planted, planted)
-    report.record({"tool": planted, "profile": planted, "parameters": {planted: planted},
-                   "inputs": [{"role": planted, "path": planted}], "results": {planted: {planted: planted}}})
-    report.how_to_cite(planted, [planted])
+    report_steps.run_section(report, [{
+        "tool": planted, "profile": planted, "parameters": {planted: planted}, "outputs": {planted: planted},
+        "inputs": [{"role": planted, "path": planted}], "versions": {planted: planted}}], {"record": planted})
+    report_steps.cite_section(report, [], [(planted, planted, planted)])
     page = Page(report.to_html())
     assert not page.all("script")
     assert page.text.count(planted) >= 15
@@ -196,8 +203,8 @@ def test_numbers_are_written_as_readers_expect(value, decimals, text):
 
 def test_a_table_aligns_numbers_dashes_the_missing_and_names_its_file():
     report = Report("Title")
-    report.table([Column("name", "Name"), Column("km2", "Area", "km²", 1), Column("year", "Year", kind=pages.YEAR),
-                  Column("rank", "Rank", kind=pages.RANK)],
+    report.table([Column("name", "Name"), Column("km2", "Area", "km²", 1), Column("year", "Year", kind=YEAR),
+                  Column("rank", "Rank", kind=RANK)],
                  [{"name": "a", "km2": 1234.56, "year": 2012, "rank": 33},
                   {"name": "b", "km2": float("nan"), "year": None, "rank": None}],
                  "Caption", source="areas.csv", muted=lambda row: row["name"] == "b")
@@ -215,17 +222,17 @@ def test_a_row_with_a_value_too_few_is_refused():
         Report("Title").table(["a", "b"], [(1,)], "Caption")
 
 
-def test_every_area_stands_on_the_page_with_its_sum(tmp_path):
-    rows = Page(full_page(tmp_path)).rows
+def test_every_area_stands_on_the_page_with_its_sum():
+    rows = Page(full_page()).rows
     for area in AREAS:
         assert [str(area["rank"]), area["label"][3:], f"{area['share_percent']:.2f}", f"{area['area_km2']:,.0f}",
                 f"{area['cells']:,}"] in rows
-    assert len(re.findall('<tr class="total"><th[^>]*></th><td[^>]*>All ranks', full_page(tmp_path))) == 1
+    assert len(re.findall('<tr class="total"><th[^>]*></th><td[^>]*>All ranks', full_page())) == 1
     assert ["", "All ranks", "100.00", f"{123456.7 * 55:,.0f}", "10,045"] in rows
 
 
-def test_the_summary_says_the_tiers_and_leaves_the_in_sample_line_out(tmp_path):
-    text = Page(full_page(tmp_path)).text
+def test_the_summary_says_the_tiers_and_leaves_the_in_sample_line_out():
+    text = Page(full_page()).text
     summary = text[:text.index("Figure 1.")]
     assert "6.79 million km²" in summary and "10.9 % cold" in summary and "18.2 % isolated patches" in summary
     assert "Out-of-bag vote: 61.84 % (95 % interval 60.91 to 62.72 %)" in summary
@@ -233,14 +240,14 @@ def test_the_summary_says_the_tiers_and_leaves_the_in_sample_line_out(tmp_path):
     assert "91.79" not in summary and "SIMULATED sample data" in summary
 
 
-def test_the_in_sample_line_is_set_back_in_the_accuracy_panel(tmp_path):
-    text = full_page(tmp_path)
+def test_the_in_sample_line_is_set_back_in_the_accuracy_panel():
+    text = full_page()
     muted = re.findall(r'<tr class="muted">(.*?)</tr>', text)
     assert len(muted) == 1 and "Vote on its own sample" in muted[0] and "91.79" in muted[0]
 
 
-def test_the_elimination_of_predictors_stands_beside_the_paper(tmp_path):
-    text = full_page(tmp_path, selection_rows=SELECTION, sources={"selection": "/some/folder/selection.csv"})
+def test_the_elimination_of_predictors_stands_beside_the_paper():
+    text = full_page(selection_rows=SELECTION, sources={"selection": "/some/folder/selection.csv"})
     page = Page(text)
     assert (2, "How many predictors are worth having") in page.headings
     assert ("keeps 2 predictors, with a cross-validated accuracy of 57.25 %. The paper kept 12, with 57 %."
@@ -251,28 +258,27 @@ def test_the_elimination_of_predictors_stands_beside_the_paper(tmp_path):
     assert len(re.findall('<tr class="total"><th[^>]*>2</th>', text)) == 1
     assert len(re.findall('<tr class="muted"><th[^>]*>12</th>', text)) == 1
     assert "diamond: the paper" in page.text and page.text.count("selection.csv") == 2
-    alone = Page(full_page(tmp_path, selection_rows=SELECTION[:3])).text
+    alone = Page(full_page(selection_rows=SELECTION[:3])).text
     assert "diamond" not in alone and "The paper kept" not in alone
 
 
-def test_calibration_stands_with_promise_result_and_number(tmp_path):
-    page = Page(full_page(tmp_path, calibration_rows=CALIBRATION, sources={"metrics": "metrics.csv"}))
+def test_calibration_stands_with_promise_result_and_number():
+    page = Page(full_page(calibration_rows=CALIBRATION, sources={"metrics": "metrics.csv"}))
     assert (2, "How far to trust its probabilities") in page.headings
     assert ["probability 0.4 to 0.5", "45.5", "43.2", "41.90 to 44.60", "5,210"] in page.rows
     assert ["probability 0.9 to 1.0", "96.0", "88.8", "88.10 to 89.40", "9,001"] in page.rows
 
 
-def test_sections_that_were_not_asked_for_are_left_out_and_each_given_one_adds_a_picture(tmp_path):
-    page = Page(full_page(tmp_path))
-    assert not [title for _, title in page.headings if "probabilities" in title or "worth having" in title]
-    more = Page(full_page(tmp_path, selection_rows=SELECTION, calibration_rows=CALIBRATION))
+def test_each_table_given_adds_a_picture():
+    page = Page(full_page())
+    more = Page(full_page(selection_rows=SELECTION, calibration_rows=CALIBRATION))
     assert len(more.all("img")) == len(page.all("img")) + 2
-    without = Page(full_page(tmp_path, metrics_rows=None))
+    without = Page(full_page(metrics_rows=None))
     assert len(without.all("img")) == len(page.all("img")) - 1
 
 
-def test_stations_are_listed_largest_miss_first_and_none_is_lost(tmp_path):
-    page = Page(full_page(tmp_path))
+def test_stations_are_listed_largest_miss_first_and_none_is_lost():
+    page = Page(full_page())
     named = [row[0] for row in page.rows if row and row[0] in ("near", "far", "same", "short", "alone")]
     assert named == ["far", "near", "same", "short"]
     assert ["far", "21", "33", "5", "−1.83", "9,\u00a08", "A", "0.2"] in page.rows
@@ -280,58 +286,64 @@ def test_stations_are_listed_largest_miss_first_and_none_is_lost(tmp_path):
     assert "1 further site(s)" in page.text
 
 
-def test_shares_and_correlations_of_the_stations_are_spelled_out(tmp_path):
-    rows = Page(full_page(tmp_path)).rows
-    assert ["Exact rank", "1 of 3 (33.3%, 95 % interval 10.0% to 90.0%)"] in rows
+def test_shares_and_correlations_of_the_stations_are_spelled_out():
+    rows = Page(full_page()).rows
+    assert ["Exact rank", "1 of 3 (33.3 %, 95 % interval 10.0 to 90.0 %)"] in rows
     assert ["Spearman's r", "−0.69 (n = 26, p = 9.6 × 10⁻⁵ by Student's t, 95 % interval −0.86 to −0.37)"] in rows
 
 
-def test_predictors_are_listed_largest_first(tmp_path):
-    rows = Page(full_page(tmp_path)).rows
-    assert rows.index(["LST", "thermal", "0.3000", "9.0000"]) < rows.index(["snow", "hydrological", "0.1000", "4.0000"])
+def test_predictors_are_listed_largest_first():
+    rows = Page(full_page()).rows
+    assert (rows.index(["land surface temperature", "thermal", "0.3000", "75.0", "9.0"])
+            < rows.index(["snow cover", "hydrological", "0.1000", "25.0", "4.0"]))
 
 
-def test_warnings_of_the_run_the_stations_and_the_caller_appear_once_each(tmp_path):
-    text = full_page(tmp_path, records=[RECORD, RECORD])
+def test_warnings_of_the_run_the_stations_and_the_caller_appear_once_each():
+    text = full_page(steps=[RECORD, RECORD])
     for warning in ("look here", "Independence: not a validation", "values were multiplied by 100"):
         assert text.count(warning) == 1
+    assert "values were multiplied by 100 (Step 1, 2)" in text
 
 
-def test_a_record_shows_checksums_and_choices_but_no_folders(tmp_path):
-    text = full_page(tmp_path)
+def test_a_record_shows_checksums_and_choices_but_no_folders():
+    text = full_page()
     rows = Page(text).rows
     assert ["PP", "pp.tif", "1,234,567", "ab" * 32] in rows
-    assert ["START_YEAR", "1997"] in rows and ["Seed", "2024"] in rows and ["ALPHA", "0.05"] in rows
-    assert ["station min years", "5", "3", "buildpti"] in rows
+    assert ["START_YEAR", "1997"] in rows and ["ALPHA", "0.05"] in rows
+    assert ["1", "buildpti", "pti.tif", "–", "defensible", "2024"] in rows
+    assert "Versions, over all steps: plugin 0.1.0, gdal 3.6.2." in text
+    assert ["station min years", "5", "3", profiles.REASONS["station_min_years"], "buildpti"] in rows
     assert "secret folder" not in text and "someone" not in text and "/some/folder" not in text
     assert "Source: " in Page(text).text and "pti_area.csv" in text
 
 
-def test_a_folded_record_is_hidden_on_the_screen_only(tmp_path):
-    text = full_page(tmp_path)
-    assert '<details><summary>buildpti, profile defensible</summary></details><div class="folded">' in text
+def test_a_folded_record_is_hidden_on_the_screen_only():
+    text = full_page()
+    assert '<details><summary>Step 1: buildpti, profile defensible</summary></details><div class="folded">' in text
     assert text.count("details:not([open])+.folded") == 1
     assert "@media screen{details:not([open])+.folded{display:none}}" in text
 
 
-def test_what_was_not_given_is_said_in_a_sentence(tmp_path):
-    path = tmp_path / "empty.html"
-    validation_report(str(path))
-    text = Page(path.read_text(encoding="utf-8")).text
+def test_what_was_not_given_is_said_in_a_sentence():
+    page = Page(validation_report().to_html())
     for sentence in ("Neither areas, nor an accuracy", "No map was given", "No areas were given",
-                     "No accuracy was given", "No predictor importance was given", "No stations were given",
-                     "The run gave no warnings", "No provenance record was given"):
-        assert sentence in text
+                     "No table of zones was given", "No trend was given", "No accuracy was given",
+                     "No calibration was given", "No feature elimination was given",
+                     "No predictor importance was given", "No stations were given", "No comparison of profiles",
+                     "The run gave no warnings", "no provenance record was given", "No provenance record was given",
+                     "None of the inputs is named like a product"):
+        assert sentence in page.text, sentence
+    assert [title for _, title in page.headings] == [title for _, title in Page(full_page()).headings]
 
 
-def test_stations_without_a_rank_to_compare_give_a_sentence_instead_of_a_plot(tmp_path):
+def test_stations_without_a_rank_to_compare_give_a_sentence_instead_of_a_plot():
     alone = SimpleNamespace(rows=[station_row("alone", None, 12, alt="")], summary={}, sentences=[], warnings=[])
-    text = full_page(tmp_path, station_result=alone)
+    text = full_page(station_result=alone)
     assert "No station could be compared by rank" in text and "Map against stations" not in text
 
 
-def test_the_same_input_gives_the_same_page(tmp_path):
-    assert full_page(tmp_path) == full_page(tmp_path)
+def test_the_same_input_gives_the_same_page():
+    assert full_page() == full_page()
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path):
@@ -342,7 +354,163 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert os.listdir(tmp_path) == ["report.html"]
 
 
-def test_the_citation_names_paper_data_and_version(tmp_path):
-    page = Page(full_page(tmp_path, products=["Obu 2018"]))
+def test_the_citation_names_paper_data_version_products_and_stations():
+    steps = [{"tool": "alignrasters", "plugin_version": "0.1.0", "parameters": {"PRODUCT": "nieer_pp"},
+              "inputs": [{"role": "INPUT", "path": "/x/any_name.tif"}]},
+             {"tool": "ensemblepermafrost", "plugin_version": "0.1.0", "inputs": [
+                 {"role": "PP", "path": "/x/aligned.tif", "step": 1},
+                 {"role": "PP", "path": "/x/UiO_PEX_PERPROB_5.0_20181128_2000_2016_NH.tif"},
+                 {"role": "MAGT", "path": 'NETCDF:"/x/ESACCI-PERMAFROST-L4-GTD-AREA4_PP-2005-fv03.0.nc":T2m'}]}]
+    page = Page(full_page(steps=steps, citations=[("/x/calm.tab", "Someone 2020, PANGAEA", "CC-BY")]))
     assert {"href": "https://doi.org/10.5281/zenodo.19148960"} in page.all("a")
-    assert "version 0.1.0" in page.text and "Obu 2018" in page.text
+    assert "version 0.1.0" in page.text
+    assert ["NIEER permafrost probability", "I2", "any_name.tif"] in page.rows
+    assert ["Obu permafrost probability", "I1", "UiO_PEX_PERPROB_5.0_20181128_2000_2016_NH.tif"] in page.rows
+    assert ["Permafrost_CCI ground temperature at 2 m, version 3", "I3",
+            "ESACCI-PERMAFROST-L4-GTD-AREA4_PP-2005-fv03.0.nc"] in page.rows
+    assert "Stations of calm.tab: Someone 2020, PANGAEA Licence: CC-BY." in page.text
+    assert not [row for row in page.rows if "aligned.tif" in row and len(row) == 3]
+
+
+TREND = {"tool": "trendrasters", "parameters": {"ALPHA": 0.05, "PERIOD": 12, "METHOD": 4},
+         "inputs": [{"role": "INPUT", "path": "/x/lst_2000.tif"}],
+         "results": {"layers": 252, "first": "2000-01", "last": "2020-12", "method": "hamed_rao", "cells": {
+             "up": 600, "down": 300, "none": 100, "few": 30, "variance": 10, "empty": 5000, "risky": 250}}}
+
+
+def test_trends_are_shares_of_the_cells_tested_and_named_by_what_reads_them():
+    stack = {"tool": "predictorstack", "inputs": [{"role": "LST_TREND", "path": "/x/slope.tif", "step": 2}]}
+    rows = Page(full_page(steps=[RECORD, TREND, stack])).rows
+    assert ["2", "trendrasters", "–", "3 as LST_TREND", "–", "–"] in rows
+    assert ["2", "land surface temperature", "2000-01 to 2020-12", "252",
+            "Seasonal Mann-Kendall, hamed rao (12 a year)", "0.050", "60.0", "30.0", "10.0", "1,000", "3.8",
+            "25.0"] in rows
+    index = {"tool": "buildpti", "inputs": [{"role": "ALT_TREND", "path": "/x/sign.tif", "step": 1}]}
+    assert any(row[1:2] == ["active layer thickness (ALT)"] for row in Page(full_page(steps=[TREND, index])).rows)
+    assert any(row[1:2] == ["lst_2000.tif"] for row in Page(full_page(steps=[TREND])).rows)
+
+
+ZONES = [{"zone": "Whole map", "area_km2": 2000.4, "pp_area_km2": 1500.0, "cells": 3.0, "first_rank": 13.0,
+          "first_percent": 51.26, "second_rank": None, "second_percent": None, "cold_percent": 90.0,
+          "cool_percent": 4.0, "warm_percent": 3.0, "isolated_percent": 3.0, "area_13_km2": 1025.2,
+          "mean_lst": 263.456},
+         {"zone": 7.0, "area_km2": 1000.0, "pp_area_km2": 900.0, "cells": 2.0, "first_rank": 33.0,
+          "first_percent": 33.3, "second_rank": 40.0, "second_percent": 20.0, "cold_percent": 10.0,
+          "cool_percent": 10.0, "warm_percent": 60.0, "isolated_percent": 20.0, "area_13_km2": 0.0, "mean_lst": None}]
+
+
+def test_zones_show_their_ranks_areas_and_means_and_leave_out_what_is_not_there():
+    page = Page(full_page(zone_rows=ZONES, sources={"zones": "/x/zones.csv"}))
+    assert ["Whole map", "2,000", "1,500", "3", "13", "51.3", "", "–", "90.0", "4.0", "3.0", "3.0"] in page.rows
+    assert ["7", "1,000", "900", "2", "33", "33.3", "40", "20.0", "10.0", "10.0", "60.0", "20.0"] in page.rows
+    # few zones stand side by side
+    assert ["Rank", "Whole map (km²)", "7 (km²)"] in page.rows and ["13", "1,025", "0"] in page.rows
+    assert ["Predictor", "Unit", "Whole map", "7"] in page.rows
+    assert ["land surface temperature", "–", "263", "–"] in page.rows
+    assert page.text.count("Source: zones.csv") == 3
+    stack = {"tool": "predictorstack", "results": {"predictors": [{"role": "lst", "unit": "10^-3 cm3"}]}}
+    many = Page(full_page(zone_rows=[*ZONES, *(dict(ZONES[1], zone=f"zone {n}") for n in range(5))], steps=[stack]))
+    assert ["Zone", "13 (km²)"] in many.rows and ["zone 4", "0"] in many.rows
+    assert ["Zone", "land surface temperature (10⁻³ cm³)"] in many.rows and ["Whole map", "263"] in many.rows
+    short = [{"zone": "a", "area_km2": 1.0, "first_rank": 11.0}]
+    assert ["a", "1", "11"] in Page(full_page(zone_rows=short)).rows
+
+
+def test_the_comparison_of_profiles_has_a_table_a_section():
+    rows = [{"section": "summary", "item": "same rank", "from_rank": None, "to_rank": None, "cells": 9.0,
+             "area_km2": 900.0, "share_percent": 90.0},
+            {"section": "transition", "item": None, "from_rank": 11.0, "to_rank": 0.0, "cells": 1.0,
+             "area_km2": 100.0, "share_percent": 10.0},
+            {"section": "other", "item": "x", "from_rank": None, "to_rank": None, "cells": 2.0, "area_km2": 5.0,
+             "share_percent": 1.0}]
+    page = Page(full_page(comparison_rows=rows))
+    assert ["Item", "Cells", "Area (km²)", "Share of the area (%)"] in page.rows
+    assert ["same rank", "9", "900", "90.00"] in page.rows
+    assert ["11", "no rank", "1", "100", "10.00"] in page.rows and ["x", "2", "5", "1.00"] in page.rows
+    assert "Comparison of the profiles: from rank to rank" in page.text
+
+
+def test_every_choice_of_a_profile_has_its_reason():
+    fields = set(profiles.deviations(profiles.DEFENSIBLE))
+    assert fields == set(profiles.REASONS)
+    assert all(reason.endswith(".") and len(reason) > 60 for reason in profiles.REASONS.values())
+
+
+def test_departures_of_every_run_and_changed_parameters_are_told():
+    page = Page(full_page(steps=[{"tool": "buildpti", "parameters": {"COLD": -4.0, "COOL": -1.5}}, TREND]))
+    for departure in profiles.ALWAYS:
+        assert list(departure) in page.rows
+    assert ["1", "buildpti", "COLD", "−4", "−3"] in page.rows and ["2", "trendrasters", "METHOD", "4", "0"] in page.rows
+    assert not [row for row in page.rows if row[2:3] == ["COOL"]]
+
+
+def test_the_gaps_between_the_lines_of_the_panel_are_explained_with_their_size():
+    lines = [*METRICS, {"line": "spatial-block cross-validation (500 km)", "value": 44.93, "n": 5, "meaning": ""},
+             {"line": "random 5-fold cross-validation", "value": 67.33, "n": 5, "meaning": ""}]
+    text = Page(full_page(metrics_rows=lines)).text
+    assert "Spatial-block cross-validation lies 22.40 points below the random one" in text
+    assert "its own sample lies 29.95 points above the out-of-bag vote" in text
+    assert "Spatial-block cross-validation lies" not in Page(full_page()).text
+
+
+def test_inputs_say_which_step_made_them_and_long_series_are_cut():
+    many = [{"role": "INPUT", "path": f"/x/day_{number:03}.tif", "size_bytes": 5} for number in range(MOST_INPUTS + 70)]
+    step = {"tool": "compositeseries", "inputs": [{"role": "BASE", "path": "/x/base.tif", "step": 1}, *many],
+            "parameters": {"INPUT": [entry["path"] for entry in many]}}
+    page = Page(full_page(steps=[RECORD, step]))
+    assert ["BASE", "base.tif", "1", "–", "–"] in page.rows
+    assert "71 more stand in the record" in page.text and "day_050.tif" not in page.text
+    assert f"day_{MOST_INPUTS - 1:03}.tif and 70 more" in page.text
+
+
+def test_numbers_in_sentences_of_the_log_are_set_as_in_the_tables():
+    page = Report("Title")
+    page.paragraph("r = -0.83, 42% (p = 4.1e-07), 2000-2016, a-1.tif, https://x.org/-3 ends.")
+    assert ("r = −0.83, 42\u00a0% (p = 4.1 × 10⁻⁷), 2000-2016, a-1.tif, https://x.org/-3 ends."
+            in Page(page.to_html()).text)
+
+
+def test_no_folder_of_this_machine_is_on_the_page():
+    step = dict(RECORD, parameters={"A": "/home/me/a.tif", "B": 'NETCDF:"/home/me/b.nc":T2m', "C": ["D:\\me\\c.tif"]},
+                outputs={"OUTPUT": "/home/me/d.tif"})
+    text = full_page(steps=[step], sources={"map": "/home/me/map.tif", "record": "/home/me/x.provenance.json"})
+    assert "/home" not in text and "\\me" not in text
+    assert 'NETCDF:&quot;b.nc&quot;:T2m' in text and "c.tif" in text and "x.provenance.json" in text
+
+
+def contrast(one, other):
+    light, dark = sorted((relative_luminance(one), relative_luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_all_text_stands_out_from_its_ground_in_light_dark_and_print():
+    style = re.search("<style>(.*?)</style>", Report("T").to_html(), re.S).group(1)
+    schemes = [dict(re.findall(r"--([a-z-]+):(#[0-9a-f]{3,6})\b", rules))
+               for rules in re.findall(r":root\{(.*?)\}", style, re.S)]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        scheme = {name: value if len(value) == 7 else "#" + "".join(2 * digit for digit in value[1:])
+                  for name, value in scheme.items()}
+        for ink, ground in (("ink", "paper"), ("ink", "soft"), ("ink", "warn"), ("muted", "paper"), ("muted", "soft"),
+                            ("link", "paper"), ("link", "soft"), ("link", "warn")):
+            assert contrast(scheme[ink], scheme[ground]) >= 4.5, (ink, ground, scheme)
+    for rank in RANKS:
+        assert contrast(rank.colour, text_colour_on(rank.colour)) >= 4.5, rank
+
+
+def test_paper_holds_what_the_page_holds():
+    page = full_report(zone_rows=ZONES, selection_rows=SELECTION, calibration_rows=CALIBRATION)
+    markup, pictures = print_version(page)
+    screen, paper = Page(page.to_html()), Page(markup)
+
+    def told(reader):
+        return [[re.sub(r"\s", "", cell) for cell in row] for row in reader.rows]
+
+    boxed = [re.sub(r"\s", "", warning) for warning in ("look here", "values were multiplied by 100")]
+    assert [row for row in told(paper) if not any(warning in "".join(row) for warning in boxed)] == told(screen)
+    assert len(pictures) == len(screen.all("img")) == len(paper.all("img"))
+    assert {image["src"] for image in paper.all("img")} == set(pictures)
+    for title in [title for level, title in screen.headings if level == 2]:
+        assert title in paper.text
+    doubled, _ = print_version(page, 2.0)
+    assert int(Page(doubled).all("img")[0]["width"]) == 2 * int(paper.all("img")[0]["width"])

@@ -12,6 +12,7 @@ from pti_plugin.core.blocks import Settings
 from pti_plugin.core.errors import Cancelled, InputError, OutputError
 from pti_plugin.core.features import Feature, read_stack
 from pti_plugin.core.geodesic import distance_m, geocentric_km, longest_chord_km
+from pti_plugin.core.grid import Grid, epsg_wkt
 from pti_plugin.core.sample_file import check_samples_file, read_sample_features, write_samples
 from pti_plugin.core.sampling import SampleOptions, Samples, cell_keys, draw_samples, nearest_km, sample_points
 from pti_plugin.core.sampling_rules import Rule, override, packing_bound, random_estimate, read_rules
@@ -215,6 +216,45 @@ def test_points_on_both_sides_of_the_seam_and_round_the_pole_are_neighbours(loop
     for i, j in itertools.combinations(range(5), 2):
         near = distance_m(latitude[i], longitude[i], latitude[j], longitude[j]) < 25_000
         assert len(kept([i, j])) == (1 if near else 2)
+
+
+@pytest.mark.parametrize("grid", [
+    Grid(epsg_wkt(6931), (1e5, 3000.0, 0.0, -1.2e6, 0.0, -3000.0), 203, 140),
+    Grid(epsg_wkt(6931), (1e5, 500.0, 0.0, -1.2e6, 0.0, -500.0), 203, 140),
+    Grid(epsg_wkt(4326), (20.0, 0.02, 0.0, 70.0, 0.0, -0.01), 203, 140)], ids=["small tiles", "large tiles", "degrees"])
+def test_compiled_and_plain_loops_give_the_same(grid):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(5)
+    cells = np.kron(rng.choice([0, 0, 11, 12, 40], (20, 7)), np.ones((7, 29), dtype=int)).astype(np.uint8)
+    single = rng.random(cells.shape) < 0.02
+    cells[single] = rng.choice([0, 11, 40], single.sum())
+    compiled, plain = edge_buffer.kernels(), sampling_numpy
+    assert compiled is not plain
+    limit = np.full(256, 1 << 62, dtype=np.uint64)
+    limit[40] = 1 << 60
+    for name, arguments in (("runs", ()), ("smallest_keys", (256, np.uint64(77), limit))):
+        one, other = (getattr(loops, name)(cells, *arguments) for loops in (compiled, plain))
+        assert len(one[0]) > 100
+        for array, same in zip(one, other):
+            np.testing.assert_array_equal(array, same)
+            assert array.dtype == same.dtype
+    table = np.zeros(256, dtype=np.uint8)
+    table[[11, 40]] = 21, 40
+    parts = cells.copy(), cells.copy()
+    for loops, part in zip((compiled, plain), parts):
+        loops.recode(part[3:99], table)
+    np.testing.assert_array_equal(*parts)
+    assert set(np.unique(parts[0][3:99])) == {0, 21, 40} and (parts[0][:3] == cells[:3]).all()
+    ground = edge_buffer.Ground(grid)
+    kind, distances = edge_buffer.kinds_of({11: 7.0, 12: 12.0, 40: 7.0})
+    tables = ground.intervals(distances, np.ones(ground.tiles, dtype=bool))
+    counts = []
+    for loops in (compiled, plain):
+        counts.append(np.zeros((ground.tiles, 256), dtype=np.int32))
+        loops.rim_counts(-tables.reach, 140 + tables.reach, *plain.runs(cells), ground.tile, ground.tiles_down, 203,
+                         kind, tables.outer_low, tables.outer_high, tables.side, counts[-1])
+    np.testing.assert_array_equal(*counts)
+    assert counts[0][:, 11].sum() > (cells == 11).sum() and not counts[0][:, 0].any()
 
 
 # rules, bounds, both ways of spacing ------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pti_plugin.core.errors import InputError
-from pti_plugin.core.stations import ALT, DEEPEST, MAGT, read_series, site_key
+from pti_plugin.core.station_files import read_stations
+from pti_plugin.core.stations import ALT, DEEPEST, MAGT, site_key
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "insitu"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the shared field data are not present")
@@ -16,6 +17,10 @@ B2,Beta,65.5,-150.25,310,10,2011,-2.25
 B10,Gamma,70,20,,10,2010,-5
 B1,Alpha,60,10,1861,10,2010,-1.75
 """
+
+
+def read_series(path, quantity, columns=None, depth_rule=DEEPEST):
+    return read_stations(path, quantity, columns, depth_rule)
 
 
 def table(tmp_path, text, encoding="utf-8", name="stations.csv"):
@@ -177,8 +182,16 @@ def test_mixed_units_are_refused_with_their_lines(tmp_path):
     assert "line 3 read as Kelvin, line 2 as °C" in refusal(table(tmp_path, text))
 
 
-def test_a_stated_unit_keeps_an_unusual_thaw_depth_with_a_warning(tmp_path):
+def test_an_impossible_thaw_depth_in_the_unit_of_the_header_is_left_out_with_its_line(tmp_path):
     series, report = read_series(alt_table(tmp_path, (45, 60, 3), "alt_cm"), ALT)
+    assert [station.site for station in series] == ["S0", "S1"]
+    assert "3 at site S2 in 2000, line 4" in report.warnings[0]
+    assert report.skipped == {"thaw depth outside 0.05–20 m": 1}
+    assert "'unit=m'" in refusal(alt_table(tmp_path, (0.45, 0.6, 0.3), "alt_cm"), ALT)
+
+
+def test_a_unit_given_by_the_user_keeps_an_unusual_thaw_depth_with_a_warning(tmp_path):
+    series, report = read_series(alt_table(tmp_path, (45, 60, 3), "alt"), ALT, "unit=cm")
     assert series[2].values == {2000: 0.03} and "line 4" in report.warnings[0]
 
 

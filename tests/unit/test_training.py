@@ -16,7 +16,7 @@ from pti_plugin.core.feature_selection import Selection
 from pti_plugin.core.features import Feature
 from pti_plugin.core.folds import block_folds, split
 from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt
-from pti_plugin.core.learner import Learner, TrainingOptions
+from pti_plugin.core.learner import Learner, TrainingOptions, in_order
 from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.progress import Progress
 from pti_plugin.core.sampling import Samples
@@ -450,19 +450,34 @@ def test_cancelling_is_noticed_between_rounds():
     assert time.monotonic() - progress.after < 4
 
 
-def test_progress_moves_within_a_run_and_never_back(learnable):
-    class Watching(Progress):
-        def __init__(self):
-            super().__init__()
-            self.seen = []
+class Watching(Progress):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
 
-        def set(self, fraction):
-            self.seen.append(fraction)
+    def set(self, fraction):
+        self.seen.append(fraction)
 
+
+def test_progress_never_goes_back_and_ends_at_the_end(learnable):
     progress = Watching()
-    train(learnable, dataclasses.replace(FAST, runs=1, rounds=80, threads=1), progress)
+    train(learnable, dataclasses.replace(FAST, runs=1), progress)
     assert progress.seen == sorted(progress.seen) and progress.seen[-1] == pytest.approx(1)
-    assert len(set(progress.seen)) > 12
+
+
+def test_progress_moves_while_a_job_is_at_work():
+    progress, done = Watching(), [0.0]
+
+    def job(stop):
+        for share in (0.25, 0.5, 0.75):
+            done[0] = share
+            limit = time.monotonic() + 20
+            while share not in progress.seen and time.monotonic() < limit:
+                time.sleep(0.01)
+        return "result"
+
+    assert list(in_order([job], 1, progress, lambda: done[0])) == ["result"]
+    assert {0.25, 0.5, 0.75} <= set(progress.seen)
 
 
 def test_the_manifest_says_how_the_model_was_made(learnable, trained):

@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.errors import InputError, OutputError
-from pti_plugin.core.geodesic import distance_m
 from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.pti import PtiOptions
 from pti_plugin.core.ranks import CODES, ORDER
-from pti_plugin.core.stations import StationSeries, read_series
+from pti_plugin.core.station_files import read_stations
+from pti_plugin.core.stations import StationSeries
 from pti_plugin.core.validation import (
     FIELDS,
     NO_DATA,
     OFF_MAP,
     ValidationOptions,
-    pair_sites,
     station_rank,
     station_trend,
     validate,
@@ -43,57 +42,6 @@ def station(site, latitude, longitude, mean, slope=FLAT, n=9, first=2007):
 
 def constant_map(rank, reason=""):
     return lambda longitudes, latitudes: (np.full(len(longitudes), float(rank)), np.full(len(longitudes), reason))
-
-
-def pair_ids(pairs):
-    return [(pair.magt and pair.magt.site, pair.alt and pair.alt.site) for pair in pairs]
-
-
-# pairing
-
-def test_the_nearest_sites_pair_first_and_each_once():
-    magt = [station("T1", 65.000, 10, -2), station("T2", 65.010, 10, -2), station("T3", 66, 10, -2)]
-    alt = [station("A1", 65.008, 10, 0.5), station("A2", 64.990, 10, 0.5), station("A3", 60, 10, 0.5)]
-    pairs = pair_sites(magt, alt, 5)
-    # A1 is the nearest to both T1 and T2, but nearer to T2
-    assert pair_ids(pairs) == [("T1", "A2"), ("T2", "A1"), ("T3", None), (None, "A3")]
-    assert pairs[0].distance_km == pytest.approx(distance_m(65, 10, 64.99, 10) / 1000)
-    assert "the nearest, A1, is 110" in pairs[2].reason and "within 5 km" in pairs[3].reason
-
-
-def test_a_site_whose_partners_are_taken_says_so():
-    pairs = pair_sites([station("T1", 65, 10, -2), station("T2", 65.01, 10, -2)], [station("A1", 65, 10, 1)], 5)
-    assert pair_ids(pairs) == [("T1", "A1"), ("T2", None)] and "nearer partners" in pairs[1].reason
-
-
-def test_ties_go_by_site_id_and_any_order_of_input_gives_the_same_pairs():
-    magt = [station(site, 65, 10, -2) for site in ("T10", "T2", "T1")]
-    alt = [station(site, 65, 10 + shift, 0.5) for site, shift in (("A2", 0.01), ("A10", 0.01), ("A1", -0.01))]
-    expected = [("T1", "A1"), ("T2", "A2"), ("T10", "A10")]
-    for own, others in itertools.product(itertools.permutations(magt), itertools.permutations(alt)):
-        assert pair_ids(pair_sites(own, others, 5)) == expected
-
-
-def test_pairing_equals_a_brute_force_search():
-    random = np.random.default_rng(7)
-    magt = [station(f"T{i}", *random.uniform((64, 10), (64.5, 11)), -2) for i in range(30)]
-    alt = [station(f"A{i}", *random.uniform((64, 10), (64.5, 11)), 0.5) for i in range(25)]
-    free_magt, free_alt, expected = set(range(30)), set(range(25)), set()
-    while True:
-        candidates = [(distance_m(magt[i].latitude, magt[i].longitude, alt[j].latitude, alt[j].longitude), i, j)
-                      for i in free_magt for j in free_alt]
-        if not candidates or min(candidates)[0] > 4000:
-            break
-        _, i, j = min(candidates)
-        free_magt.remove(i)
-        free_alt.remove(j)
-        expected.add((f"T{i}", f"A{j}"))
-    found = {pair for pair in pair_ids(pair_sites(magt, alt, 4)) if None not in pair}
-    assert found == expected and 5 < len(found) < 25
-
-
-def test_sites_across_the_dateline_are_close():
-    assert pair_ids(pair_sites([station("T", 66, 179.99, -2)], [station("A", 66, -179.99, 1)], 5)) == [("T", "A")]
 
 
 # ranks
@@ -164,6 +112,14 @@ def test_a_level_that_n_cannot_reach_is_not_testable():
 TRENDS = {0: (FLAT, FLAT), 1: (RISING, FLAT), 2: (RISING, RISING)}
 
 
+def numbers(function):
+    """Answers for a raster whose value is ``function(longitude, latitude)``, NaN where it has none."""
+    def values(longitudes, latitudes):
+        found = np.array([function(*place) for place in zip(longitudes, latitudes)], dtype=float)
+        return found, np.where(np.isnan(found), NO_DATA, "")
+    return values
+
+
 def pair_of(place, rank):
     """A pair of sites near 60 + ``place`` degrees north whose station rank is ``rank``."""
     magt_slope, alt_slope = TRENDS[rank % 10 - 1]
@@ -185,9 +141,10 @@ def test_matches_intervals_and_correlation_are_counted_in_the_order_of_ranks():
     on_map = [11, 12, 21, 21, 23, 23, 31, 40, 31, 12, 33, 33]
     pairs = [pair_of(place, rank) for place, rank in enumerate(stations)]
     result = validate(*zip(*pairs), mapped(dict(enumerate(on_map))))
-    assert [row["site_rank"] for row in result.rows] == stations
+    by_place = sorted(result.rows, key=lambda row: row["latitude"])
+    assert [row["site_rank"] for row in by_place] == stations
     differences = [ORDER[b] - ORDER[a] for a, b in zip(stations, on_map)]
-    assert [row["rank_diff"] for row in result.rows] == differences
+    assert [row["rank_diff"] for row in by_place] == differences
     assert result.summary["exact"]["count"] == sum(d == 0 for d in differences) == 6
     assert result.summary["within_one"]["count"] == sum(abs(d) <= 1 for d in differences) == 9
     stats = pytest.importorskip("scipy.stats")
@@ -202,17 +159,183 @@ def test_matches_intervals_and_correlation_are_counted_in_the_order_of_ranks():
     assert any("rank 40" in warning and "1 site(s)" in warning for warning in result.warnings)
 
 
-def test_the_order_of_stations_does_not_matter():
+def test_the_order_of_stations_does_not_matter(tmp_path):
     pairs = [pair_of(place, CODES[place % 9]) for place in range(12)]
     magt, alt = map(list, zip(*pairs))
+    # two records of one id, a lone site of each kind, and years that come out of order
+    magt += [replace(magt[0], values={year: -9.0 for year in range(2000, 2009)}), station("T99", 80, 10, -2)]
+    alt += [station("A99", 81, 10, 1)]
+    shuffled_years = replace(magt[3], values=dict(reversed(magt[3].values.items())))
     the_map = mapped({place: CODES[(place * 5) % 10] for place in range(12)})
-    expected = validate(magt, alt, the_map)
+    others = numbers(lambda longitude, latitude: -0.1 * latitude), numbers(lambda longitude, latitude: latitude - 60)
+    expected = validate(magt, alt, the_map, None, *others)
+    write_table(tmp_path / "expected.csv", expected.rows)
     random = np.random.default_rng(3)
     for _ in range(5):
         random.shuffle(magt)
         random.shuffle(alt)
-        assert validate(magt, alt, the_map) == expected
-    assert [row["site_magt"] for row in expected.rows] == [f"T{place}" for place in range(12)]
+        found = validate([shuffled_years if site.site == "T3" else site for site in magt], alt, the_map, None, *others)
+        assert found == expected
+        write_table(tmp_path / "found.csv", found.rows)
+        assert (tmp_path / "found.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    assert expected.summary["compared"] == 12
+
+
+def test_the_largest_misses_come_first_and_sites_alone_last():
+    ranks_on_map = {0: 11, 1: 12, 2: 33, 3: 22}
+    pairs = [pair_of(place, 11) for place in range(4)]
+    untestable = [station("T5", 65, 10, -6, RISING, 3), station("A5", 65, 10, 1, RISING, 3)]
+    result = validate([magt for magt, _ in pairs] + [untestable[0], station("T7", 67, 10, -2)],
+                      [alt for _, alt in pairs] + [untestable[1], station("A8", 68, 10, 1)],
+                      mapped({**ranks_on_map, 5: 11, 7: 22, 8: 22}))
+    assert [row["site_magt"] or row["site_alt"] for row in result.rows] == ["T2", "T3", "T1", "T0", "T5", "T7", "A8"]
+    assert [row["match"] for row in result.rows] == ["further", "further", "one off", "exact", "", "", ""]
+
+
+# temperature, permafrost percent and tiers of the map
+
+def test_bias_and_errors_of_the_maps_temperature_are_those_of_numpy_and_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    magt = [station(f"T{i}", 60 + i, 10, -8 + 1.1 * i, n=5) for i in range(8)]
+    on_map = np.array([-7.1, -7.6, -5.0, -3.1, -4.4, -1.9, 0.2, math.nan])
+
+    def magt_values(longitudes, latitudes):
+        values = np.array([on_map[int(latitude - 60)] for latitude in latitudes])
+        return values, np.where(np.isnan(values), OFF_MAP, "")
+
+    result = validate(magt, [], constant_map(21), magt_values=magt_values)
+    measured = np.array([np.mean(list(site.values.values())) for site in magt])
+    misses = (on_map - measured)[:7]
+    assert result.summary["magt_agreement"] == {
+        "n": 7, "bias": pytest.approx(misses.mean()), "mae": pytest.approx(np.abs(misses).mean()),
+        "rmse": pytest.approx(np.sqrt((misses ** 2).mean())),
+        "r": pytest.approx(stats.pearsonr(measured[:7], on_map[:7])[0])}
+    rows = {row["site_magt"]: row for row in result.rows}
+    assert rows["T0"]["magt_diff"] == pytest.approx(misses[0]) and rows["T0"]["map_magt"] == -7.1
+    assert rows["T7"]["map_magt"] is None and "MAGT raster: off the map" in rows["T7"]["note"]
+    assert any("bias" in sentence and "map less station" in sentence for sentence in result.sentences)
+    assert validate(magt, [], constant_map(21)).summary["magt_agreement"] is None
+
+
+def test_a_temperature_raster_without_a_value_at_any_station_is_said():
+    nowhere = numbers(lambda longitude, latitude: math.nan)
+    result = validate([pair_of(0, 21)[0]], [], constant_map(21), magt_values=nowhere)
+    assert result.summary["magt_agreement"] is None
+    assert any("no value at any temperature site" in warning for warning in result.warnings)
+    json.dumps(result.summary, allow_nan=False)
+
+
+def test_the_maps_percent_gives_rank_40_and_its_absence_is_said():
+    pairs = [pair_of(place, 22) for place in range(3)]
+    percent = numbers(lambda longitude, latitude: {60: 9.9, 61: 10.0}.get(int(latitude), math.nan))
+    with_percent = validate(*zip(*pairs), constant_map(40), pp_values=percent)
+    rows = {row["site_magt"]: row for row in with_percent.rows}
+    assert [rows[f"T{i}"]["site_rank"] for i in range(3)] == [40, 22, 22]
+    assert [rows[f"T{i}"]["match"] for i in range(3)] == ["exact", "further", "further"]
+    assert [rows[f"T{i}"]["map_pp"] for i in range(3)] == [9.9, 10.0, None]
+    assert "PP raster: no data here" in rows["T2"]["note"]
+    assert (with_percent.summary["station_isolated"], with_percent.summary["tier"]["count"]) == (1, 1)
+    assert any("no independent agreement" in warning for warning in with_percent.warnings)
+    without = validate(*zip(*pairs), constant_map(40))
+    assert "impossible" in without.summary["rank_40"]
+    assert any("Rank 40 is impossible without a permafrost percent." in sentence for sentence in without.sentences)
+    assert without.summary["tier"]["count"] == 0
+
+
+def test_tiers_of_map_and_stations_are_counted_map_down_and_stations_across():
+    stations = [11, 12, 21, 22, 31, 32, 33]
+    on_map = [11, 21, 21, 22, 40, 23, 33]
+    pairs = [pair_of(place, rank) for place, rank in enumerate(stations)]
+    found = validate(*zip(*pairs), mapped(dict(enumerate(on_map)))).summary
+    tiers = ["cold", "cool", "warm", "isolated"]
+    expected = [[0] * 4 for _ in tiers]
+    for station_code, map_code in zip(stations, on_map):
+        expected[map_code // 10 - 1][station_code // 10 - 1] += 1
+    assert found["tier_confusion"] == {"labels": tiers, "matrix": expected}
+    assert sum(expected[i][i] for i in range(4)) == found["tier"]["count"]
+    empty = validate([pair_of(0, 21)[0]], [], mapped({})).summary["tier_confusion"]
+    assert empty == {"labels": tiers, "matrix": [[0] * 4] * 4}
+
+
+# bad input
+
+def test_sites_without_usable_coordinates_are_refused_by_name():
+    good, alt = pair_of(0, 21)
+    for bad in (replace(good, site="T8", latitude=None), replace(good, site="T8", longitude=math.nan),
+                replace(good, site="T8", latitude=128.0)):
+        with pytest.raises(InputError, match="1 temperature site.*T8"):
+            validate([good, bad], [alt], constant_map(21))
+        with pytest.raises(InputError, match="1 thaw depth site.*T8"):
+            validate([good], [alt, bad], constant_map(21))
+
+
+def north_of_50(longitudes, latitudes):
+    """A map that ends at 50° N."""
+    on_map = np.asarray(latitudes) > 50
+    return np.where(on_map, 21.0, math.nan), np.where(on_map, "", OFF_MAP)
+
+
+def test_a_site_that_would_be_on_the_map_with_its_coordinates_exchanged_is_named():
+    pairs = [pair_of(place, 21) for place in range(4)]
+    swapped, south = station("T_swapped", 10, 65, -2), station("T_south", 10, 20, -2)
+    result = validate([magt for magt, _ in pairs] + [swapped, south], [alt for _, alt in pairs], north_of_50)
+    assert (result.summary["off_map"], result.summary["swapped"], result.summary["compared"]) == (2, 1, 4)
+    told = [warning for warning in result.warnings if "exchanged" in warning]
+    assert len(told) == 1 and "T_swapped" in told[0] and "T_south" not in told[0]
+    notes = {row["site_magt"]: row["note"] for row in result.rows}
+    assert "look swapped" in notes["T_swapped"] and "look swapped" not in notes["T_south"]
+
+
+@pytest.mark.parametrize("kind", ["temperature", "thaw-depth"])
+def test_a_table_whose_sites_all_look_swapped_is_refused(kind):
+    magt, alt = (list(sites) for sites in zip(*(pair_of(place, 21) for place in range(4))))
+    exchanged = [replace(site, latitude=site.longitude, longitude=site.latitude)
+                 for site in (magt if kind == "temperature" else alt)]
+    with pytest.raises(InputError, match=f"All 4 {kind} sites lie off the map.*exchanged"):
+        validate(*((exchanged, alt) if kind == "temperature" else (magt, exchanged)), north_of_50)
+    # off the map as they stand, and exchanged as well: nothing to suspect
+    far = [replace(site, latitude=-5.0, longitude=20.0 + i) for i, site in enumerate(magt)]
+    assert validate(far, [], north_of_50).summary["off_map"] == 4
+
+
+def test_sites_that_share_a_place_or_an_id_are_kept_and_named():
+    magt, alt = (list(sites) for sites in zip(*(pair_of(place, 21) for place in range(3))))
+    same_place = replace(magt[0], site="T0b", latitude=magt[0].latitude + 1e-5)
+    same_id = replace(magt[1], latitude=70.0)
+    result = validate([*magt, same_place, same_id], alt, constant_map(21))
+    assert (result.summary["magt_sites"], result.summary["same_place"]) == (5, 4)
+    told = [warning for warning in result.warnings if "share a place or an id" in warning]
+    assert len(told) == 1 and "T0 and T0b; T1 and T1" in told[0]
+    assert not any("share" in warning for warning in validate(magt, alt, constant_map(21)).warnings)
+
+
+def test_no_pair_at_all_is_a_result_with_the_agreement_of_tiers():
+    magt = [pair_of(place, 21)[0] for place in range(5)]
+    for alt, told in (([], "No thaw-depth sites were given"),
+                      ([station("A", 20, 10, 1)], "No temperature site has a thaw-depth site within 5 km")):
+        result = validate(magt, alt, constant_map(22))
+        assert (result.summary["compared"], result.summary["tier"]["count"]) == (0, 5)
+        assert any(told in warning for warning in result.warnings)
+        json.dumps(result.summary, allow_nan=False)
+
+
+def test_a_pair_kept_without_elevations_under_a_limit_is_noted_and_counted():
+    magt, alt = pair_of(0, 21)
+    result = validate([replace(magt, elevation_m=100.0)], [alt], constant_map(21),
+                      ValidationOptions(max_elevation_m=50.0))
+    assert "the limit of 50 m was not applied" in result.rows[0]["note"]
+    assert (result.summary["paired"], result.summary["without_elevation"]) == (1, 1)
+    assert any("no elevation" in warning for warning in result.warnings)
+    assert "within 5 km and 50 m of elevation" in result.sentences[0]
+    known = validate([replace(magt, elevation_m=100.0)], [replace(alt, elevation_m=70.0)], constant_map(21),
+                     ValidationOptions(max_elevation_m=50.0))
+    assert (known.rows[0]["pair_elev"], known.rows[0]["elev_m"], known.rows[0]["note"]) == (-30.0, 100.0, "")
+
+
+def test_choices_out_of_range_are_refused():
+    for choice, value in (("max_elevation_m", -1.0), ("alpha", 0.0), ("thresholds", PtiOptions(cold=2.0))):
+        with pytest.raises(InputError):
+            validate([pair_of(0, 21)[0]], [], constant_map(21), ValidationOptions(**{choice: value}))
 
 
 def test_stations_off_the_map_without_rank_and_by_neighbour_are_counted_and_noted():
@@ -220,9 +343,10 @@ def test_stations_off_the_map_without_rank_and_by_neighbour_are_counted_and_note
     reasons = {0: OFF_MAP, 1: OFF_MAP, 2: NO_DATA, 3: "nearest valid cell 2 cells away"}
     result = validate(*zip(*pairs), mapped({3: 21, 4: 22}, reasons))
     assert [result.summary[key] for key in ("off_map", "no_data", "from_neighbour", "compared")] == [2, 1, 1, 2]
-    assert [row["note"] for row in result.rows] == [
+    by_place = sorted(result.rows, key=lambda row: row["latitude"])
+    assert [row["note"] for row in by_place] == [
         OFF_MAP, OFF_MAP, NO_DATA, "map value from the nearest valid cell 2 cells away", ""]
-    assert [row["match"] for row in result.rows] == ["", "", "", "exact", "one off"]
+    assert [row["match"] for row in by_place] == ["", "", "", "exact", "one off"]
 
 
 def test_a_site_without_a_partner_is_compared_by_tier_only():
@@ -280,6 +404,10 @@ def test_a_map_of_one_rank_has_no_correlation():
 
 def test_independence_is_always_spoken_of():
     assert "trained on boreholes" in validate([pair_of(0, 21)[0]], [], constant_map(21)).warnings[0]
+    named = validate([pair_of(0, 21)[0]], [], constant_map(21), ValidationOptions(trained=("NIEER", "Other")))
+    assert named.warnings[0] == validate([pair_of(0, 21)[0]], [], constant_map(21)).warnings[0]
+    assert "NIEER was trained on 1,002 boreholes" in named.warnings[1] and "Other was trained" in named.warnings[2]
+    assert named.summary["trained_on_boreholes"] == "NIEER, Other"
 
 
 def test_a_map_that_is_no_pti_map_and_missing_stations_are_refused():
@@ -315,8 +443,8 @@ def test_table_and_layer_hold_the_fields_of_every_row(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared field data are not present")
 def test_the_real_tables_pair_the_same_in_any_order():
-    magt, _ = read_series(REAL / "pvir_MAGT_inSitu_v3_2020.csv", "magt")
-    alt, _ = read_series(REAL / "pvir_inSitu_alt.csv", "alt")
+    magt, _ = read_stations(REAL / "pvir_MAGT_inSitu_v3_2020.csv", "magt")
+    alt, _ = read_stations(REAL / "pvir_inSitu_alt.csv", "alt")
     result = validate(magt, alt, constant_map(22))
     assert validate(magt[::-1], alt[::-1], constant_map(22)) == result
     assert (result.summary["magt_sites"], result.summary["alt_sites"]) == (396, 232)

@@ -1,0 +1,16 @@
+<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Symbology">
+  <pipe>
+    <rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" nodataColor="" classificationMin="0" classificationMax="1">
+      <rastershader>
+        <colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0" minimumValue="0" maximumValue="1">
+          <item value="0" color="#fcfbfd" alpha="255" label="0"/>
+          <item value="0.3333333333" color="#bcbddc" alpha="255" label="0.333"/>
+          <item value="0.6666666667" color="#807dba" alpha="255" label="0.667"/>
+          <item value="1" color="#3f007d" alpha="255" label="1"/>
+          <rampLegendSettings useContinuousLegend="1" suffix="" prefix="" minimumLabel="" maximumLabel="" orientation="2" direction="0"/>
+        </colorrampshader>
+      </rastershader>
+    </rasterrenderer>
+  </pipe>
+</qgis>

@@ -1,0 +1,186 @@
+"""The comparison with stations as a tool: maps on any grid, limits, plots, and what it refuses or warns of."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pti_plugin.core import figures
+from pti_plugin.core.ranks import CODES, RANKS
+from support import write_raster
+
+#: degrees: 20 rows from 80 to 60° N, 40 columns from 0 to 40° E
+DEGREES = (0.0, 1.0, 0.0, 80.0, 0.0, -1.0)
+#: 50 km cells round the North Pole
+POLAR = (-4000000.0, 50000.0, 0.0, 4000000.0, 0.0, -50000.0)
+YEARS = range(2008, 2016)
+#: trends (temperature, thaw depth) of the second digit of a rank
+TRENDS = {1: (0, 0), 2: (1, 0), 3: (1, 1)}
+MEANS = {1: -6.0, 2: -2.0, 3: 1.0}
+
+
+@pytest.fixture(autouse=True)
+def coarse_maps(monkeypatch):
+    """Maps of fewer cells than a printed page needs, for speed."""
+    monkeypatch.setattr(figures, "MAP_CELLS", 150)
+
+
+def polar_x(longitude, latitude):
+    from osgeo import osr
+
+    systems = [osr.SpatialReference(), osr.SpatialReference()]
+    for system, code in zip(systems, (4326, 3995)):
+        system.ImportFromEPSG(code)
+        system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return osr.CoordinateTransformation(*systems).TransformPoint(longitude, latitude)[0]
+
+
+def sites(count=9):
+    """Return (rank, latitude, longitude): a site in the middle of a row of each rank of the map, 40 left out."""
+    return [(CODES[i], 79.5 - i, 2.5 + 3 * i) for i in range(count)]
+
+
+def station_table(path, kind, rows, swap=False):
+    """Write a table of annual values whose stations get the ranks of ``rows``."""
+    header = ["site", "latitude", "longitude", "elevation", "year", {"magt": "magt_degC", "alt": "alt_cm"}[kind]]
+    lines = [",".join(header)]
+    for i, (rank, latitude, longitude) in enumerate(rows):
+        trend = TRENDS[rank % 10][kind == "alt"]
+        place = (longitude, latitude) if swap else (latitude, longitude)
+        for k, year in enumerate(YEARS):
+            step = k if trend else (-1) ** k
+            value = MEANS[rank // 10] + 0.05 * step if kind == "magt" else 80 + step
+            # the thaw depth sites lie 1 km north, every third 300 m higher
+            north = 0.009 if kind == "alt" and not swap else 0
+            lines.append(f"{kind[0].upper()}{i},{place[0] + north:.4f},{place[1]:.4f},"
+                         f"{100 + (300 if kind == 'alt' and i % 3 == 0 else 0)},{year},{value:.3f}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stations")
+    ranks = np.repeat(np.array([CODES[i % 10] for i in range(20)])[:, None], 40, axis=1)
+    # the map misses the rank of the third station by three places
+    ranks[2, :] = 23
+    x = POLAR[0] + POLAR[1] * (np.arange(160) + 0.5)
+    magt = np.tile(x / 1e6 - 5, (160, 1))
+    return {
+        "PTI": write_raster(folder / "pti.tif", ranks, nodata=0, crs="EPSG:4326", transform=DEGREES, dtype="uint8"),
+        "STATIONS_MAGT": station_table(folder / "magt.csv", "magt", sites()),
+        "STATIONS_ALT": station_table(folder / "alt.csv", "alt", sites()),
+        # in K, and saying so
+        "MAGT": write_raster(folder / "magt.tif", (magt + 273.15).astype("float32"), crs="EPSG:3995",
+                             transform=POLAR, unit="K"),
+    }
+
+
+def outputs(folder, *names):
+    endings = {"OUTPUT": "gpkg", "OUTPUT_TABLE": "csv", "OUTPUT_REPORT": "html"}
+    return {name: str(folder / f"{name.lower()}.{endings.get(name, 'png')}")
+            for name in ("OUTPUT", "OUTPUT_REPORT", *names)}
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def summary_beside(path):
+    return json.loads(Path(path).with_suffix(".provenance.json").read_text(encoding="utf-8"))["results"]["summary"]
+
+
+def drawn(path):
+    """Return {label: points drawn} of the rules of the style that QGIS finds beside a layer."""
+    from qgis.core import QgsVectorLayer
+
+    layer = QgsVectorLayer(path, "stations")
+    counts = {}
+    for rule in layer.renderer().rootRule().descendants():
+        if rule.symbol():
+            layer.setSubsetString(rule.filterExpression())
+            counts[rule.label()] = layer.featureCount()
+    return counts
+
+
+def refused(run, parameters, folder, told):
+    from qgis.core import QgsProcessingException
+
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(QgsProcessingException, match=told):
+        run("validateboreholes", {**parameters, **outputs(folder)})
+    assert not list(folder.iterdir())
+
+
+def test_map_and_temperatures_on_grids_of_their_own_are_compared_at_the_stations(run, inputs, tmp_path):
+    plots = ("OUTPUT_TABLE", "OUTPUT_SCATTER", "OUTPUT_SCATTER_MAGT")
+    made = run("validateboreholes", {**inputs, "PRODUCTS": "NIEER", **outputs(tmp_path, *plots)})
+    rows = rows_of(made["OUTPUT_TABLE"])
+    assert [rows[0][name] for name in ("site_magt", "site_rank", "map_rank", "match")] == ["M2", "13", "23", "further"]
+    assert {(row["site_rank"], row["map_rank"], row["match"]) for row in rows[1:]} == {
+        (str(code), str(code), "exact") for code in CODES[:9] if code != 13}
+    summary = summary_beside(made["OUTPUT"])
+    assert (summary["paired"], summary["compared"], summary["exact"]["count"]) == (9, 9, 8)
+    expected = [polar_x(longitude, latitude) / 1e6 - 5 - float(
+        next(row["magt"] for row in rows if row["site_magt"] == f"M{i}"))
+        for i, (_, latitude, longitude) in enumerate(sites())]
+    found = {row["site_magt"]: float(row["magt_diff"]) for row in rows}
+    # a value is that of its cell, 50 km wide
+    assert [found[f"M{i}"] for i in range(9)] == pytest.approx(expected, abs=0.026)
+    assert summary["magt_agreement"]["bias"] == pytest.approx(np.mean(list(found.values())))
+    assert summary["tier_confusion"]["matrix"] == [[2, 0, 0, 0], [1, 3, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0]]
+    assert [Path(made[name]).read_bytes()[:4] for name in plots[1:]] == [b"\x89PNG"] * 2
+    assert {label: count for label, count in drawn(made["OUTPUT"]).items() if count} == {
+        "Same rank": 8, "Further off": 1, **{rank.label: 1 for rank in RANKS[:9]}}
+
+
+def without_coordinates(table, folder):
+    """Write a station table as a folder of one file without coordinates, and a table of its sites; return both."""
+    rows = rows_of(table)
+    (folder / "data").mkdir(parents=True)
+    values = ["site,year,magt_degC", *(f"{row['site']},{row['year']},{row['magt_degC']}" for row in rows)]
+    places = sorted({f"{row['site']},{row['latitude']},{row['longitude']}" for row in rows})
+    (folder / "data" / "values.csv").write_text("\n".join(values) + "\n", encoding="utf-8")
+    (folder / "sites.csv").write_text("\n".join(["site,latitude,longitude", *places]) + "\n", encoding="utf-8")
+    return str(folder / "data"), str(folder / "sites.csv")
+
+
+def test_limits_thresholds_a_folder_and_a_table_of_sites_reach_the_result(run, inputs, tmp_path):
+    made = run("validateboreholes", {**inputs, "ELEVATION_LIMIT": 50, "THRESHOLDS": "-1; 0; 3; 10",
+                                     **outputs(tmp_path, "OUTPUT_TABLE")})
+    rows = {row["site_magt"]: row for row in rows_of(made["OUTPUT_TABLE"])}
+    assert (summary_beside(made["OUTPUT"])["paired"], rows["M3"]["site_alt"], rows["M4"]["site_alt"]) == (6, "", "A4")
+    assert "m of elevation; the nearest, A3, lies 300 m higher" in rows["M3"]["note"]
+    assert rows["M4"]["site_rank"] == "12", "-2 °C is cold where the limit is -1 °C"
+    (tmp_path / "lone").mkdir()
+    folder, table = without_coordinates(inputs["STATIONS_MAGT"], tmp_path / "bare")
+    lone = run("validateboreholes", {"PTI": inputs["PTI"], "STATIONS_MAGT": folder, "SITES": table,
+                                     **outputs(tmp_path / "lone", "OUTPUT_SCATTER")})
+    record = json.loads((tmp_path / "lone" / "output.provenance.json").read_text(encoding="utf-8"))
+    summary = record["results"]["summary"]
+    assert (summary["magt_sites"], summary["paired"], summary["compared"], summary["tier"]["count"]) == (9, 0, 0, 8)
+    assert any("No thaw-depth sites were given" in warning for warning in record["warnings"])
+    assert Path(lone["OUTPUT_SCATTER"]).read_bytes()[:4] == b"\x89PNG"
+    # a folder is recorded by its files, each with its checksum
+    assert [Path(entry["path"]).name for entry in record["inputs"]] == ["pti.tif", "values.csv", "sites.csv"]
+    assert all(len(entry["sha256"]) == 64 for entry in record["inputs"])
+
+
+def test_what_is_wrong_with_maps_and_stations_is_refused_with_its_remedy(run, inputs, tmp_path):
+    kelvin = write_raster(tmp_path / "kelvin.tif", np.full((160, 160), 268.0), crs="EPSG:3995", transform=POLAR)
+    other = write_raster(tmp_path / "codes.tif", np.full((20, 40), 17), crs="EPSG:4326", transform=DEGREES,
+                         dtype="uint8")
+    nowhere = tmp_path / "nowhere.csv"
+    nowhere.write_text("site,year,magt_degC\nT1,2010,-2\n", encoding="utf-8")
+    refused(run, {**inputs, "MAGT": kelvin}, tmp_path / "out", "looks like K.*set UNITS to kelvin.tif=K")
+    refused(run, {**inputs, "PTI": other}, tmp_path / "out", "codes.tif holds the value 17.*PTI map")
+    refused(run, {**inputs, "STATIONS_MAGT": str(nowhere)}, tmp_path / "out", "latitude")
+    swapped = station_table(tmp_path / "swapped.csv", "magt", sites(), swap=True)
+    refused(run, {**inputs, "STATIONS_MAGT": swapped}, tmp_path / "out", "latitude and longitude")
+    refused(run, {**inputs, "THRESHOLDS": "1; 2"}, tmp_path / "out", "four numbers")
+    refused(run, {**inputs, "UNITS": "typo.tif=K"}, tmp_path / "out", "matches none")
+    refused(run, {name: value for name, value in inputs.items() if name != "MAGT"}
+            | {"OUTPUT_SCATTER_MAGT": str(tmp_path / "never.png")}, tmp_path / "out", "give MAGT")
