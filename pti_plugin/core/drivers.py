@@ -17,8 +17,7 @@ from . import ranks
 from .blocks import FLOAT_NODATA, SINGLE_THREADED, InlineExecutor, OutputSpec, Settings, Window, run_blocks
 from .class_boosters import class_boosters
 from .errors import InputError
-from .features import GROUPS, PREDICTORS, read_stack
-from .figures import GROUP_COLOURS
+from .features import GROUP_COLOURS, GROUPS, PREDICTORS, read_stack
 from .grid import AREA_UNITS_PER_KM2, Grid
 from .learner import kinds
 from .model_file import read_model

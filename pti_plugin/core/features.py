@@ -12,7 +12,10 @@ from .raster import CLASS, NUMBER, read_info, source
 
 Predictor = namedtuple("Predictor", "title group categorical")
 
-GROUPS = ("thermal", "biophysical", "hydrological", "soil", "topography")
+#: group → colour; apart under colour-vision deficiencies (after Okabe and Ito)
+GROUP_COLOURS = {"thermal": "#d55e00", "biophysical": "#009e73", "hydrological": "#56b4e9", "soil": "#8a5a2b",
+                 "topography": "#777777"}
+GROUPS = tuple(GROUP_COLOURS)
 
 #: role → what it is
 PREDICTORS = {

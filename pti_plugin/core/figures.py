@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from .errors import InputError
+from .features import GROUP_COLOURS
 from .gdal_errors import open_raster
 from .packages import require
 from .polar_map import land_within, polar_frame, polar_wkt, ranks_within
@@ -22,9 +23,6 @@ MAP_CELLS = 1500
 
 INK, MUTED, LINE = "#22282e", "#5b6670", "#8d99a3"
 SEA, LAND, COAST = "#eef3f7", "#e3e3e3", "#77828b"
-#: predictor groups of the method; apart under colour-vision deficiencies (after Okabe and Ito)
-GROUP_COLOURS = {"thermal": "#d55e00", "biophysical": "#009e73", "hydrological": "#56b4e9", "soil": "#8a5a2b",
-                 "topography": "#777777"}
 FONT = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.usetex": False, "font.size": 10,
         "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
 SMALL_SPACE = "\u202f"

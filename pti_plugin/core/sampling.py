@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import ranks, sampling_numpy
+from . import ranks
 from .blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
+from .cell_keys import seed_addend
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .errors import InputError
 from .geodesic import distance_m, geocentric_km, longest_chord_km
@@ -82,17 +83,6 @@ class SampleOptions:
     seed: int = 42
     across: bool = False
     strict: bool = False
-
-
-def cell_keys(rows, columns, seed):
-    """Return a pseudo-random uint64 for every cell: the splitmix64 finaliser of its place and the seed."""
-    with np.errstate(over="ignore"):
-        return sampling_numpy.mixed((np.asarray(rows, dtype=np.uint64) << np.uint64(32))
-                                    + np.asarray(columns, dtype=np.uint64) + _addend(seed))
-
-
-def _addend(seed):
-    return np.uint64((int(seed) * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % (1 << 64))
 
 
 def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, edge_buffer_km=0.0, settings=None):
@@ -408,7 +398,7 @@ class _Draw:
             share = wanted / np.maximum(number, 1)
         above[:] = np.where(share >= 1, 1.0, above + (1 - above) * np.minimum(share, 1))
         limit = np.array([_LAST_KEY if part >= 1 else int(part * 2.0 ** 64) for part in above], dtype=np.uint64)
-        loops, addend = kernels(), _addend(self._options.seed)
+        loops, addend = kernels(), seed_addend(self._options.seed)
         found = ThreadExecutor(self._settings.workers).ordered(
             lambda row: loops.smallest_keys(self._open[row:row + STRIP], row, addend, limit),
             range(0, len(self._open), STRIP), progress.check)

@@ -8,6 +8,8 @@ class code, -1 for none. Both modules give the same result to the bit.
 
 import numpy as np
 
+from .cell_keys import mixed
+
 
 def _padded(cells, row, height, pad, circle):
     """Return rows of the grid with what is round them: 0 beyond the grid, what follows on a closed circle."""
@@ -138,7 +140,7 @@ def tile_counts(cells, row, tile, counts):
 def smallest_keys(cells, row, addend, limit):
     """Return (rows, columns, keys) of the cells whose key is at most the ``limit`` of their class, row by row.
 
-    ``row``: first one on the grid; ``addend``: what the seed adds to a cell's place; see sampling.cell_keys.
+    ``row``: first one on the grid; ``addend``: what the seed adds to a cell's place; see cell_keys.py.
     """
     rows, columns = np.nonzero(cells)
     keys = mixed((rows.astype(np.uint64) + np.uint64(row) << np.uint64(32)) + columns.astype(np.uint64) + addend)
@@ -158,14 +160,6 @@ def runs(cells):
     ends[:, :-1] &= cells[:, 1:] != cells[:, :-1]
     rows, starts = np.nonzero(begins)
     return rows, starts, np.nonzero(ends)[1], cells[rows, starts].astype(np.int64)
-
-
-def mixed(key):
-    """Return the splitmix64 finaliser of uint64 numbers."""
-    with np.errstate(over="ignore"):
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
 
 
 def thin(places, codes, chord, room, across, settled):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from .cell_keys import cell_keys
 from .corrections import (
     HAMED_RAO,
     ORIGINAL,
@@ -29,7 +30,6 @@ from .grid import require_same
 from .mann_kendall import engines, lag_1
 from .packages import require, version_of
 from .raster import Series, SourceReader, exact_in_float32, on_grid, read_info, source
-from .sampling import cell_keys
 from .time_axis import dated, series, stamp_text
 from .units import check_range
 

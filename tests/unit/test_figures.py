@@ -14,6 +14,7 @@ matplotlib = pytest.importorskip("matplotlib")
 
 from pti_plugin.core import figures, polar_map  # noqa: E402
 from pti_plugin.core.errors import InputError  # noqa: E402
+from pti_plugin.core.features import GROUP_COLOURS  # noqa: E402
 from pti_plugin.core.ranks import BY_CODE, CODES, RANKS, hex_to_rgb  # noqa: E402
 
 #: simulation of missing cones in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1)
@@ -317,7 +318,7 @@ def test_the_confusion_matrix_refuses_a_shape_that_its_labels_do_not_fit():
 
 def test_predictors_stand_largest_first_in_the_colour_of_their_group():
     image = pixels(figures.shap_bars(["small", "large"], ["soil", "topography"], [1, 3]))
-    bars = {group: np.nonzero(share_of(image[:, : image.shape[1] * 4 // 10], figures.GROUP_COLOURS[group]))[0].mean()
+    bars = {group: np.nonzero(share_of(image[:, : image.shape[1] * 4 // 10], GROUP_COLOURS[group]))[0].mean()
             for group in ("soil", "topography")}
     assert bars["topography"] < bars["soil"]
     with pytest.raises(InputError, match="2 predictors but 1 importance values"):
