@@ -61,10 +61,10 @@ def run(source, output, kind, threads, side):
     from measure import cpu_seconds
     from memory import peak_bytes
 
-    from pti_plugin.core import blocks, raster
-    from pti_plugin.core.grid import Grid, epsg_wkt
-    from pti_plugin.core.progress import Progress
-    from pti_plugin.core.staging import Staging
+    from pti_plugin.core.common.progress import Progress
+    from pti_plugin.core.common.staging import Staging
+    from pti_plugin.core.rasters import blocks, raster
+    from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 
     def kernel(arrays, window, grid):
         values = arrays["x"]

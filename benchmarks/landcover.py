@@ -49,7 +49,7 @@ def write_maps(folder, side):
 
 def measured(folder, side, repeats):
     """Return {name: (seconds of ours, seconds of theirs)} of the processor."""
-    from pti_plugin.core.landcover import majority
+    from pti_plugin.core.ensembles.landcover import majority
     paths = write_maps(folder, side)
     stack = np.stack([_read_all(path) for path in paths])
     random = np.random.default_rng(6).choice(stack[:, ::7, ::7].ravel(), stack.shape)
@@ -73,11 +73,11 @@ def _read_all(path):
 
 
 def _tool(paths, output):
-    from pti_plugin.core.blocks import Settings
-    from pti_plugin.core.landcover import majority_of_years, read_crosswalk
-    from pti_plugin.core.progress import Progress
-    from pti_plugin.core.raster import CLASS, read_info, source
-    from pti_plugin.core.staging import Staging
+    from pti_plugin.core.common.progress import Progress
+    from pti_plugin.core.common.staging import Staging
+    from pti_plugin.core.ensembles.landcover import majority_of_years, read_crosswalk
+    from pti_plugin.core.rasters.blocks import Settings
+    from pti_plugin.core.rasters.raster import CLASS, read_info, source
     with Staging() as staging:
         maps = [(info, source(info.path, CLASS, info=info)) for info in map(read_info, paths)]
         majority_of_years(maps, read_crosswalk(), "most_recent_year", output, staging, Progress(), Settings(threads=1))

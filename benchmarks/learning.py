@@ -15,11 +15,11 @@ from measure import Row
 from sklearn.feature_selection import RFECV
 from xgboost import XGBClassifier
 
-from pti_plugin.core import feature_selection
-from pti_plugin.core.features import PREDICTORS
-from pti_plugin.core.folds import FOLDS, stratified_folds
-from pti_plugin.core.learner import TrainingOptions
-from pti_plugin.core.progress import Progress
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.ensembles.features import PREDICTORS
+from pti_plugin.core.learning import feature_selection
+from pti_plugin.core.learning.folds import FOLDS, stratified_folds
+from pti_plugin.core.learning.learner import TrainingOptions
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from learning_data import COVER, planted  # noqa: E402

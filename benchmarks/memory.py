@@ -69,16 +69,16 @@ def trend(folder, progress):
     """The trend tool with its main outputs on all layers."""
     from trends import run_tool
 
-    from pti_plugin.core.trends import TrendOptions
+    from pti_plugin.core.series.trends import TrendOptions
 
     return run_tool(_layers(folder), folder, TrendOptions(), progress)["cells"]
 
 
 def composite(folder, progress):
     """The mean of COMPOSITED layers, with the number of values."""
-    from pti_plugin.core.blocks import Settings
-    from pti_plugin.core.composites import CompositeOptions, composite_series
-    from pti_plugin.core.staging import Staging
+    from pti_plugin.core.common.staging import Staging
+    from pti_plugin.core.rasters.blocks import Settings
+    from pti_plugin.core.series.composites import CompositeOptions, composite_series
 
     paths = _layers(folder)[:COMPOSITED]
     with Staging(paths) as staging:
@@ -91,15 +91,15 @@ def composite(folder, progress):
 
 def write_stack(folder, side):
     """Write a predictor stack of ``side``² cells of which a fifth is land, and a model of MODELS runs for it."""
-    from pti_plugin.core import ranks
-    from pti_plugin.core.features import PREDICTORS as ROLES
-    from pti_plugin.core.features import Feature
-    from pti_plugin.core.learner import TrainingOptions
-    from pti_plugin.core.model_file import pack_samples, write_model
-    from pti_plugin.core.profiles import DEFENSIBLE
-    from pti_plugin.core.progress import Progress
-    from pti_plugin.core.sampling import Samples
-    from pti_plugin.core.training import manifest, train
+    from pti_plugin.core.common import ranks
+    from pti_plugin.core.common.profiles import DEFENSIBLE
+    from pti_plugin.core.common.progress import Progress
+    from pti_plugin.core.ensembles.features import PREDICTORS as ROLES
+    from pti_plugin.core.ensembles.features import Feature
+    from pti_plugin.core.learning.learner import TrainingOptions
+    from pti_plugin.core.learning.model_file import pack_samples, write_model
+    from pti_plugin.core.learning.training import manifest, train
+    from pti_plugin.core.samples.sampling import Samples
 
     names = [name for name, role in ROLES.items() if not role.categorical][:PREDICTORS]
     rng = np.random.default_rng(5)
@@ -133,9 +133,9 @@ def write_stack(folder, side):
 
 def predict(folder, progress):
     """The predicted map with agreement and entropy."""
-    from pti_plugin.core import prediction
-    from pti_plugin.core.blocks import Settings
-    from pti_plugin.core.staging import Staging
+    from pti_plugin.core.common.staging import Staging
+    from pti_plugin.core.mapping import prediction
+    from pti_plugin.core.rasters.blocks import Settings
 
     with Staging() as staging:
         result = prediction.predict(
@@ -158,7 +158,7 @@ def run(job, folder):
     """Run a job on the layers of ``folder`` and print what it took as JSON."""
     from measure import cpu_seconds
 
-    from pti_plugin.core.progress import Progress
+    from pti_plugin.core.common.progress import Progress
 
     class Shown(Progress):
         """Prints every tenth on standard error and counts the reports."""

@@ -4,7 +4,7 @@ import numpy as np
 import xgboost
 from measure import REPEATS, Row, side_by_side
 
-from pti_plugin.core.tree_ensemble import read_ensemble
+from pti_plugin.core.mapping.tree_ensemble import read_ensemble
 
 CLASSES, FEATURES, RUNS = 10, 14, 2
 UNIT = "µs a cell and model"

@@ -41,8 +41,8 @@ def _widened(field, row, rows, side):
 
 def write_maps(folder, side):
     """Write a PTI map of ``side``² cells of 1 km round the pole, a fifth of it land in patches, and 16 predictors."""
-    from pti_plugin.core.features import PREDICTORS
-    from pti_plugin.core.ranks import CODES
+    from pti_plugin.core.common.ranks import CODES
+    from pti_plugin.core.ensembles.features import PREDICTORS
     rng = np.random.default_rng(8)
     coarse = side // COARSE + 2
     land, temperature, trends = (_field(rng, coarse, size) for size in (120, 60, 25))
@@ -92,10 +92,10 @@ def run(folder):
     from measure import cpu_seconds
     from memory import peak_bytes
 
-    from pti_plugin.core.features import read_stack
-    from pti_plugin.core.progress import Progress
-    from pti_plugin.core.sampling import sample_points
-    from pti_plugin.core.sampling_rules import read_rules
+    from pti_plugin.core.common.progress import Progress
+    from pti_plugin.core.ensembles.features import read_stack
+    from pti_plugin.core.samples.sampling import sample_points
+    from pti_plugin.core.samples.sampling_rules import read_rules
 
     stack = read_stack(os.path.join(folder, "stack.tif"))
     wall, cpu = time.perf_counter(), cpu_seconds()
@@ -113,11 +113,11 @@ def _buffer_rows(folder, side):
     from measure import Row, side_by_side
     from scipy.ndimage import distance_transform_edt
 
-    from pti_plugin.core.blocks import Settings
-    from pti_plugin.core.edge_buffer import Ground, inside_edges
-    from pti_plugin.core.progress import Progress
-    from pti_plugin.core.ranks import CODES
-    from pti_plugin.core.raster import read_info
+    from pti_plugin.core.common.progress import Progress
+    from pti_plugin.core.common.ranks import CODES
+    from pti_plugin.core.rasters.blocks import Settings
+    from pti_plugin.core.rasters.raster import read_info
+    from pti_plugin.core.samples.edge_buffer import Ground, inside_edges
 
     info = read_info(os.path.join(folder, "pti.tif"))
     cells = gdal.Open(info.path).ReadAsArray()

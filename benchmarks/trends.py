@@ -16,12 +16,12 @@ import scipy.stats
 from measure import REPEATS, Row, cpu_seconds, side_by_side
 from osgeo import gdal, osr
 
-from pti_plugin.core import blocks
-from pti_plugin.core.mann_kendall import NUMBA, engines, mann_kendall
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.raster import bounded_cache
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.trends import TrendOptions, trend_rasters
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters import blocks
+from pti_plugin.core.rasters.raster import bounded_cache
+from pti_plugin.core.series.mann_kendall import NUMBA, engines, mann_kendall
+from pti_plugin.core.series.trends import TrendOptions, trend_rasters
 
 THREADS = 2
 TILE = 256
@@ -110,8 +110,9 @@ def _against_xarray(values, cells, repeats):
 
 def compile_seconds():
     """Return (first call that compiles, first call that loads from the cache), each in a process of its own."""
-    code = ("import numpy as np, time; from pti_plugin.core.mann_kendall import mann_kendall; t = time.perf_counter(); "
-            "mann_kendall(np.zeros((25, 64), dtype=np.float32)); print(time.perf_counter() - t)")
+    code = ("import numpy as np, time; from pti_plugin.core.series.mann_kendall import mann_kendall; "
+            "t = time.perf_counter(); mann_kendall(np.zeros((25, 64), dtype=np.float32)); "
+            "print(time.perf_counter() - t)")
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         return [float(subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True,
@@ -162,7 +163,7 @@ def decode(paths, windows, threads=THREADS):
 
 
 def run_tool(paths, folder, options, progress=None):
-    """Run core.trends.trend_rasters on ``paths`` with the main outputs; returns its result."""
+    """Run core.series.trends.trend_rasters on ``paths`` with the main outputs; returns its result."""
     with Staging(paths) as staging:
         result = trend_rasters(paths, {name: os.path.join(folder, f"{name}.tif") for name in OUTPUTS}, staging,
                                progress or Progress(), options, settings=blocks.Settings(threads=THREADS))

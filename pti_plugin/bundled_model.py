@@ -6,7 +6,7 @@ from qgis.PyQt.QtGui import QIcon
 from .algorithms import compat
 from .algorithms.base import HELP_PAGE
 from .algorithms.parameter_check import layers_problem
-from .core.resources import resource
+from .core.common.resources import resource
 
 #: model name (its id) → name in the toolbox
 TITLES = {"fullchain": "Permafrost thaw index, full chain"}

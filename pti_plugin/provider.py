@@ -22,7 +22,7 @@ from .algorithms.train_xgboost import TrainXgboost
 from .algorithms.trend_rasters import TrendRasters
 from .algorithms.validate_boreholes import ValidateBoreholes
 from .bundled_model import BundledModel
-from .core.resources import plugin_version, resource
+from .core.common.resources import plugin_version, resource
 
 ALGORITHMS = (
     EnsemblePermafrost,

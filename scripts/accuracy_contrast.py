@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from learning_data import autocorrelated, planted  # noqa: E402
-from pti_plugin.core.features import PREDICTORS  # noqa: E402
-from pti_plugin.core.folds import block_folds, split, stratified_folds  # noqa: E402
-from pti_plugin.core.learner import Learner, TrainingOptions  # noqa: E402
-from pti_plugin.core.packages import require  # noqa: E402
-from pti_plugin.core.progress import Progress  # noqa: E402
-from pti_plugin.core.residual_range import correlation_range, correlogram, suggested_block_km  # noqa: E402
-from pti_plugin.core.training import Runs, cross_validate  # noqa: E402
+from pti_plugin.core.common.packages import require  # noqa: E402
+from pti_plugin.core.common.progress import Progress  # noqa: E402
+from pti_plugin.core.ensembles.features import PREDICTORS  # noqa: E402
+from pti_plugin.core.learning.folds import block_folds, split, stratified_folds  # noqa: E402
+from pti_plugin.core.learning.learner import Learner, TrainingOptions  # noqa: E402
+from pti_plugin.core.learning.residual_range import correlation_range, correlogram, suggested_block_km  # noqa: E402
+from pti_plugin.core.learning.training import Runs, cross_validate  # noqa: E402
 
 #: the number of samples of the paper, and the share of its labels that is exchanged in the first set
 SAMPLES, NOISE, DEPTHS = 61_325, 0.35, (6, 9, 12)

@@ -18,8 +18,8 @@ def layout():
     from qgis.core import QgsProject
 
     from pti_plugin.algorithms.map_layout import MapTexts, View, map_layout
-    from pti_plugin.core.grid import epsg_wkt
-    from pti_plugin.core.polar_map import EASE_GRID_NORTH, frame_to
+    from pti_plugin.core.rasters.grid import epsg_wkt
+    from pti_plugin.core.reporting.polar_map import EASE_GRID_NORTH, frame_to
 
     project, frame = QgsProject(), frame_to(epsg_wkt(EASE_GRID_NORTH), SOUTH)
     made, _ = map_layout(project, View(frame, frame.bounds, True), MapTexts(

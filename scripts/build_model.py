@@ -29,7 +29,7 @@ from qgis.PyQt.QtCore import QPointF, QSizeF
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pti_plugin.core.features import PREDICTORS  # noqa: E402
+from pti_plugin.core.ensembles.features import PREDICTORS  # noqa: E402
 
 TARGET = ROOT / "resources" / "models" / "full_chain.model3"
 

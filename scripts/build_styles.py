@@ -26,7 +26,7 @@ FILES = {
 def texts():
     """Return {path: text} of all style files."""
     sys.path.insert(0, str(ROOT))
-    from pti_plugin.core.output_styles import style_qml
+    from pti_plugin.core.reporting.output_styles import style_qml
     return {FOLDER / f"{name}.qml": style_qml(*output, None) for name, output in FILES.items()}
 
 

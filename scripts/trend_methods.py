@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pti_plugin.core.corrections import HAMED_RAO, HIRSCH_SLACK, ONE_SEASON, ORIGINAL, trend_test
+from pti_plugin.core.series.corrections import HAMED_RAO, HIRSCH_SLACK, ONE_SEASON, ORIGINAL, trend_test
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "trends.md"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pti_plugin.core import ranks
-from pti_plugin.core.features import PREDICTORS, Feature
-from pti_plugin.core.grid import coordinate_transformation, epsg_wkt
-from pti_plugin.core.sampling import Samples
+from pti_plugin.core.common import ranks
+from pti_plugin.core.ensembles.features import PREDICTORS, Feature
+from pti_plugin.core.rasters.grid import coordinate_transformation, epsg_wkt
+from pti_plugin.core.samples.sampling import Samples
 
 #: codes of land cover that mean something to the planted classes, and others
 COVER = (30, 130, 201, 60, 70, 190)

@@ -6,10 +6,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from pti_plugin.core import profiles
-from pti_plugin.core.ranks import CODES, TIERS
-from pti_plugin.core.report_model import predictor_title
-from pti_plugin.core.report_stations import SUMMARY_NAMES
+from pti_plugin.core.common import profiles
+from pti_plugin.core.common.ranks import CODES, TIERS
+from pti_plugin.core.reporting.report_model import predictor_title
+from pti_plugin.core.reporting.report_stations import SUMMARY_NAMES
 
 
 class Page(HTMLParser):

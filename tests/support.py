@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pti_plugin.core.progress import Progress
+from pti_plugin.core.common.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 QGIS_PROCESS = ROOT / "scripts" / "qgis_process"

@@ -2,10 +2,10 @@
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingParameterCrs, QgsProcessingParameterExtent
 
-from ..core.align import DEFAULT_LATITUDE, AlignOptions, align, polar_grid
-from ..core.errors import InputError
-from ..core.products import AUTO, NONE, RECOGNISE, RESAMPLINGS, read_products
-from ..core.raster import CLASS, NUMBER
+from ..core.common.errors import InputError
+from ..core.rasters.align import DEFAULT_LATITUDE, AlignOptions, align, polar_grid
+from ..core.rasters.products import AUTO, NONE, RECOGNISE, RESAMPLINGS, read_products
+from ..core.rasters.raster import CLASS, NUMBER
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import DATASET
 from .series_input import add_nodata, add_series, nodata_of, series_files, wkt_of
@@ -14,7 +14,7 @@ KINDS = (AUTO, NUMBER, CLASS)
 
 
 class AlignRasters(PtiAlgorithm):
-    """Thin wrapper of core.align.align."""
+    """Thin wrapper of core.rasters.align.align."""
 
     ID = "alignrasters"
     TITLE = "Align a product to the target grid"

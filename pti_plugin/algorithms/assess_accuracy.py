@@ -5,13 +5,13 @@ import os
 import numpy as np
 from qgis.core import QgsProcessingParameterFeatureSource, QgsProcessingParameterField
 
-from ..core import accuracy_assessment as assessment
-from ..core import tables
-from ..core.accuracy_page import accuracy_page
-from ..core.accuracy_panel import COLUMNS
-from ..core.confusion_table import class_code, read_classes, read_matrix, read_sizes
-from ..core.errors import InputError
-from ..core.raster import display_name
+from ..core.assessment import accuracy_assessment as assessment
+from ..core.assessment.accuracy_panel import COLUMNS
+from ..core.assessment.confusion_table import class_code, read_classes, read_matrix, read_sizes
+from ..core.common import tables
+from ..core.common.errors import InputError
+from ..core.rasters.raster import display_name
+from ..core.reporting.accuracy_page import accuracy_page
 from . import compat
 from .base import PtiAlgorithm
 from .groups import STATIONS
@@ -21,7 +21,7 @@ _TOLD = 10
 
 
 class AssessAccuracy(PtiAlgorithm):
-    """Thin wrapper of core.accuracy_assessment and core.accuracy_page."""
+    """Thin wrapper of core.assessment.accuracy_assessment and core.reporting.accuracy_page."""
 
     ID = "assessaccuracy"
     TITLE = "Assess accuracy"

@@ -19,15 +19,15 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
-from ..core import provenance
-from ..core.blocks import DEFAULT_MEMORY_MB, Settings
-from ..core.errors import InputError, PtiError
-from ..core.gdal_errors import open_raster
-from ..core.profiles import PROFILES
-from ..core.progress import Progress
-from ..core.raster import read_info
-from ..core.resources import resource
-from ..core.staging import Staging
+from ..core.common import provenance
+from ..core.common.errors import InputError, PtiError
+from ..core.common.profiles import PROFILES
+from ..core.common.progress import Progress
+from ..core.common.resources import resource
+from ..core.common.staging import Staging
+from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
+from ..core.rasters.gdal_errors import open_raster
+from ..core.rasters.raster import read_info
 from . import compat
 from .parameter_check import layers_problem, words_problem
 from .styling import style_beside, style_on_completion

@@ -1,7 +1,7 @@
 """Tool: conceptual Permafrost Thaw Index."""
 
-from ..core import tables
-from ..core.pti import build_pti
+from ..core.common import tables
+from ..core.index.pti import build_pti
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import INDEX
 from .index_input import add_index_options, add_trends, index_options
@@ -10,7 +10,7 @@ ROLES = ("MAGT", "MAGT_TREND", "ALT_TREND", "PP", "BASE")
 
 
 class BuildPti(PtiAlgorithm):
-    """Thin wrapper of core.pti.build_pti."""
+    """Thin wrapper of core.index.pti.build_pti."""
 
     ID = "buildpti"
     TITLE = "Permafrost Thaw Index (PTI)"

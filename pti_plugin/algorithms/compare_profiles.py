@@ -1,9 +1,9 @@
 """Tool: comparison of the profiles, or of two PTI maps, and stability of the ranks."""
 
-from ..core import tables
-from ..core.errors import InputError
-from ..core.profile_comparison import StabilityOptions, compare_profiles
-from ..core.rank_comparison import COLUMNS, compare_maps
+from ..core.common import tables
+from ..core.common.errors import InputError
+from ..core.index.profile_comparison import StabilityOptions, compare_profiles
+from ..core.index.rank_comparison import COLUMNS, compare_maps
 from .base import PtiAlgorithm
 from .groups import STATIONS
 from .index_input import (
@@ -23,7 +23,7 @@ RASTERS = {"difference": "OUTPUT", **OF_PRODUCTS}
 
 
 class CompareProfiles(PtiAlgorithm):
-    """Thin wrapper of core.profile_comparison.compare_profiles and core.rank_comparison.compare_maps."""
+    """Thin wrapper of core.index.profile_comparison.compare_profiles and core.index.rank_comparison.compare_maps."""
 
     ID = "compareprofiles"
     TITLE = "Compare profiles and products"

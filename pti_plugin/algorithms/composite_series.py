@@ -2,7 +2,7 @@
 
 from qgis.core import QgsProcessingParameterBoolean
 
-from ..core.composites import (
+from ..core.series.composites import (
     PARTIAL_YEARS,
     STATISTICS,
     TIES,
@@ -17,7 +17,7 @@ OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_CO
 
 
 class CompositeSeries(PtiAlgorithm):
-    """Thin wrapper of core.composites.composite_series."""
+    """Thin wrapper of core.series.composites.composite_series."""
 
     ID = "compositeseries"
     TITLE = "Composite of a series"

@@ -1,6 +1,6 @@
 """Tool: mean over depth."""
 
-from ..core.depth_mean import GAPS, DepthOptions, depth_mean
+from ..core.ensembles.depth_mean import GAPS, DepthOptions, depth_mean
 from .base import PtiAlgorithm
 from .groups import DATASET
 
@@ -8,7 +8,7 @@ OUTPUTS = {"mean": "OUTPUT", "thickness": "OUTPUT_THICKNESS"}
 
 
 class DepthMean(PtiAlgorithm):
-    """Thin wrapper of core.depth_mean.depth_mean."""
+    """Thin wrapper of core.ensembles.depth_mean.depth_mean."""
 
     ID = "depthmean"
     TITLE = "Mean over depth"

@@ -1,7 +1,7 @@
 """Tool: driver maps."""
 
-from ..core import ranks, tables
-from ..core.drivers import COLUMNS, DriverOptions, driver_maps
+from ..core.common import ranks, tables
+from ..core.mapping.drivers import COLUMNS, DriverOptions, driver_maps
 from .base import PtiAlgorithm
 from .groups import LEARNING
 
@@ -9,7 +9,7 @@ PREDICTED = "predicted"
 
 
 class DriverMaps(PtiAlgorithm):
-    """Thin wrapper of core.drivers.driver_maps."""
+    """Thin wrapper of core.mapping.drivers.driver_maps."""
 
     ID = "drivermaps"
     TITLE = "Driver maps"

@@ -2,18 +2,18 @@
 
 from qgis.core import QgsProcessingParameterFile
 
-from ..core import tables
-from ..core.composites import TIES
-from ..core.containers import files_in
-from ..core.errors import InputError
-from ..core.landcover import ensemble_land_cover
+from ..core.common import tables
+from ..core.common.errors import InputError
+from ..core.ensembles.landcover import ensemble_land_cover
+from ..core.rasters.containers import files_in
+from ..core.series.composites import TIES
 from . import compat
 from .base import PtiAlgorithm
 from .groups import ENSEMBLES
 
 
 class EnsembleLandCover(PtiAlgorithm):
-    """Thin wrapper of core.landcover.ensemble_land_cover."""
+    """Thin wrapper of core.ensembles.landcover.ensemble_land_cover."""
 
     ID = "ensemblelandcover"
     TITLE = "Ensemble land cover"

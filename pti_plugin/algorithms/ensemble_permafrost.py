@@ -1,6 +1,6 @@
 """Tool: ensemble of permafrost products."""
 
-from ..core.permafrost import ensemble_permafrost
+from ..core.ensembles.permafrost import ensemble_permafrost
 from .base import PtiAlgorithm
 from .groups import ENSEMBLES
 from .index_input import add_ensemble_options, add_products, ensemble_options
@@ -10,7 +10,7 @@ OUTPUTS = {"base": "OUTPUT_BASE", "pp": "OUTPUT_PP", "magt": "OUTPUT_MAGT", "cou
 
 
 class EnsemblePermafrost(PtiAlgorithm):
-    """Thin wrapper of core.permafrost.ensemble_permafrost."""
+    """Thin wrapper of core.ensembles.permafrost.ensemble_permafrost."""
 
     ID = "ensemblepermafrost"
     TITLE = "Ensemble of permafrost maps"

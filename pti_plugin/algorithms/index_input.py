@@ -1,7 +1,7 @@
 """Parameters of the ensemble and of the index, for the tools of their own and for those that run both."""
 
-from ..core.permafrost import EnsembleOptions
-from ..core.pti import PtiOptions
+from ..core.ensembles.permafrost import EnsembleOptions
+from ..core.index.pti import PtiOptions
 from .base import UNITS_HELP
 
 

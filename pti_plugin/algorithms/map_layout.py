@@ -29,10 +29,10 @@ from qgis.PyQt.QtCore import QPointF, Qt
 from qgis.PyQt.QtGui import QColor, QFont, QFontDatabase, QPolygonF
 from qgis.PyQt.QtXml import QDomDocument
 
-from ..core.figures import INK, LAND, MUTED, SEA, text_colour_on
-from ..core.polar_map import Frame
-from ..core.pti import PtiOptions
-from ..core.ranks import BY_CODE, RANKS
+from ..core.common.ranks import BY_CODE, RANKS
+from ..core.index.pti import PtiOptions
+from ..core.reporting.figures import INK, LAND, MUTED, SEA, text_colour_on
+from ..core.reporting.polar_map import Frame
 from . import compat
 from .report_pdf import FONTS
 

@@ -8,8 +8,8 @@ from qgis.core import (
     QgsProcessingUtils,
 )
 
-from ..core.errors import InputError
-from ..core.raster import read_info
+from ..core.common.errors import InputError
+from ..core.rasters.raster import read_info
 
 
 def layers_problem(definitions, parameters, context):

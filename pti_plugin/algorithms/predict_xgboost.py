@@ -2,8 +2,8 @@
 
 from qgis.core import QgsProcessingParameterBoolean
 
-from ..core import tables
-from ..core.prediction import PredictionOptions, predict
+from ..core.common import tables
+from ..core.mapping.prediction import PredictionOptions, predict
 from .base import PtiAlgorithm
 from .groups import LEARNING
 
@@ -13,7 +13,7 @@ RASTERS = {"pti": "OUTPUT", "agreement": "OUTPUT_AGREEMENT", "entropy": "OUTPUT_
 
 
 class PredictXgboost(PtiAlgorithm):
-    """Thin wrapper of core.prediction.predict."""
+    """Thin wrapper of core.mapping.prediction.predict."""
 
     ID = "predictxgboost"
     TITLE = "Predict PTI with XGBoost"

@@ -1,7 +1,7 @@
 """Tool: predictor stack."""
 
-from ..core.features import GROUPS, PREDICTORS
-from ..core.predictor_stack import OTHER, SCALINGS, StackOptions, predictor_stack
+from ..core.ensembles.features import GROUPS, PREDICTORS
+from ..core.learning.predictor_stack import OTHER, SCALINGS, StackOptions, predictor_stack
 from .base import PtiAlgorithm
 from .groups import DATASET
 
@@ -27,7 +27,7 @@ _HELP = {
 
 
 class PredictorStack(PtiAlgorithm):
-    """Thin wrapper of core.predictor_stack.predictor_stack."""
+    """Thin wrapper of core.learning.predictor_stack.predictor_stack."""
 
     ID = "predictorstack"
     TITLE = "Predictor stack"

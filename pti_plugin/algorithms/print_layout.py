@@ -27,16 +27,16 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice, QSize
 from qgis.PyQt.QtGui import QFontDatabase, QGuiApplication
 
-from ..core.errors import DependencyError, InputError, OutputError
-from ..core.figures import INK, LAND
-from ..core.gdal_errors import call, open_raster
-from ..core.grid import epsg_wkt
-from ..core.map_thresholds import map_thresholds
-from ..core.polar_map import OVERVIEW_CELLS, land_within, overview, polar_frame, ranks_within, turned_wkt
-from ..core.provenance import collect_records
-from ..core.ranks import BY_CODE, NO_RANK, RANKS, colour_table, hex_to_rgb
-from ..core.raster import display_name
-from ..core.styles import palette_qml
+from ..core.common.errors import DependencyError, InputError, OutputError
+from ..core.common.provenance import collect_records
+from ..core.common.ranks import BY_CODE, NO_RANK, RANKS, colour_table, hex_to_rgb
+from ..core.common.styles import palette_qml
+from ..core.insitu.map_thresholds import map_thresholds
+from ..core.rasters.gdal_errors import call, open_raster
+from ..core.rasters.grid import epsg_wkt
+from ..core.rasters.raster import display_name
+from ..core.reporting.figures import INK, LAND
+from ..core.reporting.polar_map import OVERVIEW_CELLS, land_within, overview, polar_frame, ranks_within, turned_wkt
 from . import compat
 from .base import PtiAlgorithm
 from .groups import STATIONS

@@ -21,7 +21,7 @@ from qgis.PyQt.QtGui import (
     QTextOption,
 )
 
-from ..core.report_print import STYLE, print_version
+from ..core.reporting.report_print import STYLE, print_version
 from . import compat
 
 DPI = 300

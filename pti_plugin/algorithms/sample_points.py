@@ -2,18 +2,18 @@
 
 from qgis.core import QgsProcessingParameterBoolean, QgsProcessingParameterVectorDestination
 
-from ..core import tables
-from ..core.features import read_stack
-from ..core.sample_file import check_samples_file, write_samples
-from ..core.sampling import SampleOptions, sample_points
-from ..core.sampling_rules import override, read_rules
+from ..core.common import tables
+from ..core.ensembles.features import read_stack
+from ..core.samples.sample_file import check_samples_file, write_samples
+from ..core.samples.sampling import SampleOptions, sample_points
+from ..core.samples.sampling_rules import override, read_rules
 from . import compat
 from .base import PtiAlgorithm
 from .groups import LEARNING
 
 
 class SamplePoints(PtiAlgorithm):
-    """Thin wrapper of core.sampling.sample_points."""
+    """Thin wrapper of core.samples.sampling.sample_points."""
 
     ID = "samplepoints"
     TITLE = "Sample points"

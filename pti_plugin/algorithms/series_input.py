@@ -2,9 +2,9 @@
 
 from qgis.core import QgsProcessingParameterCrs, QgsProcessingParameterFile
 
-from ..core.containers import files_in, variable_of
-from ..core.errors import InputError
-from ..core.units import parse_flags, parse_range
+from ..core.common.errors import InputError
+from ..core.rasters.containers import files_in, variable_of
+from ..core.rasters.units import parse_flags, parse_range
 from . import compat
 
 

@@ -1,6 +1,6 @@
 """Tool: slope in true metres."""
 
-from ..core.topography import ELEVATION_LIMITS, UNITS, SlopeOptions, slope
+from ..core.ensembles.topography import ELEVATION_LIMITS, UNITS, SlopeOptions, slope
 from .base import PtiAlgorithm
 from .groups import DATASET
 
@@ -8,7 +8,7 @@ OUTPUTS = {"slope": "OUTPUT", "elevation": "OUTPUT_ELEVATION"}
 
 
 class Slope(PtiAlgorithm):
-    """Thin wrapper of core.topography.slope."""
+    """Thin wrapper of core.ensembles.topography.slope."""
 
     ID = "slope"
     TITLE = "Slope in true metres"

@@ -1,4 +1,4 @@
-"""Puts the styles of core.output_styles where QGIS takes them: beside the file, and on what Processing loads.
+"""Puts the styles of core.reporting.output_styles where QGIS takes them: beside the file, and on what Processing loads.
 
 Processing does not take the style beside a file, so a post-processor a layer brings it.
 """
@@ -6,8 +6,8 @@ Processing does not take the style beside a file, so a post-processor a layer br
 from qgis.core import QgsProcessingLayerPostProcessorInterface, QgsRasterBandStats, QgsRasterLayer
 from qgis.PyQt.QtXml import QDomDocument
 
-from ..core.output_styles import stated, style_qml
-from ..core.styles import style_path
+from ..core.common.styles import style_path
+from ..core.reporting.output_styles import stated, style_qml
 
 #: cells that the range of a ramp is taken from, at most
 _SAMPLE = 250_000

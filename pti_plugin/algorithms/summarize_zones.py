@@ -8,9 +8,9 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-from ..core.errors import InputError
-from ..core.zone_polygons import ZoneLayer
-from ..core.zones import ZoneInputs, summarize_zones, zone_sentence
+from ..core.common.errors import InputError
+from ..core.zonal.zone_polygons import ZoneLayer
+from ..core.zonal.zones import ZoneInputs, summarize_zones, zone_sentence
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import STATIONS
@@ -20,7 +20,7 @@ MOST_SENTENCES = 100
 
 
 class SummarizeZones(PtiAlgorithm):
-    """Thin wrapper of core.zones.summarize_zones."""
+    """Thin wrapper of core.zonal.zones.summarize_zones."""
 
     ID = "summarizezones"
     TITLE = "Summarize by zones"

@@ -13,17 +13,18 @@ from qgis.core import (
     QgsWkbTypes,
 )
 
-from ..core import class_weights, feature_selection, tables, training
-from ..core.accuracy_panel import accuracy_rows
-from ..core.errors import InputError
-from ..core.features import PREDICTORS, Feature, read_stack
-from ..core.folds import block_folds, stratified_folds
-from ..core.learner import TrainingOptions
-from ..core.model_file import pack_samples, write_model
-from ..core.packages import require
-from ..core.resources import resource
-from ..core.sample_file import CLASS_FIELD, read_sample_features
-from ..core.sampling import Samples, draw_samples
+from ..core.assessment.accuracy_panel import accuracy_rows
+from ..core.common import tables
+from ..core.common.errors import InputError
+from ..core.common.packages import require
+from ..core.common.resources import resource
+from ..core.ensembles.features import PREDICTORS, Feature, read_stack
+from ..core.learning import class_weights, feature_selection, training
+from ..core.learning.folds import block_folds, stratified_folds
+from ..core.learning.learner import TrainingOptions
+from ..core.learning.model_file import pack_samples, write_model
+from ..core.samples.sample_file import CLASS_FIELD, read_sample_features
+from ..core.samples.sampling import Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
 from .groups import LEARNING
@@ -41,7 +42,7 @@ OUTPUTS = ("OUTPUT_MODEL", "OUTPUT_METRICS", "OUTPUT_SHAP", "OUTPUT_SELECTION")
 
 
 class TrainXgboost(PtiAlgorithm):
-    """Thin wrapper of core.training.train."""
+    """Thin wrapper of core.learning.training.train."""
 
     ID = "trainxgboost"
     TITLE = "Train XGBoost ensemble"

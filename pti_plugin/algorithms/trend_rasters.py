@@ -2,9 +2,9 @@
 
 from qgis.core import QgsProcessingParameterBoolean
 
-from ..core.corrections import METHODS
-from ..core.errors import InputError
-from ..core.trends import TrendOptions, trend_rasters
+from ..core.common.errors import InputError
+from ..core.series.corrections import METHODS
+from ..core.series.trends import TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
 from .series_input import add_nodata, add_series, nodata_of, series_paths, wkt_of
@@ -15,7 +15,7 @@ OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z":
 
 
 class TrendRasters(PtiAlgorithm):
-    """Thin wrapper of core.trends.trend_rasters."""
+    """Thin wrapper of core.series.trends.trend_rasters."""
 
     ID = "trendrasters"
     TITLE = "Mann-Kendall trend rasters"

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
-from ..core import tables
-from ..core.accuracy_panel import accuracy_rows, confusion_of
-from ..core.errors import InputError
-from ..core.figures import magt_scatter, pti_map, station_scatter
-from ..core.map_thresholds import map_thresholds, parse_thresholds
-from ..core.provenance import collect_records, link_inputs, record_path
-from ..core.pti import map_areas
-from ..core.raster import CLASS, NUMBER, SourceReader, read_info, source, values_at
-from ..core.report import validation_report
-from ..core.station_files import read_stations
-from ..core.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
-from ..core.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
-from ..core.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
-from ..core.vector import write_points
+from ..core.assessment.accuracy_panel import accuracy_rows, confusion_of
+from ..core.common import tables
+from ..core.common.errors import InputError
+from ..core.common.provenance import collect_records, link_inputs, record_path
+from ..core.index.pti import map_areas
+from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
+from ..core.insitu.station_files import read_stations
+from ..core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
+from ..core.insitu.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
+from ..core.rasters.raster import CLASS, NUMBER, SourceReader, read_info, source, values_at
+from ..core.rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from ..core.rasters.vector import write_points
+from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
+from ..core.reporting.report import validation_report
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import STATIONS
@@ -36,7 +36,7 @@ _FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features"
 
 
 class ValidateBoreholes(PtiAlgorithm):
-    """Thin wrapper of core.validation.validate and core.report.validation_report."""
+    """Thin wrapper of core.insitu.validation.validate and core.reporting.report.validation_report."""
 
     ID = "validateboreholes"
     TITLE = "Validate with boreholes"
@@ -266,7 +266,7 @@ def _number_sources(paths, units, progress):
 
 
 def _point_values(item, search, progress):
-    """Return the function by which core.validation asks a raster for its values at points."""
+    """Return the function by which core.insitu.validation asks a raster for its values at points."""
     def values(longitudes, latitudes):
         progress.check()
         found, distances = values_at(item, longitudes, latitudes, search=search)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pti_plugin.core.features import PREDICTORS, read_stack
+from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
 from support import ROOT, read_raster
 
 TOOLS = ("alignrasters", "compositeseries", "depthmean", "slope", "ensemblepermafrost", "ensemblelandcover",

@@ -469,7 +469,7 @@ def test_links_within_the_page_lead_somewhere():
 def test_columns_of_presets_are_explained_and_the_example_works(dataset, tmp_path):
     import processing
 
-    from pti_plugin.core.products import COLUMNS
+    from pti_plugin.core.rasters.products import COLUMNS
 
     explained = re.search(r"\| Column \| What it says \|\n(.*?)\n\n", PAGE, re.DOTALL)[1].splitlines()[1:]
     names = [name for line in explained for name in re.findall(r"`(\w+)`", line.split("|")[1])]
@@ -559,7 +559,7 @@ def _in_cci():
     """True where the target's cells lie well inside the grid of Permafrost_CCI."""
     from osgeo import osr
 
-    from pti_plugin.core.grid import coordinate_transformation
+    from pti_plugin.core.rasters.grid import coordinate_transformation
 
     systems = []
     for crs in (p.LONGITUDE_LATITUDE, p.CCI_V3_CRS):

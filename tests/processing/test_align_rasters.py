@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import products as p
-from pti_plugin.core.raster import read_info
+from pti_plugin.core.rasters.raster import read_info
 from support import read_raster, refusal, standing, write_raster
 
 pytest.importorskip("netCDF4")

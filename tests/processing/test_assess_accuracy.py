@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core import tables
-from pti_plugin.core.vector import write_points
+from pti_plugin.core.common import tables
+from pti_plugin.core.rasters.vector import write_points
 from support import write_raster
 
 MATRIX = "classified,bog,fen\nbog,40,5\nfen,2,60\n"

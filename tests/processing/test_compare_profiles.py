@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pti_plugin.core.rank_comparison import COLUMNS
+from pti_plugin.core.index.rank_comparison import COLUMNS
 from support import read_raster, standing, write_raster
 
 ROWS, WIDE = 6, 8

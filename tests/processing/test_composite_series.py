@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pti_plugin.core.composites import STATISTICS
+from pti_plugin.core.series.composites import STATISTICS
 from support import read_raster, standing, write_raster
 
 MONTHS = [f"{year}-{month:02d}" for year in range(2000, 2006) for month in range(1, 13)][1:]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core.features import GROUPS
-from pti_plugin.core.model_file import read_model
-from pti_plugin.core.provenance import record_path
+from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.ensembles.features import GROUPS
+from pti_plugin.core.learning.model_file import read_model
 from support import read_raster
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import products
-from pti_plugin.core.landcover import land_cover_classes, read_crosswalk
+from pti_plugin.core.ensembles.landcover import land_cover_classes, read_crosswalk
 from support import ROOT, read_raster, standing, write_raster
 
 CLASSES = {code: (name, "#{:02x}{:02x}{:02x}".format(*rgb)) for code, (name, rgb) in land_cover_classes().items()}

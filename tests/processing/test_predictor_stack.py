@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from pti_plugin.core.features import PREDICTORS, read_stack
-from pti_plugin.core.predictor_stack import SCALINGS
-from pti_plugin.core.topography import UNITS
+from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
+from pti_plugin.core.ensembles.topography import UNITS
+from pti_plugin.core.learning.predictor_stack import SCALINGS
 from support import read_raster, standing, write_raster
 
 

@@ -8,8 +8,8 @@ import build_layout
 import numpy as np
 import pytest
 
-from pti_plugin.core.figures import LAND, SEA
-from pti_plugin.core.ranks import RANKS, hex_to_rgb
+from pti_plugin.core.common.ranks import RANKS, hex_to_rgb
+from pti_plugin.core.reporting.figures import LAND, SEA
 from support import standing, write_raster
 
 #: 50 km cells of EASE-Grid 2.0 round the pole, to some 45° N

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from report_numbers import Checks, Page, check_report
 
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.ranks import CODES, TIERS
-from pti_plugin.core.report_page import Column, Report
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.tables import to_csv
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.ranks import CODES, TIERS
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.common.tables import to_csv
+from pti_plugin.core.reporting.report_page import Column, Report
 
 ZONES = [{"zone": zone, "area_km2": 1234567.891 / n, "pp_area_km2": 1000000.5 / n, "cells": 2000 // n,
           "first_rank": 33, "first_percent": 45.678 / n, "second_rank": (11, None)[n - 1],

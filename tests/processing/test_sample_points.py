@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from pti_plugin.core.sample_file import read_sample_features
+from pti_plugin.core.samples.sample_file import read_sample_features
 from support import standing, write_raster
 
 TRANSFORM = (0.0, 5000.0, 0.0, -1_500_000.0, 0.0, -5000.0)

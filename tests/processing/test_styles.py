@@ -7,9 +7,9 @@ import build_styles
 import numpy as np
 import pytest
 
-from pti_plugin.core import output_styles
-from pti_plugin.core.figures import relative_luminance
-from pti_plugin.core.ranks import RANKS
+from pti_plugin.core.common.ranks import RANKS
+from pti_plugin.core.reporting import output_styles
+from pti_plugin.core.reporting.figures import relative_luminance
 from support import read_raster, write_raster
 
 LAYERS = ("rasterDestination", "vectorDestination", "sink")

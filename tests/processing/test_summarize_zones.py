@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core import ranks
-from pti_plugin.core.provenance import record_path
-from pti_plugin.core.tables import read_csv
+from pti_plugin.core.common import ranks
+from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.common.tables import read_csv
 from support import standing, write_raster
 
 TRANSFORM = (-500000.0, 25000.0, 0.0, 500000.0, 0.0, -25000.0)

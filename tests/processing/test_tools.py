@@ -209,7 +209,7 @@ def test_loaded_rasters_are_styled(world, made, provider, qgis_app, tmp_path):
     from processing.gui.Postprocessing import handleAlgorithmResults
     from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProject
 
-    from pti_plugin.core.ranks import RANKS
+    from pti_plugin.core.common.ranks import RANKS
 
     project, context = QgsProject(), QgsProcessingContext()
     context.setProject(project)
@@ -240,7 +240,7 @@ def test_loaded_rasters_are_styled(world, made, provider, qgis_app, tmp_path):
 def test_classes_carry_names_and_colours_in_the_file_itself(from_paths):
     from osgeo import gdal
 
-    from pti_plugin.core.ranks import RANKS, hex_to_rgb
+    from pti_plugin.core.common.ranks import RANKS, hex_to_rgb
 
     dataset = gdal.Open(from_paths("buildpti")["OUTPUT"])
     band = dataset.GetRasterBand(1)

@@ -90,7 +90,7 @@ def test_hyperparameters_are_written_out_and_the_grid_with_them(train, world):
     assert manifest["parameters"]["max_bin"] == 64
     assert (manifest["options"]["early_stopping"], manifest["options"]["early_share"]) == (2, 0.3)
     assert all(1 <= rounds <= 3 for rounds in manifest["rounds"])
-    from pti_plugin.core.raster import read_info
+    from pti_plugin.core.rasters.raster import read_info
 
     assert manifest["grid"]["transform"] == list(read_info(world.stack).grid.transform)
     assert {"lst", "land_cover"} <= {feature["name"] for feature in manifest["features"]}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core import figures
-from pti_plugin.core.ranks import CODES, RANKS
+from pti_plugin.core.common.ranks import CODES, RANKS
+from pti_plugin.core.reporting import figures
 from support import write_raster
 
 #: degrees: 20 rows from 80 to 60° N, 40 columns from 0 to 40° E

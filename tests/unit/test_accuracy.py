@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from pti_plugin.core import ranks
-from pti_plugin.core.accuracy import by_class, confusion, kappa, overall_accuracy, tier_accuracy
+from pti_plugin.core.assessment.accuracy import by_class, confusion, kappa, overall_accuracy, tier_accuracy
+from pti_plugin.core.common import ranks
 from support import ROOT
 
 TABLES = ROOT.parent / "shared" / "spec" / "tables"

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core import ranks, tables
-from pti_plugin.core.accuracy_assessment import (
+from pti_plugin.core.assessment.accuracy_assessment import (
     BY_CLASS,
     BY_STRATA,
     NOT_STATED,
@@ -20,14 +19,15 @@ from pti_plugin.core.accuracy_assessment import (
     table_rows,
     with_sizes,
 )
-from pti_plugin.core.accuracy_page import accuracy_page
-from pti_plugin.core.accuracy_panel import COLUMNS, accuracy_rows, confusion_of
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.confusion_table import read_classes, read_matrix, read_sizes
-from pti_plugin.core.errors import Cancelled, GridError, InputError
-from pti_plugin.core.grid import coordinate_transformation, epsg_wkt, transform_points
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.raster import read_info
+from pti_plugin.core.assessment.accuracy_panel import COLUMNS, accuracy_rows, confusion_of
+from pti_plugin.core.assessment.confusion_table import read_classes, read_matrix, read_sizes
+from pti_plugin.core.common import ranks, tables
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.grid import coordinate_transformation, epsg_wkt, transform_points
+from pti_plugin.core.rasters.raster import read_info
+from pti_plugin.core.reporting.accuracy_page import accuracy_page
 from support import write_raster
 
 # The paper's Table 4: rows classified, columns reference.

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core import accuracy_panel as panel
-from pti_plugin.core import tables
-from pti_plugin.core.accuracy import f1_interval, kappa, kappa_interval, tier_accuracy
-from pti_plugin.core.residual_range import Lag
-from pti_plugin.core.small_sample import wilson
+from pti_plugin.core.assessment import accuracy_panel as panel
+from pti_plugin.core.assessment.accuracy import f1_interval, kappa, kappa_interval, tier_accuracy
+from pti_plugin.core.assessment.small_sample import wilson
+from pti_plugin.core.common import tables
+from pti_plugin.core.learning.residual_range import Lag
 from support import ROOT
 
 CODES = (11, 12, 33)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import products as p
-from pti_plugin.core import align as module
-from pti_plugin.core.align import AlignOptions, align, polar_grid
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import Cancelled, GridError, InputError, OutputError
-from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt, transform_points
-from pti_plugin.core.products import NONE, opened, read_products
-from pti_plugin.core.raster import CLASS, NUMBER, read_info
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError, OutputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters import align as module
+from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt, transform_points
+from pti_plugin.core.rasters.products import NONE, opened, read_products
+from pti_plugin.core.rasters.raster import CLASS, NUMBER, read_info
 from support import Log, read_raster, standing, write_raster
 
 pytest.importorskip("netCDF4")
@@ -319,7 +319,7 @@ def test_years_need_layers_with_a_date(tmp_path):
     (lambda f: [p.freeze_thaw(f, 2004, day) for day in (366, 60, 1)], 366, ["2004-01-01", "2004-02-29", "2004-12-31"]),
     (lambda f: [p.glass_lst(f, 2003, month) for month in (2, 1)], 12, ["2003-01", "2003-02"])])
 def test_the_time_of_every_product_is_read_from_its_file_names(tmp_path, write, steps, stamps):
-    from pti_plugin.core.time_axis import DAILY, series
+    from pti_plugin.core.rasters.time_axis import DAILY, series
 
     _, result, _ = run(write(tmp_path), tmp_path, SMALL)
     assert result["layers"] == stamps

@@ -6,11 +6,11 @@ import os
 import numpy as np
 import pytest
 
-from pti_plugin.core.align import AlignOptions, align, polar_grid
-from pti_plugin.core.grid import epsg_wkt
-from pti_plugin.core.products import NONE
-from pti_plugin.core.raster import CLASS, read_info
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
+from pti_plugin.core.rasters.grid import epsg_wkt
+from pti_plugin.core.rasters.products import NONE
+from pti_plugin.core.rasters.raster import CLASS, read_info
 from support import Log, read_raster
 
 pytest.importorskip("netCDF4")

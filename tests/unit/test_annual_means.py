@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pti_plugin.core.annual_means import annual_means
-from pti_plugin.core.errors import InputError
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.insitu.annual_means import annual_means
 
 
 def readings(start, count, step="D", function=lambda day: -3 + 8 * math.sin(2 * math.pi * day / 365)):

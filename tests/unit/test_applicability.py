@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core.applicability import MEAN_OVER, applicability, upper_whisker
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.features import Feature
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.ensembles.features import Feature
+from pti_plugin.core.mapping.applicability import MEAN_OVER, applicability, upper_whisker
 from support import Log
 
 A, B, COVER = (Feature("a", "soil", False), Feature("b", "soil", False), Feature("land_cover", "biophysical", True))

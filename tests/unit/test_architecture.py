@@ -8,8 +8,8 @@ from support import ROOT
 
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
-LAZY = {"pti_plugin.core.compiled", "pti_plugin.core.trend_numba", "pti_plugin.core.tree_numba",
-        "pti_plugin.core.sampling_numba"}
+LAZY = {"pti_plugin.core.common.compiled", "pti_plugin.core.series.trend_numba", "pti_plugin.core.mapping.tree_numba",
+        "pti_plugin.core.samples.sampling_numba"}
 HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",
@@ -152,6 +152,22 @@ def swallowed(module, source):
     return found
 
 
+#: the packages of the core in the order of the method, as core/__init__.py explains them
+ORDER = ("common", "rasters", "series", "ensembles", "index", "samples", "assessment", "learning", "mapping", "insitu",
+         "zonal", "reporting")
+
+
+def reaches_up(module, source):
+    """A package of the core imports only from those before it."""
+    own = module.split(".")[2:3]
+    found = []
+    for line, name in imports(module, source):
+        parts = name.split(".")
+        if own and parts[:2] == ["pti_plugin", "core"] and ORDER.index(parts[2]) > ORDER.index(own[0]):
+            found.append(f"{module}:{line} imports {name}")
+    return found
+
+
 def undocumented(module, source):
     """Every public function and class of a module has a docstring."""
     return [f"{module}:{node.lineno} {node.name} has no docstring" for node in ast.parse(source).body
@@ -187,14 +203,14 @@ def cycles(files):
     return found
 
 
-CORE_RULES = [core_reaches_out, undocumented]
+CORE_RULES = [core_reaches_out, reaches_up, undocumented]
 RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed]
 CORE = source_files(PLUGIN / "core")
 ALL = source_files()
 
 
 def test_the_rules_are_read_on_real_files():
-    assert {"pti_plugin.core", "pti_plugin.core.errors", "pti_plugin.core.ranks"} <= set(CORE)
+    assert {"pti_plugin.core", "pti_plugin.core.common.errors", "pti_plugin.core.common.ranks"} <= set(CORE)
     assert set(CORE) <= set(ALL)
 
 
@@ -212,12 +228,25 @@ def test_imports_inside_core_run_one_way():
     assert cycles(CORE) == []
 
 
+def test_the_packages_of_the_core_are_those_it_explains_in_their_order():
+    told = ast.get_docstring(ast.parse(CORE["pti_plugin.core"])).splitlines()[2:]
+    assert tuple(line.split()[0] for line in told) == ORDER
+    assert {module.split(".")[2] for module in CORE if module.count(".") > 1} == set(ORDER)
+
+
+@pytest.mark.parametrize("source", ["from ..learning.training import train", "def run():\n    from .. import mapping",
+                                    "import pti_plugin.core.learning.folds"])
+def test_an_import_up_the_order_is_found(source):
+    assert reaches_up("pti_plugin.core.index.pti", source)
+    assert reaches_up("pti_plugin.core.insitu.pairing", source) == []
+
+
 BREACHES = [
     (core_reaches_out, "import qgis.core"),
     (core_reaches_out, "from qgis.core import QgsRasterLayer"),
     (core_reaches_out, "def run():\n    from qgis import utils"),
-    (core_reaches_out, "from ..algorithms import buildpti"),
-    (core_reaches_out, "from .. import provider"),
+    (core_reaches_out, "from ...algorithms import buildpti"),
+    (core_reaches_out, "from ... import provider"),
     (core_reaches_out, "import pti_plugin.provider"),
     (core_reaches_out, "import importlib\nimportlib.import_module('qgis.core')"),
     (core_reaches_out, "import processing"),
@@ -255,7 +284,7 @@ BREACHES = [
 
 @pytest.mark.parametrize("rule, source", BREACHES)
 def test_a_planted_breach_is_found(rule, source):
-    assert rule("pti_plugin.core.planted", source)
+    assert rule("pti_plugin.core.series.planted", source)
 
 
 KEPT = [
@@ -270,7 +299,7 @@ KEPT = [
 
 @pytest.mark.parametrize("rule, source", KEPT)
 def test_allowed_code_is_left_alone(rule, source):
-    assert rule("pti_plugin.core.planted", source) == []
+    assert rule("pti_plugin.core.series.planted", source) == []
 
 
 @pytest.mark.parametrize("files", [

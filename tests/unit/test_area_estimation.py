@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from pti_plugin.core.accuracy import kappa_interval
-from pti_plugin.core.area_estimation import Z_95, estimate
-from pti_plugin.core.errors import InputError
+from pti_plugin.core.assessment.accuracy import kappa_interval
+from pti_plugin.core.assessment.area_estimation import Z_95, estimate
+from pti_plugin.core.common.errors import InputError
 from support import ROOT
 
 TABLES = ROOT.parent / "shared" / "spec" / "tables"

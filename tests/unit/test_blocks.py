@@ -12,8 +12,22 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core import blocks, permafrost
-from pti_plugin.core.blocks import (
+from pti_plugin.core.common.errors import Cancelled, InputError, OutputError
+from pti_plugin.core.common.profiles import DEFENSIBLE
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles import permafrost
+from pti_plugin.core.ensembles.features import read_stack
+from pti_plugin.core.ensembles.landcover import ensemble_land_cover
+from pti_plugin.core.ensembles.permafrost import EnsembleKernel, EnsembleOptions, ensemble_permafrost
+from pti_plugin.core.index.pti import build_pti
+from pti_plugin.core.learning.learner import TrainingOptions
+from pti_plugin.core.learning.model_file import write_model
+from pti_plugin.core.learning.predictor_stack import predictor_stack
+from pti_plugin.core.learning.training import manifest, train
+from pti_plugin.core.mapping.prediction import predict
+from pti_plugin.core.rasters import blocks
+from pti_plugin.core.rasters.blocks import (
     DEFAULT_MEMORY_MB,
     TILE,
     BlockTask,
@@ -25,23 +39,10 @@ from pti_plugin.core.blocks import (
     run_blocks,
     run_task,
 )
-from pti_plugin.core.errors import Cancelled, InputError, OutputError
-from pti_plugin.core.features import read_stack
-from pti_plugin.core.gdal_errors import call
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.landcover import ensemble_land_cover
-from pti_plugin.core.learner import TrainingOptions
-from pti_plugin.core.model_file import write_model
-from pti_plugin.core.permafrost import EnsembleKernel, EnsembleOptions, ensemble_permafrost
-from pti_plugin.core.prediction import predict
-from pti_plugin.core.predictor_stack import predictor_stack
-from pti_plugin.core.profiles import DEFENSIBLE
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.pti import build_pti
-from pti_plugin.core.raster import NUMBER, Source, on_grid, read_info, source
-from pti_plugin.core.sampling import draw_samples
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.training import manifest, train
+from pti_plugin.core.rasters.gdal_errors import call
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
+from pti_plugin.core.rasters.raster import NUMBER, Source, on_grid, read_info, source
+from pti_plugin.core.samples.sampling import draw_samples
 from support import ROOT, read_raster, write_raster
 
 SAMPLE = ROOT / "resources" / "sample"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core.class_weights import areas_of_raster, areas_of_table, sample_weights
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.progress import Progress
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, sample_weights
 from support import write_raster
 
 Y = np.repeat([11, 22, 40], [60, 30, 10])

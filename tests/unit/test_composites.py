@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core import composites
-from pti_plugin.core.blocks import Settings, plan_windows
-from pti_plugin.core.composites import CompositeOptions, composite_series
-from pti_plugin.core.errors import Cancelled, GridError, InputError
-from pti_plugin.core.gap_filling import mean_of_first, nearest_first
-from pti_plugin.core.grid import epsg_wkt
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.raster import NUMBER, Source, read_info
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.time_axis import DAILY, series, stamp_of, steps_of_year, year_of
-from pti_plugin.core.units import parse_flags, parse_range
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters.blocks import Settings, plan_windows
+from pti_plugin.core.rasters.grid import epsg_wkt
+from pti_plugin.core.rasters.raster import NUMBER, Source, read_info
+from pti_plugin.core.rasters.time_axis import DAILY, series, stamp_of, steps_of_year, year_of
+from pti_plugin.core.rasters.units import parse_flags, parse_range
+from pti_plugin.core.series import composites
+from pti_plugin.core.series.composites import CompositeOptions, composite_series
+from pti_plugin.core.series.gap_filling import mean_of_first, nearest_first
 from support import Log, read_raster, standing, write_raster
 
 NODATA = -9999

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import products as p
-from pti_plugin.core.align import AlignOptions, align, polar_grid
-from pti_plugin.core.containers import (
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
+from pti_plugin.core.rasters.containers import (
     files_in,
     georeferenced,
     inner_paths,
@@ -17,10 +19,8 @@ from pti_plugin.core.containers import (
     variable_of,
     variables,
 )
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.grid import spatial_reference
-from pti_plugin.core.raster import NUMBER, SourceReader, display_name, read_info, source
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.rasters.grid import spatial_reference
+from pti_plugin.core.rasters.raster import NUMBER, SourceReader, display_name, read_info, source
 from support import Log, write_raster
 
 pytest.importorskip("netCDF4")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.depth_mean import DepthOptions, depth_mean, depths_of, thicknesses
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.raster import read_info
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.depth_mean import DepthOptions, depth_mean, depths_of, thicknesses
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.raster import read_info
 from support import Log, read_raster, standing, write_raster
 
 DEPTHS = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100))

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core import drivers
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.class_boosters import class_boosters
-from pti_plugin.core.drivers import DriverOptions, driver_codes, driver_maps
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.features import GROUPS, PREDICTORS, Feature
-from pti_plugin.core.model_file import write_model
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.features import GROUPS, PREDICTORS, Feature
+from pti_plugin.core.learning.model_file import write_model
+from pti_plugin.core.mapping import drivers
+from pti_plugin.core.mapping.class_boosters import class_boosters
+from pti_plugin.core.mapping.drivers import DriverOptions, driver_codes, driver_maps
+from pti_plugin.core.rasters.blocks import Settings
 from support import Log, read_raster, standing, write_raster
 
 xgboost = pytest.importorskip("xgboost")

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from pti_plugin.core import edge_buffer, sampling_numpy
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.edge_buffer import Ground, inside_edges
-from pti_plugin.core.errors import Cancelled
-from pti_plugin.core.geodesic import geocentric_km
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.progress import Progress
+from pti_plugin.core.common.errors import Cancelled
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.geodesic import geocentric_km
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
+from pti_plugin.core.samples import edge_buffer, sampling_numpy
+from pti_plugin.core.samples.edge_buffer import Ground, inside_edges
 
 pyproj = pytest.importorskip("pyproj")
 #: rows and columns that brute force looks round a cell; more than any buffer here takes

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from learning_data import COVER, planted
-from pti_plugin.core import feature_selection, tables
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.feature_selection import BEST, BLOCKS, FEWEST, choose, least_important, restricted, select
-from pti_plugin.core.folds import FOLDS, block_folds, stratified_folds
-from pti_plugin.core.learner import TrainingOptions
-from pti_plugin.core.progress import Progress
+from pti_plugin.core.common import tables
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.learning import feature_selection
+from pti_plugin.core.learning.feature_selection import BEST, BLOCKS, FEWEST, choose, least_important, restricted, select
+from pti_plugin.core.learning.folds import FOLDS, block_folds, stratified_folds
+from pti_plugin.core.learning.learner import TrainingOptions
 from support import ROOT
 
 xgboost = pytest.importorskip("xgboost")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.features import GROUPS, PREDICTORS, Feature, read_stack
-from pti_plugin.core.raster import CLASS, NUMBER, SourceReader
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.ensembles.features import GROUPS, PREDICTORS, Feature, read_stack
+from pti_plugin.core.rasters.raster import CLASS, NUMBER, SourceReader
 from support import write_raster
 
 BANDS = {"lst": 1.0, "land_cover": 30.0, "slope": 3.0, "own_layer": 4.0}

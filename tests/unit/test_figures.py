@@ -12,10 +12,10 @@ from osgeo import gdal, osr
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from pti_plugin.core import figures, polar_map  # noqa: E402
-from pti_plugin.core.errors import InputError  # noqa: E402
-from pti_plugin.core.features import GROUP_COLOURS  # noqa: E402
-from pti_plugin.core.ranks import BY_CODE, CODES, RANKS, hex_to_rgb  # noqa: E402
+from pti_plugin.core.common.errors import InputError  # noqa: E402
+from pti_plugin.core.common.ranks import BY_CODE, CODES, RANKS, hex_to_rgb  # noqa: E402
+from pti_plugin.core.ensembles.features import GROUP_COLOURS  # noqa: E402
+from pti_plugin.core.reporting import figures, polar_map  # noqa: E402
 
 #: simulation of missing cones in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1)
 VISION = {

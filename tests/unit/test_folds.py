@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core.folds import stratified_folds
+from pti_plugin.core.learning.folds import stratified_folds
 
 LABELS = np.random.default_rng(1).choice(4, 203, p=[0.5, 0.3, 0.15, 0.05])
 

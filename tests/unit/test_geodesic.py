@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pti_plugin.core.geodesic import distance_m
+from pti_plugin.core.rasters.geodesic import distance_m
 
 pyproj = pytest.importorskip("pyproj")
 WGS84 = pyproj.Geod(ellps="WGS84")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from osgeo import gdal, osr
 
-from pti_plugin.core.errors import GridError
-from pti_plugin.core.grid import (
+from pti_plugin.core.common.errors import GridError
+from pti_plugin.core.rasters.grid import (
     AREA_UNITS_PER_KM2,
     TOLERANCE_CELLS,
     Grid,

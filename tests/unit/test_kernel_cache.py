@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from pti_plugin.core.mann_kendall import NUMBA, engines
+from pti_plugin.core.series.mann_kendall import NUMBA, engines
 from support import ROOT
 
 PROGRAM = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from pti_plugin.core import mann_kendall
+from pti_plugin.core.series import mann_kendall
 assert mann_kendall.__file__.startswith(sys.argv[1]), mann_kendall.__file__
 values = np.arange(25, dtype=np.float32)[:, None] * np.ones((1, 64), dtype=np.float32)
 trend = mann_kendall.mann_kendall(values)

@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pti_plugin.core import landcover
-from pti_plugin.core.composites import LOWEST, RECENT, TIES
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.landcover import (
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.resources import resource
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles import landcover
+from pti_plugin.core.ensembles.landcover import (
     NODATA,
     PRODUCTS,
     SOURCES,
@@ -22,12 +25,9 @@ from pti_plugin.core.landcover import (
     majority,
     read_crosswalk,
 )
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.raster import CLASS, NO_CLASS, Series, SourceReader, read_info, source
-from pti_plugin.core.resources import resource
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.time_axis import band_stamps
+from pti_plugin.core.rasters.raster import CLASS, NO_CLASS, Series, SourceReader, read_info, source
+from pti_plugin.core.rasters.time_axis import band_stamps
+from pti_plugin.core.series.composites import LOWEST, RECENT, TIES
 from support import ROOT, read_raster, write_raster
 
 TABLES = ROOT.parent / "shared" / "spec" / "tables"

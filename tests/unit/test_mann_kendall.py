@@ -7,10 +7,10 @@ import pymannkendall
 import pytest
 import scipy.stats
 
-from pti_plugin.core import corrections
-from pti_plugin.core.corrections import covariance_variance, slope_limits, step_change, trend_test
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.mann_kendall import NUMBA, NUMPY, engines, lag_1, mann_kendall
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.series import corrections
+from pti_plugin.core.series.corrections import covariance_variance, slope_limits, step_change, trend_test
+from pti_plugin.core.series.mann_kendall import NUMBA, NUMPY, engines, lag_1, mann_kendall
 
 KINDS = ("plain", "ties", "gaps", "gaps and ties", "constant", "monotone", "integers", "correlated")
 ENGINES = (NUMBA, NUMPY)

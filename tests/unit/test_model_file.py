@@ -7,12 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.features import Feature
-from pti_plugin.core.folds import stratified_folds
-from pti_plugin.core.model_file import MANIFEST, Model, pack_samples, read_model, write_model
-from pti_plugin.core.sampling import Samples
-from pti_plugin.core.training import FoldScheme
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.ensembles.features import Feature
+from pti_plugin.core.learning.folds import stratified_folds
+from pti_plugin.core.learning.model_file import MANIFEST, Model, pack_samples, read_model, write_model
+from pti_plugin.core.learning.training import FoldScheme
+from pti_plugin.core.samples.sampling import Samples
 
 xgboost = pytest.importorskip("xgboost")
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pti_plugin.core.geodesic import distance_m
-from pti_plugin.core.pairing import Pair, pair_sites
-from pti_plugin.core.stations import StationSeries
+from pti_plugin.core.insitu.pairing import Pair, pair_sites
+from pti_plugin.core.insitu.stations import StationSeries
+from pti_plugin.core.rasters.geodesic import distance_m
 
 
 def station(site, latitude, longitude, elevation=None):

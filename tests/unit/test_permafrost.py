@@ -6,10 +6,10 @@ import statistics
 import numpy as np
 import pytest
 
-from pti_plugin.core.blocks import Window
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.permafrost import (
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.permafrost import (
     BASE_NODATA,
     EnsembleKernel,
     EnsembleOptions,
@@ -17,8 +17,8 @@ from pti_plugin.core.permafrost import (
     ensemble_permafrost,
     ensemble_temperature,
 )
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.rasters.blocks import Window
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from support import read_raster, write_raster
 
 NOTHING = float("nan")

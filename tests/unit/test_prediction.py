@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core import ranks
-from pti_plugin.core.applicability import applicability
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.features import read_stack
-from pti_plugin.core.geodesic import distance_m
-from pti_plugin.core.learner import TrainingOptions
-from pti_plugin.core.model_file import pack_samples, read_model, write_model
-from pti_plugin.core.prediction import OUTPUTS, PredictionOptions, majority_filter, predict
-from pti_plugin.core.profiles import DEFENSIBLE
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.sampling import draw_samples
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.training import manifest, train
+from pti_plugin.core.common import ranks
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.common.profiles import DEFENSIBLE
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.features import read_stack
+from pti_plugin.core.learning.learner import TrainingOptions
+from pti_plugin.core.learning.model_file import pack_samples, read_model, write_model
+from pti_plugin.core.learning.training import manifest, train
+from pti_plugin.core.mapping.applicability import applicability
+from pti_plugin.core.mapping.prediction import OUTPUTS, PredictionOptions, majority_filter, predict
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.geodesic import distance_m
+from pti_plugin.core.samples.sampling import draw_samples
 from support import ROOT, Log, read_raster, write_raster
 
 xgboost = pytest.importorskip("xgboost")
@@ -287,10 +287,10 @@ def test_the_model_gives_the_same_bytes_in_a_fresh_process_and_other_blocks(lear
     other.mkdir()
     script = """if True:
         import sys
-        from pti_plugin.core.blocks import Settings
-        from pti_plugin.core.prediction import predict
-        from pti_plugin.core.progress import Progress
-        from pti_plugin.core.staging import Staging
+        from pti_plugin.core.rasters.blocks import Settings
+        from pti_plugin.core.mapping.prediction import predict
+        from pti_plugin.core.common.progress import Progress
+        from pti_plugin.core.common.staging import Staging
         stack, model, folder = sys.argv[1:]
         with Staging() as staging:
             predict(stack, model, {name: f"{folder}/{name}.tif" for name in ("pti", "agreement", "entropy")}, staging,

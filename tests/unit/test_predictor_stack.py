@@ -6,13 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import Cancelled, GridError, InputError, OutputError
-from pti_plugin.core.features import PREDICTORS, read_stack
-from pti_plugin.core.grid import Grid
-from pti_plugin.core.predictor_stack import COLUMNS, StackOptions, predictor_stack, scaled
-from pti_plugin.core.raster import read_info
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError, OutputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
+from pti_plugin.core.learning.predictor_stack import COLUMNS, StackOptions, predictor_stack, scaled
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.grid import Grid
+from pti_plugin.core.rasters.raster import read_info
 from support import TRANSFORM, Log, read_raster, standing, write_raster
 
 SHAPE = (9, 8)
@@ -170,7 +170,7 @@ def test_a_second_stack_is_scaled_by_the_ranges_of_the_first(sixteen, tmp_path):
 
 
 def test_a_model_gives_its_ranges(tmp_path):
-    from pti_plugin.core.model_file import write_model
+    from pti_plugin.core.learning.model_file import write_model
 
     given = {"soc": layer(tmp_path, "soc", numbers(1)),
              "land_cover": layer(tmp_path, "land_cover", np.full(SHAPE, 140), dtype="uint8", nodata=0)}
@@ -237,7 +237,7 @@ def test_scaling_is_exact_against_fractions():
 
 
 def test_layers_on_other_grids_are_warped_once_and_scaled(tmp_path, monkeypatch):
-    from pti_plugin.core.warping import Footprint
+    from pti_plugin.core.rasters.warping import Footprint
 
     fine = np.arange(45 * 40.0).reshape(45, 40)
     cover = np.repeat(np.repeat(np.random.default_rng(2).choice([10, 202], SHAPE), 5, 0), 5, 1)

@@ -5,10 +5,10 @@ import csv
 
 import pytest
 
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.products import COLUMNS, NONE, RECOGNISE, choose, parse_recode, read_products, recognise
-from pti_plugin.core.raster import CLASS, NUMBER
-from pti_plugin.core.resources import resource
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.common.resources import resource
+from pti_plugin.core.rasters.products import COLUMNS, NONE, RECOGNISE, choose, parse_recode, read_products, recognise
+from pti_plugin.core.rasters.raster import CLASS, NUMBER
 
 PRODUCTS = read_products()
 

@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 
-from pti_plugin.core import provenance
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE, deviations
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.provenance import (
+from pti_plugin.core.common import provenance
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE, deviations
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.provenance import (
     build_record,
     checksum,
     collect_records,
@@ -20,7 +20,7 @@ from pti_plugin.core.provenance import (
     record_paths,
     to_json,
 )
-from pti_plugin.core.resources import plugin_version
+from pti_plugin.core.common.resources import plugin_version
 
 
 def made(tmp_path, profile=DEFENSIBLE, **options):

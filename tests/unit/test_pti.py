@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core import ranks
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.pti import REASONS, PtiOptions, build_pti, map_areas, rank_cells, tier_shares
-from pti_plugin.core.raster import NO_CLASS
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common import ranks
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.index.pti import REASONS, PtiOptions, build_pti, map_areas, rank_cells, tier_shares
+from pti_plugin.core.rasters.raster import NO_CLASS
 from support import read_raster, write_raster
 
 pyproj = pytest.importorskip("pyproj")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import Cancelled, GridError, InputError
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.rank_comparison import (
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.common.tables import to_csv
+from pti_plugin.core.index.rank_comparison import (
     COLUMNS,
     DIFFERENCE_NODATA,
     DIFFERENCES,
@@ -22,8 +22,8 @@ from pti_plugin.core.rank_comparison import (
     rank_difference,
     share_of,
 )
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.tables import to_csv
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from support import Log, read_raster, standing, write_raster
 
 #: Table 3 in the order of the paper, from cold and stable to isolated

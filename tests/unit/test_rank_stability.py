@@ -9,17 +9,17 @@ import statistics
 import numpy as np
 import pytest
 
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import Cancelled, GridError, InputError
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.permafrost import EnsembleOptions, ensemble_permafrost
-from pti_plugin.core.profile_comparison import StabilityOptions, compare_profiles
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
-from pti_plugin.core.pti import PtiOptions, build_pti
-from pti_plugin.core.rank_comparison import COLUMNS
-from pti_plugin.core.rank_stability import ANY, GAINED, STABILITY, STABILITY_NODATA, check_left, find_products
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.tables import to_csv
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.common.tables import to_csv
+from pti_plugin.core.ensembles.permafrost import EnsembleOptions, ensemble_permafrost
+from pti_plugin.core.index.profile_comparison import StabilityOptions, compare_profiles
+from pti_plugin.core.index.pti import PtiOptions, build_pti
+from pti_plugin.core.index.rank_comparison import COLUMNS
+from pti_plugin.core.index.rank_stability import ANY, GAINED, STABILITY, STABILITY_NODATA, check_left, find_products
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from support import Log, read_raster, standing, write_raster
 
 NAMES = ("cci", "nieer", "obu")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from osgeo import gdal, osr
 
-from pti_plugin.core import raster
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.raster import (
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.rasters import raster
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
+from pti_plugin.core.rasters.raster import (
     CLASS,
     NO_CLASS,
     NUMBER,

@@ -7,7 +7,7 @@ import pymannkendall
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core.mann_kendall import NUMBA, NUMPY, engines, mann_kendall
+from pti_plugin.core.series.mann_kendall import NUMBA, NUMPY, engines, mann_kendall
 
 
 @pytest.fixture(params=(NUMBA, NUMPY))

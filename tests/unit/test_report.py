@@ -10,13 +10,14 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from pti_plugin.core import profiles, report, report_model, report_stations, report_steps  # noqa: E402
-from pti_plugin.core.errors import InputError, OutputError  # noqa: E402
-from pti_plugin.core.figures import relative_luminance, shap_bars, text_colour_on  # noqa: E402
-from pti_plugin.core.ranks import BY_CODE, RANKS  # noqa: E402
-from pti_plugin.core.report import validation_report  # noqa: E402
-from pti_plugin.core.report_page import MOST_INPUTS, RANK, YEAR, Column, Report, format_number  # noqa: E402
-from pti_plugin.core.report_print import print_version  # noqa: E402
+from pti_plugin.core.common import profiles  # noqa: E402
+from pti_plugin.core.common.errors import InputError, OutputError  # noqa: E402
+from pti_plugin.core.common.ranks import BY_CODE, RANKS  # noqa: E402
+from pti_plugin.core.reporting import report, report_model, report_stations, report_steps  # noqa: E402
+from pti_plugin.core.reporting.figures import relative_luminance, shap_bars, text_colour_on  # noqa: E402
+from pti_plugin.core.reporting.report import validation_report  # noqa: E402
+from pti_plugin.core.reporting.report_page import MOST_INPUTS, RANK, YEAR, Column, Report, format_number  # noqa: E402
+from pti_plugin.core.reporting.report_print import print_version  # noqa: E402
 
 VOID = {"meta", "img", "br", "link"}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
-from pti_plugin.core import residual_range
-from pti_plugin.core.geodesic import distance_m
-from pti_plugin.core.residual_range import Lag, correlation_range, correlogram, suggested_block_km
+from pti_plugin.core.learning import residual_range
+from pti_plugin.core.learning.residual_range import Lag, correlation_range, correlogram, suggested_block_km
+from pti_plugin.core.rasters.geodesic import distance_m
 
 
 def places(n, seed, half_km=2000.0):

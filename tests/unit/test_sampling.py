@@ -7,17 +7,18 @@ import pyproj
 import pytest
 from osgeo import ogr
 
-from pti_plugin.core import edge_buffer, ranks, sampling, sampling_numpy
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.cell_keys import cell_keys
-from pti_plugin.core.errors import Cancelled, InputError, OutputError
-from pti_plugin.core.features import Feature, read_stack
-from pti_plugin.core.geodesic import distance_m, geocentric_km, longest_chord_km
-from pti_plugin.core.grid import Grid, epsg_wkt
-from pti_plugin.core.sample_file import check_samples_file, read_sample_features, write_samples
-from pti_plugin.core.sampling import SampleOptions, Samples, draw_samples, nearest_km, sample_points
-from pti_plugin.core.sampling_rules import Rule, override, packing_bound, random_estimate, read_rules
-from pti_plugin.core.staging import Staging
+from pti_plugin.core.common import ranks
+from pti_plugin.core.common.errors import Cancelled, InputError, OutputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles.features import Feature, read_stack
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.cell_keys import cell_keys
+from pti_plugin.core.rasters.geodesic import distance_m, geocentric_km, longest_chord_km
+from pti_plugin.core.rasters.grid import Grid, epsg_wkt
+from pti_plugin.core.samples import edge_buffer, sampling, sampling_numpy
+from pti_plugin.core.samples.sample_file import check_samples_file, read_sample_features, write_samples
+from pti_plugin.core.samples.sampling import SampleOptions, Samples, draw_samples, nearest_km, sample_points
+from pti_plugin.core.samples.sampling_rules import Rule, override, packing_bound, random_estimate, read_rules
 from support import Log, write_raster
 
 TRANSFORM = (-1500000.0, 12500.0, 0.0, 1250000.0, 0.0, -12500.0)

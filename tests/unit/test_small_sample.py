@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from pti_plugin.core import small_sample
-from pti_plugin.core.small_sample import (
+from pti_plugin.core.assessment import small_sample
+from pti_plugin.core.assessment.small_sample import (
     bonett_wright,
     correlation_p,
     kendall,

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from pti_plugin.core.errors import OutputError
-from pti_plugin.core.staging import SIDECARS, SUFFIX, Staging
+from pti_plugin.core.common.errors import OutputError
+from pti_plugin.core.common.staging import SIDECARS, SUFFIX, Staging
 from support import write_raster
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr
 
-from pti_plugin.core import spreadsheets
-from pti_plugin.core.errors import Cancelled, DependencyError, InputError
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.station_files import read_stations
-from pti_plugin.core.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
+from pti_plugin.core.common.errors import Cancelled, DependencyError, InputError
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.insitu import spreadsheets
+from pti_plugin.core.insitu.station_files import read_stations
+from pti_plugin.core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
 
 SITES = "id,name,latitude,longitude,elevation\nB7,Ridge,68.5,-149.5,410\nB9,Valley,69,-150,\n"
 

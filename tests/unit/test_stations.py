@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.station_files import read_stations
-from pti_plugin.core.stations import ALT, DEEPEST, MAGT, site_key
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.insitu.station_files import read_stations
+from pti_plugin.core.insitu.stations import ALT, DEEPEST, MAGT, site_key
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "insitu"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the shared field data are not present")

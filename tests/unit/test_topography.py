@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from pti_plugin.core import topography
-from pti_plugin.core.blocks import Settings, Window
-from pti_plugin.core.errors import GridError, InputError
-from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt
-from pti_plugin.core.raster import read_info
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.topography import SlopeOptions, horn_differences, lattice_spacing, metric, slope
+from pti_plugin.core.common.errors import GridError, InputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.ensembles import topography
+from pti_plugin.core.ensembles.topography import SlopeOptions, horn_differences, lattice_spacing, metric, slope
+from pti_plugin.core.rasters.blocks import Settings, Window
+from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
+from pti_plugin.core.rasters.raster import read_info
 from support import Log, read_raster, standing, write_raster
 
 LAEA = "+proj=laea +lat_0=68 +lon_0=120 +datum=WGS84 +units=m"

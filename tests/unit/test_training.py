@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from learning_data import autocorrelated, planted
-from pti_plugin.core import ranks, tables
-from pti_plugin.core.accuracy import confusion, kappa, tier_accuracy
-from pti_plugin.core.accuracy_panel import accuracy_rows, confusion_of
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.feature_selection import Selection
-from pti_plugin.core.features import Feature
-from pti_plugin.core.folds import block_folds, split
-from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt
-from pti_plugin.core.learner import Learner, TrainingOptions, in_order
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
-from pti_plugin.core.progress import Progress
-from pti_plugin.core.sampling import Samples
-from pti_plugin.core.small_sample import wilson
-from pti_plugin.core.training import ensemble_class, manifest, train
+from pti_plugin.core.assessment.accuracy import confusion, kappa, tier_accuracy
+from pti_plugin.core.assessment.accuracy_panel import accuracy_rows, confusion_of
+from pti_plugin.core.assessment.small_sample import wilson
+from pti_plugin.core.common import ranks, tables
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.ensembles.features import Feature
+from pti_plugin.core.learning.feature_selection import Selection
+from pti_plugin.core.learning.folds import block_folds, split
+from pti_plugin.core.learning.learner import Learner, TrainingOptions, in_order
+from pti_plugin.core.learning.training import ensemble_class, manifest, train
+from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
+from pti_plugin.core.samples.sampling import Samples
 
 xgboost = pytest.importorskip("xgboost")
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pti_plugin.core import tree_ensemble, ubjson
-from pti_plugin.core.errors import Cancelled, InputError
-from pti_plugin.core.tree_ensemble import XGBoostVotes, read_ensemble, voting
+from pti_plugin.core.common.errors import Cancelled, InputError
+from pti_plugin.core.mapping import tree_ensemble, ubjson
+from pti_plugin.core.mapping.tree_ensemble import XGBoostVotes, read_ensemble, voting
 
 xgboost = pytest.importorskip("xgboost")
 pytest.importorskip("numba")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trend_methods
 
-from pti_plugin.core.corrections import HAMED_RAO, HIRSCH_SLACK, ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG
+from pti_plugin.core.series.corrections import HAMED_RAO, HIRSCH_SLACK, ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG
 
 REPLICATES = 1000
 

@@ -4,12 +4,12 @@ import numpy as np
 import pymannkendall
 import pytest
 
-from pti_plugin.core import trends
-from pti_plugin.core.blocks import Settings
-from pti_plugin.core.errors import GridError, InputError, PtiError
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.time_axis import stamp_of
-from pti_plugin.core.trends import TrendOptions, discovery_threshold, fill_steps, trend_rasters
+from pti_plugin.core.common.errors import GridError, InputError, PtiError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.time_axis import stamp_of
+from pti_plugin.core.series import trends
+from pti_plugin.core.series.trends import TrendOptions, discovery_threshold, fill_steps, trend_rasters
 from support import Log, read_raster, write_raster
 
 

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from pti_plugin.core.errors import InputError
-from pti_plugin.core.raster import SourceReader, on_grid, read_info, source
-from pti_plugin.core.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.rasters.raster import SourceReader, on_grid, read_info, source
+from pti_plugin.core.rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
 from support import Log, write_raster
 
 CELSIUS = np.array([[-12.0, -3.0, 0.0], [np.nan, 1.5, 4.0]])

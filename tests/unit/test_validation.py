@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core.errors import InputError, OutputError
-from pti_plugin.core.profiles import AS_PUBLISHED, DEFENSIBLE
-from pti_plugin.core.pti import PtiOptions
-from pti_plugin.core.ranks import CODES, ORDER
-from pti_plugin.core.station_files import read_stations
-from pti_plugin.core.stations import StationSeries
-from pti_plugin.core.validation import (
+from pti_plugin.core.common.errors import InputError, OutputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.common.ranks import CODES, ORDER
+from pti_plugin.core.index.pti import PtiOptions
+from pti_plugin.core.insitu.station_files import read_stations
+from pti_plugin.core.insitu.stations import StationSeries
+from pti_plugin.core.insitu.validation import (
     FIELDS,
     NO_DATA,
     OFF_MAP,
@@ -26,7 +26,7 @@ from pti_plugin.core.validation import (
     validate,
     write_table,
 )
-from pti_plugin.core.vector import write_points
+from pti_plugin.core.rasters.vector import write_points
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "insitu"
 RISING, FALLING, FLAT = 0.05, -0.05, 0.0

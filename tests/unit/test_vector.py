@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from osgeo import gdal, ogr
 
-from pti_plugin.core.errors import OutputError
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.vector import _reread, write_points
+from pti_plugin.core.common.errors import OutputError
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.rasters.vector import _reread, write_points
 
 FIELDS = [("site", str, "", "id"), ("rank", int, "", "rank"), ("magt", float, "degC", "mean")]
 ROWS = [
@@ -140,8 +140,8 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, ending, switch):
 import resource, signal, sys
 from osgeo import gdal, ogr
 gdal.{switch}(); ogr.{switch}()
-from pti_plugin.core.errors import OutputError
-from pti_plugin.core.vector import write_points
+from pti_plugin.core.common.errors import OutputError
+from pti_plugin.core.rasters.vector import write_points
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))
 rows = [{{"site": "x" * 200, "lon": 1.0, "lat": 60.0}}] * 2000

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr, osr
 
-from pti_plugin.core import ranks
-from pti_plugin.core.blocks import Settings, Window
-from pti_plugin.core.errors import Cancelled, GridError, InputError, OutputError
-from pti_plugin.core.exact_sums import Addends, total
-from pti_plugin.core.grid import Grid, coordinate_transformation, epsg_wkt
-from pti_plugin.core.polygon_area import polygon_area_km2
-from pti_plugin.core.pti import map_areas
-from pti_plugin.core.staging import Staging
-from pti_plugin.core.tables import read_csv
-from pti_plugin.core.zone_polygons import NO_NAME, Zone, ZoneCells, ZoneLayer, read_zones
-from pti_plugin.core.zones import FIELDS, WHOLE, ZoneInputs, summarize_zones
+from pti_plugin.core.common import ranks
+from pti_plugin.core.common.errors import Cancelled, GridError, InputError, OutputError
+from pti_plugin.core.common.exact_sums import Addends, total
+from pti_plugin.core.common.staging import Staging
+from pti_plugin.core.common.tables import read_csv
+from pti_plugin.core.index.pti import map_areas
+from pti_plugin.core.rasters.blocks import Settings, Window
+from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
+from pti_plugin.core.zonal.polygon_area import polygon_area_km2
+from pti_plugin.core.zonal.zone_polygons import NO_NAME, Zone, ZoneCells, ZoneLayer, read_zones
+from pti_plugin.core.zonal.zones import FIELDS, WHOLE, ZoneInputs, summarize_zones
 from support import TRANSFORM, Log, standing, write_raster
 
 #: 100 x 100 cells of 25 km round the pole

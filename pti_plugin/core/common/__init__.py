@@ -1,0 +1,1 @@
+"""What every part of the method needs: errors, progress, the record, profiles, ranks, tables, staged outputs."""

@@ -1,0 +1,1 @@
+"""The Permafrost Thaw Index in ten ranks, and what changes between profiles or without a product."""

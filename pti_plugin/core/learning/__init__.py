@@ -1,0 +1,1 @@
+"""The predictor stack, the ensemble of classifiers, elimination of features, the file of the model."""

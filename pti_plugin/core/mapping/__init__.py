@@ -1,0 +1,1 @@
+"""Prediction of the map, its area of applicability, and what drives each cell."""

@@ -1,0 +1,378 @@
+"""Alignment: a product as its data centre publishes it, brought to the target grid in the unit of the method.
+
+Method, sections 1 and 9 (target grid, resampling, units). What is odd about a product stands in its preset
+(products.py); CRS, extent, unit, flags and the meaning of nodata can all be stated instead.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..common.errors import GridError, InputError
+from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from .gdal_errors import open_raster
+from .grid import Grid, epsg_wkt, require_same, spatial_reference
+from .products import (
+    AUTO,
+    OTHER,
+    RECOGNISE,
+    RESAMPLINGS,
+    choose,
+    name_and_variables,
+    opened,
+    parse_recode,
+    read_products,
+)
+from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
+from .time_axis import Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
+from .units import check_patterns, in_unit, matching, parse_assignments, unit_named
+
+#: the default target: equal-area, 1 km cells, and all of the Earth north of this latitude
+DEFAULT_EPSG, DEFAULT_CELL, DEFAULT_LATITUDE = 6931, 1000.0, 45.0
+#: half the side of the square round the pole that holds the default latitude, whole kilometres
+DEFAULT_HALF = 4_890_000.0
+#: layers brought over at once; more are done in turn, so that memory does not depend on their number
+LAYERS_AT_ONCE = 8
+#: nodata of classes: a byte where the product has no such code, else the least of 16 or 32 bit
+BYTE_NODATA, SHORT_NODATA = 255, -32768
+#: layers tried in turn to find one with values, to tell the unit by
+LAYERS_TRIED = 12
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What a file does not say by itself.
+
+    ``product``: name of a preset, RECOGNISE or NONE; ``products``: table of the user's own presets; ``variable``: of
+    netCDF and HDF files; ``wkt``, ``extent``: instead of the file's CRS and extent; ``kind``: NUMBER, CLASS or AUTO;
+    ``units``: name=unit pairs; ``valid`` (low, high): other values are nodata; ``flags``: stored codes that are nodata;
+    ``absent``: what nodata stands for, as text, ``nodata`` for nothing, '' as the preset says; ``recode``: pairs of
+    codes; ``resampling`` of RESAMPLINGS; ``period``: layers a year, 0 as the preset says; ``years``: first-last, all of
+    which must be there; ``min_latitude``: cells south of it become nodata; ``band``: the only band wanted, 0 for all.
+    """
+
+    product: str = RECOGNISE
+    products: str = ""
+    variable: str = ""
+    wkt: str = ""
+    extent: tuple = ()
+    kind: str = AUTO
+    units: str = ""
+    valid: tuple = ()
+    flags: tuple = ()
+    absent: str = ""
+    recode: str = ""
+    resampling: str = AUTO
+    period: int = 0
+    years: str = ""
+    min_latitude: float = -90.0
+    band: int = 0
+
+    def check(self):
+        """Raise InputError for values out of their range."""
+        for name, value, choices in (("RESAMPLING", self.resampling, RESAMPLINGS),
+                                     ("KIND", self.kind, (AUTO, NUMBER, CLASS))):
+            if value not in choices:
+                raise InputError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.")
+        if self.absent not in ("", "nodata"):
+            try:
+                float(self.absent)
+            except ValueError:
+                raise InputError(f"ABSENT is '{self.absent}'; write the value that nodata stands for, such as 0, or "
+                                 f"nodata.") from None
+        parse_years(self.years)
+
+
+def polar_grid(wkt="", cell=0.0, extent=()):
+    """Return a target Grid from a CRS, a cell size and an extent (west, east, south, north), each with its default.
+
+    By itself: EPSG:6931, 1 km, all of the Earth north of 45°. Raises GridError where another CRS lacks the others.
+    """
+    default = not wkt or spatial_reference(wkt).IsSame(spatial_reference(epsg_wkt(DEFAULT_EPSG)))
+    wkt = wkt or epsg_wkt(DEFAULT_EPSG)
+    if not extent and default:
+        extent = (-DEFAULT_HALF, DEFAULT_HALF, -DEFAULT_HALF, DEFAULT_HALF)
+    cell = cell or (DEFAULT_CELL if default else 0.0)
+    if not extent or cell <= 0:
+        raise GridError("A target CRS of your own needs CELL_SIZE and TARGET_EXTENT too, or give TARGET, a layer that "
+                        "has the grid.")
+    west, east, south, north = extent
+    # whole cells from the upper left corner; the last ones may reach over the edge
+    width, height = (max(1, int(np.ceil((high - low) / cell - 1e-6))) for low, high in ((west, east), (south, north)))
+    return Grid(wkt, (west, cell, 0.0, north, 0.0, -cell), width, height)
+
+
+@dataclass(frozen=True)
+class AlignKernel:
+    """Takes layers that are on the target grid already: southern limit, recode, tallies."""
+
+    kind: str
+    nodata: float
+    min_latitude: float
+    recode: tuple
+
+    def __call__(self, arrays, window, grid):
+        """Return the layers of a block as one array, and its tallies."""
+        layers = np.stack(arrays["INPUT"])
+        south = grid.south_of(self.min_latitude, window.row, window.rows, window.column, window.columns)
+        layers[:, south] = NO_CLASS if self.kind == CLASS else np.nan
+        missing = layers == NO_CLASS if self.kind == CLASS else np.isnan(layers)
+        unmapped = Counter()
+        if self.recode:
+            layers = recoded(layers, self.recode, unmapped)
+        tally = Counter(valid=int((~missing).sum()), cells=layers.size, anywhere=int((~missing).any(axis=0).sum()))
+        limits = _Limits(layers[~missing])
+        if self.kind == CLASS:
+            layers = np.where(missing, int(self.nodata), layers)
+        return {"aligned": layers}, {"cells": tally, "unmapped": unmapped, "limits": limits}
+
+
+class _Limits:
+    """Smallest and largest value of the blocks together."""
+
+    def __init__(self, values):
+        self.low, self.high = (float(values.min()), float(values.max())) if values.size else (np.inf, -np.inf)
+
+    def update(self, other):
+        """Take in those of another block."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+
+def recoded(codes, pairs, unmapped):
+    """Return int ``codes`` (NO_CLASS = nodata) with each code of ``pairs`` turned into its value.
+
+    Codes that are not named take the value of OTHER; without it they are counted in ``unmapped`` and become nodata.
+    """
+    table = dict(pairs)
+    result = np.full(codes.shape, NO_CLASS, dtype=np.int32)
+    for code, count in zip(*np.unique(codes[codes != NO_CLASS], return_counts=True)):
+        value = table.get(int(code), table.get(OTHER))
+        if value is None:
+            unmapped[int(code)] += int(count)
+        else:
+            result[codes == code] = value
+    return result
+
+
+def align(files, output, staging, progress, options=None, target=None, settings=None):
+    """Bring ``files`` to the ``target`` Grid (the default polar one where None) and stage them as one GeoTIFF.
+
+    ``files``: rasters of one grid, a time step each, or one with several bands; netCDF and HDF files by variable. The
+    result has a band a layer in order of time. Numbers: float32 in the product's unit; classes: codes. Returns
+    {"product", "unit", "layers", "resampling", "cells", "low", "high", …}. Raises InputError, GridError, OutputError,
+    Cancelled.
+    """
+    options = options or AlignOptions()
+    options.check()
+    if not files:
+        raise InputError("No file is given.")
+    target = target or polar_grid()
+    product = _product(files[0], options, progress)
+    infos = []
+    for path in files:
+        progress.check()
+        infos.append(opened(path, product, progress if path == files[0] else None, options.variable, options.wkt,
+                            options.extent))
+    require_same((infos[0].name, infos[0].grid), [(info.name, info.grid) for info in infos[1:]],
+                 "Layers of one run must share a grid; align them in runs of their own.")
+    kind = options.kind if options.kind != AUTO else product.kind if product else _kind_of(infos)
+    layers = _layers(infos, product, options, progress)
+    by_path = {info.path: info for info in infos}
+    items = _in_product_unit([_source(by_path[layer.path], layer.band, kind, product, options) for layer in layers],
+                             [by_path[layer.path].units[layer.band - 1] for layer in layers], product, options,
+                             progress)
+    items = [_resampled(item, target, product, options) for item in items]
+    resampling = items[0].resampling or "none"
+    progress.info(f"{items[0].name}: {items[0].grid.describe()}, to {target.describe()}; resampling: {resampling}.")
+    recode = parse_recode(options.recode) or (product.recode if product and kind == CLASS else ())
+    spec = _spec(output, layers, by_path, kind, product, recode, options)
+    staging.check_space(output, target.width * target.height * len(layers) * np.dtype(spec.dtype).itemsize)
+    kernel = AlignKernel(kind, spec.nodata, options.min_latitude, recode)
+    cells, unmapped, limits = Counter(), Counter(), _Limits(np.empty(0))
+    for start in range(0, len(items), LAYERS_AT_ONCE):
+        stop = min(start + LAYERS_AT_ONCE, len(items))
+        tallies = run_blocks(target, {"INPUT": items[start:stop]}, kernel,
+                             {"aligned": replace(spec, part=(start, stop))}, staging,
+                             progress.part(start / len(items), stop / len(items)), settings,
+                             extra_bytes=24 * (stop - start))
+        cells.update(tallies["cells"])
+        unmapped.update(tallies["unmapped"])
+        limits.update(tallies["limits"])
+    unit = spec.units[0] if spec.units else ""
+    if unmapped:
+        listed = ", ".join(f"{code} ({count} cells)" for code, count in sorted(unmapped.items()))
+        raise InputError(f"RECODE does not name these codes of {items[0].name}: {listed}. Add them, or other=value.")
+    if not cells["valid"]:
+        raise InputError(f"No cell of the target grid gets a value from {items[0].name}. Check its CRS and extent, the "
+                         f"nodata values, FLAGS, VALID and the southern limit.")
+    progress.info(f"{100 * cells['valid'] / cells['cells']:.1f} % of the target's cells have a value, from "
+                  f"{limits.low:.6g} to {limits.high:.6g} {unit}".rstrip() + ".")
+    return {"product": product.name if product else None, "kind": kind, "unit": unit,
+            "layers": list(spec.bands), "resampling": resampling, "cells": dict(cells), "low": limits.low,
+            "high": limits.high, "target": target.describe()}
+
+
+def _product(path, options, progress):
+    """Return the Product of a file, or None, and say which."""
+    name, variables = name_and_variables(path)
+    product = choose(read_products(options.products or None), options.product, name, variables)
+    if product is None:
+        progress.info(f"{name}: no preset of a product is used.")
+    else:
+        note = f" ({product.note})" if product.note else ""
+        progress.info(f"{name}: read as {product.title}, preset {product.name}{note}.")
+    return product
+
+
+def _kind_of(infos):
+    """Classes where the first band has a colour table or category names, else numbers."""
+    dataset = open_raster(infos[0].path)
+    band = dataset.GetRasterBand(1)
+    return CLASS if band.GetColorTable() is not None or band.GetCategoryNames() else NUMBER
+
+
+def _layers(infos, product, options, progress):
+    """Return the Layers wanted, in order of time where it is known how many there are a year, else as given."""
+    layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}", None)
+              for info in infos for band in range(1, info.bands + 1)]
+    period = _steps(product, options)
+    if period and not options.band:
+        layers = series([info.path for info in infos], period, True, progress, infos=infos)
+    if options.band:
+        short = next((info for info in infos if options.band > info.bands), None)
+        if short:
+            raise InputError(f"BAND is {options.band}, but {short.name} has {short.bands}.")
+        layers = [layer for layer in layers if layer.band == options.band]
+    if parse_years(options.years):
+        if not period or not dated(layers, period):
+            raise InputError("YEARS needs several layers with time stamps, and PERIOD, the number of layers a year.")
+        first, last = require_years(options.years, {layer.index // period for layer in layers}, "layer")
+        layers = [layer for layer in layers if first <= layer.index // period <= last]
+    return layers
+
+
+def _steps(product, options):
+    """Return the steps a year of the time axis, 0 where they are not known."""
+    return steps_a_year(options.period or (product.period if product else 0))
+
+
+def _source(info, band, kind, product, options):
+    """Return the Source of a band as product and user say it is to be read."""
+    item = source(info.path, kind, band=band, info=info)
+    flags, keep, absent = options.flags, options.valid, options.absent
+    if product:
+        # the user's VALID is in the product's unit and comes in once that is known
+        flags, keep = flags or product.flags, product.keep if kind == NUMBER else keep or product.keep
+        packed = info.dtypes[band - 1] not in ("Float32", "Float64")
+        if kind == NUMBER and info.scales[band - 1] == (1.0, 0.0) and packed:
+            item = replace(item, scale=product.scale, offset=product.offset)
+    if absent == "":
+        absent = product.absent if product else None
+    return replace(item, flags=flags, keep=keep, absent=None if absent in (None, "nodata") else float(absent))
+
+
+def _in_product_unit(items, declared, product, options, progress):
+    """Return the Sources in the product's unit, told from the first one that has values."""
+    stated = parse_assignments(options.units, "UNITS")
+    check_patterns(stated, [item.name for item in items], "UNITS")
+    if stated and not product:
+        raise InputError("UNITS needs a product with a unit; set PRODUCT.")
+    if product is None:
+        return items
+    quantity = product.quantity
+    if items[0].kind == CLASS:
+        items = [replace(item, valid=(quantity.low, quantity.high)) for item in items]
+        _refuse_other_codes(items[0], product)
+        return items
+    others = sorted(set(declared))
+    if len(others) > 1 and not stated:
+        raise InputError(f"The layers declare different units ({', '.join(unit or 'none' for unit in others)}). State "
+                         f"theirs in UNITS.")
+    reader = SourceReader()
+    for item in items[:LAYERS_TRIED]:
+        progress.check()
+        sample = reader.sample(item)
+        if not np.isnan(sample).all():
+            break
+    reader.close()
+    units = {matching(stated, other.name) for other in items}
+    if len(units) > 1:
+        raise InputError("UNITS does not say the same of every layer. State one unit of all, such as *="
+                         f"{next(filter(None, sorted(map(str, units - {None}))))}, or align them in runs of their own.")
+    unit = units.pop()
+    if unit is None:
+        _refuse_unknown(item, quantity, declared[0])
+        unit = _stored_unit(product, declared[0], sample)
+    read = in_unit(item, quantity, declared[0], unit, sample, progress)
+    return [replace(other, scale=read.scale, offset=read.offset, valid=read.valid, keep=options.valid or other.keep)
+            for other in items]
+
+
+def _refuse_other_codes(item, product):
+    """Raise InputError where a decimated reading holds codes that the product does not have."""
+    reader = SourceReader()
+    sample = reader.sample(item)
+    reader.close()
+    found = np.unique(sample[~np.isnan(sample)]).astype(int)
+    unknown = [str(code) for code in found if product.codes and code not in product.codes]
+    if unknown:
+        raise InputError(f"{item.name} holds the codes {', '.join(unknown[:10])}, which {product.title} does not have. "
+                         f"Set PRODUCT to the right one or to none, or add the codes to a table of your own "
+                         f"(PRODUCTS).")
+
+
+def _refuse_unknown(item, quantity, declared):
+    """Raise InputError for a declared unit that is neither the quantity's nor one it converts from."""
+    known = [quantity.unit, *quantity.conversions]
+    if declared.strip() and quantity.unit and unit_named(declared) not in (*known, "none"):
+        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. Set "
+                         f"UNITS to {item.name}= and one of {', '.join(known)}.")
+
+
+def _stored_unit(product, declared, sample):
+    """Return the preset's stored unit where the file declares none and the values can be in it, else None."""
+    if declared.strip() not in ("", "none") or not product.stored_unit or np.isnan(sample).all():
+        return None
+    fits = product.quantity.looks_like(product.stored_unit, float(np.nanmin(sample)), float(np.nanmax(sample)))
+    return product.stored_unit if fits else None
+
+
+def _resampled(item, target, product, options):
+    item = on_grid(item, target)
+    if item.target is None:
+        return item
+    down = item.resampling in ("mode", "average")
+    chosen = options.resampling
+    if chosen == AUTO and product:
+        chosen = product.down if down else product.up
+    if item.kind == CLASS and chosen not in (AUTO, "near", "mode"):
+        raise InputError(f"RESAMPLING is {chosen}, but {item.name} holds classes: they have no {chosen}. Choose near "
+                         f"or mode.")
+    return item if chosen == AUTO else replace(item, resampling=chosen)
+
+
+def _spec(output, layers, by_path, kind, product, recode, options):
+    """Return the OutputSpec of all layers."""
+    period = _steps(product, options)
+    infos = [by_path[layer.path] for layer in layers]
+    if period and dated(layers, period):
+        names = tuple(stamp_text(layer.index, period) for layer in layers)
+        tags = tuple({"TIME": name} for name in names)
+    else:
+        names = tuple(info.descriptions[layer.band - 1] or layer.label for info, layer in zip(infos, layers))
+        tags = ()
+    unit = product.quantity.unit if product else infos[0].units[layers[0].band - 1]
+    metadata = {"PTI_PRODUCT": product.name} if product else {}
+    if kind == NUMBER:
+        return OutputSpec(output, "float32", FLOAT_NODATA, names, (unit,) * len(layers), metadata=metadata,
+                          band_metadata=tags)
+    dtypes = {dtype for info in infos for dtype in info.dtypes}
+    codes = [value for _, value in recode] or ([product.quantity.low, product.quantity.high] if product else [])
+    if codes and 0 <= min(codes) and max(codes) < BYTE_NODATA:
+        form = "uint8", BYTE_NODATA
+    elif codes and abs(max(codes, key=abs)) < -SHORT_NODATA or not codes and dtypes <= {"Byte", "Int8", "Int16"}:
+        form = "int16", SHORT_NODATA
+    else:
+        form = "int32", NO_CLASS
+    return OutputSpec(output, *form, names, (), metadata=metadata, band_metadata=tags)

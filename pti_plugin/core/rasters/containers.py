@@ -1,0 +1,144 @@
+"""Files as data centres publish them: a folder of files, a variable of netCDF or HDF, a CRS or extent put right.
+
+What comes out are texts that GDAL opens like a path: a subdataset, or a virtual raster written out.
+"""
+
+import math
+import os
+import re
+from fnmatch import fnmatch
+from html import unescape
+
+from osgeo import gdal
+
+from ..common.errors import InputError
+from .gdal_errors import call, open_raster
+from .grid import spatial_reference
+
+#: how a virtual raster that is written out begins; GDAL opens the text itself
+VIRTUAL = "<VRTDataset"
+_INNER = re.compile(r"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)</Source")
+_SIZES = re.compile(r"^\[(?P<sizes>[\dx]+)\]\s*(?P<title>.*?)\s*\([^()]*\)$")
+
+
+def files_in(folder, pattern):
+    """Return the sorted files of ``folder`` whose names match one of the patterns in ``pattern``, split by semicolons.
+
+    Raises InputError where there are none.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"The folder {folder} does not exist.")
+    patterns = [part.strip() for part in (pattern or "*.tif").split(";")]
+    names = sorted(name for name in os.listdir(folder) if any(fnmatch(name, part) for part in patterns)
+                   and not name.endswith(".aux.xml"))
+    if not names:
+        raise InputError(f"No file in {folder} matches {pattern or '*.tif'}.")
+    return [os.path.join(folder, name) for name in names]
+
+
+def variables(path):
+    """Return {name: subdataset} of a netCDF or HDF file, in its order; empty for any other raster.
+
+    A variable inside a group is known by its short name too, unless two share it.
+    """
+    dataset = _open_container(path)
+    found, short = {}, {}
+    for place, text in dataset.GetSubDatasets():
+        name = place.replace('"', "").rsplit(":", 1)[-1]
+        described = _SIZES.match(text)
+        if name.isdigit() and described:
+            # HDF4 numbers its data sets; the name stands in the description
+            name = described["title"]
+        found[name.lstrip("/")] = place
+        short.setdefault(name.rsplit("/", 1)[-1], []).append(place)
+    found.update({name: places[0] for name, places in short.items() if len(places) == 1 and name not in found})
+    return found
+
+
+def only_variable(path):
+    """Return the name of the variable of a netCDF or HDF5 file that GDAL opens as a raster at once, or ''."""
+    dataset = _open_container(path)
+    band = dataset.GetRasterBand(1) if dataset.RasterCount else None
+    place = dataset.GetDescription()
+    within = place.rsplit(":", 1)[-1].lstrip("/") if place.startswith("HDF5:") else ""
+    return (band.GetMetadataItem("NETCDF_VARNAME") if band else None) or within
+
+
+def variable_of(path, variable="", patterns=()):
+    """Return what GDAL opens for one variable of a netCDF or HDF file, or ``path`` where it holds a single one.
+
+    Without ``variable``, the one whose name matches one of ``patterns`` is taken, the first pattern first. Raises
+    InputError listing the variables where the one asked for does not exist or several could be meant.
+    """
+    names = variables(path)
+    if not names:
+        own = only_variable(path)
+        if not variable or own == variable:
+            return path
+        raise InputError(f"{path} has no variable '{variable}'. " + (
+            f"Its only one is {own}." if own else "It holds layers without names; leave VARIABLE empty."))
+    if variable in names:
+        return names[variable]
+    if not variable:
+        for pattern in patterns:
+            places = {place for name, place in names.items() if fnmatch(name.lower(), pattern.lower())}
+            if len(places) == 1:
+                return places.pop()
+        if len(set(names.values())) == 1:
+            return next(iter(names.values()))
+    problem = f"has no variable '{variable}'" if variable else "holds several variables where one is asked for"
+    raise InputError(f"{path} {problem}. Set VARIABLE to one of: {', '.join(sorted(names))}.")
+
+
+def _open_container(path):
+    try:
+        return open_raster(path)
+    except InputError as error:
+        if "holds no raster band" not in str(error):
+            raise
+        return call(gdal.OpenEx, str(path), gdal.OF_RASTER)[0]
+
+
+def parse_extent(text):
+    """Return (west, east, south, north) of a text as QGIS writes extents, ``xmin,xmax,ymin,ymax``, or () if empty.
+
+    What follows the numbers (the CRS in square brackets) is left out. Raises InputError.
+    """
+    text = text.split("[")[0].strip()
+    if not text:
+        return ()
+    try:
+        west, east, south, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"The extent is '{text}'; write four numbers, xmin,xmax,ymin,ymax.") from None
+    if not all(map(math.isfinite, (west, east, south, north))) or west >= east or south >= north:
+        raise InputError(f"The extent is '{text}'; xmin must be less than xmax, and ymin less than ymax.")
+    return west, east, south, north
+
+
+def georeferenced(path, wkt="", extent=()):
+    """Return ``path`` with another CRS and extent (west, east, south, north) than the file states, as GDAL opens it.
+
+    Nothing is written; ``path`` comes back as it is where neither is given. Raises InputError.
+    """
+    if not wkt and not extent:
+        return path
+    dataset = open_raster(path if str(path).startswith(VIRTUAL) or not os.path.exists(str(path))
+                          else os.path.abspath(str(path)))
+    options = {"format": "VRT"}
+    if wkt:
+        # without axis order given, the text of a geographic CRS would turn x and y
+        options["outputSRS"] = spatial_reference(wkt).ExportToWkt()
+    if extent:
+        west, east, south, north = extent
+        options["outputBounds"] = (west, north, east, south)
+    virtual, failure = call(gdal.Translate, "", dataset, **options)
+    text = virtual.GetMetadata("xml:VRT")[0] if virtual is not None else ""
+    if failure or not text.startswith(VIRTUAL):
+        raise InputError(f"{path} cannot be given another CRS or extent: {failure or 'GDAL made no virtual raster'}.")
+    return text
+
+
+def inner_paths(text):
+    """Return the rasters that the text of a virtual raster stands for, in order; of any other path just that path."""
+    return [unescape(path) for path in _INNER.findall(text)] or [text] if text.startswith(VIRTUAL) else [text]

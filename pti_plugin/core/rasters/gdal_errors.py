@@ -1,0 +1,79 @@
+"""Calls GDAL so that a failure is noticed whether or not exceptions are switched on.
+
+``gdal.UseExceptions`` is process-wide inside QGIS and belongs to nobody, so this module never touches it: it
+listens to GDAL's errors on the calling thread and reports the first one.
+"""
+
+import errno
+import os
+
+from osgeo import gdal
+
+from ..common.errors import InputError, OutputError
+
+
+class GdalErrors:
+    """Context in which GDAL's errors are collected instead of printed; ``first`` is the first failure's text.
+
+    Failures whose text holds ``harmless`` are passed over.
+    """
+
+    def __init__(self, harmless=None):
+        self.first = ""
+        self._harmless = harmless
+
+    def passes_over(self, message):
+        """True where a failure with this text is harmless."""
+        return self._harmless is not None and self._harmless in message
+
+    def _listen(self, level, number, message):
+        if level >= gdal.CE_Failure and not self.first and not self.passes_over(message):
+            self.first = message.strip()
+
+    def __enter__(self):
+        gdal.PushErrorHandler(self._listen)
+        return self
+
+    def __exit__(self, *exception):
+        gdal.PopErrorHandler()
+        return False
+
+
+def call(function, *arguments, harmless=None, **options):
+    """Run a GDAL function; return (result or None, text of the first failure or '').
+
+    A failure whose text holds ``harmless`` is none; with GDAL's exceptions on, its result is None all the same.
+    """
+    with GdalErrors(harmless) as errors:
+        try:
+            result = function(*arguments, **options)
+        except RuntimeError as error:
+            return None, errors.first or ("" if errors.passes_over(str(error)) else str(error))
+    return result, errors.first
+
+
+def open_raster(path):
+    """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
+    path = str(path)
+    dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
+    if dataset is None:
+        if not os.path.exists(path) and ":" not in path[2:] and not path.startswith(("/vsi", "<")):
+            raise InputError(f"The raster {path} does not exist. Check the path.")
+        raise InputError(f"The raster {path} cannot be opened: {failure or 'GDAL does not know its format'}.")
+    if dataset.RasterCount == 0:
+        names = [name for name, _ in dataset.GetSubDatasets()]
+        hint = f" Choose one of its variables: {', '.join(names)}." if names else ""
+        raise InputError(f"{path} holds no raster band.{hint}")
+    return dataset
+
+
+def output_error(path, failure):
+    """Return the OutputError for a failed write, naming a full disk when that is what it was."""
+    try:
+        status = os.statvfs(os.path.dirname(os.path.abspath(path)))
+        full = status.f_bavail * status.f_frsize < 1 << 20
+    except (AttributeError, OSError):
+        full = False
+    if full or os.strerror(errno.ENOSPC) in failure:
+        return OutputError(f"Writing {path} failed because the disk is full. Free some space or choose another folder.")
+    return OutputError(f"Writing {path} failed: {failure or 'no reason given'}. Check the disk and the permissions.")

@@ -1,0 +1,179 @@
+"""Unit guards: what a quantity's values must look like, and how a product in another unit is recognised.
+
+A declared unit is used where the values agree with it; where they contradict it that is said, and where nothing is
+declared but the values look wrong the run stops with the remedy. A unit is never guessed in silence.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+import numpy as np
+
+from ..common.errors import InputError
+
+_KELVIN = 273.15
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A physical quantity: ``unit`` of the method, plausible range in it, and {other unit: (scale, offset)}.
+
+    ``least_high``: what the highest value of a whole map reaches at least; it tells metres from centimetres, whose
+    ranges overlap.
+    """
+
+    title: str
+    unit: str
+    low: float
+    high: float
+    conversions: dict
+    least_high: float = -math.inf
+
+    def looks_like(self, unit, low, high):
+        """True where values from ``low`` to ``high`` can be this quantity in ``unit``."""
+        if self.unit == "%" and unit == "fraction":
+            return high <= 1.0 + 1e-6
+        scale, offset = self.conversions.get(unit, (1.0, 0.0))
+        low, high = low * scale + offset, high * scale + offset
+        return self.low <= low and self.least_high <= high <= self.high
+
+
+QUANTITIES = {
+    "pp": Quantity("permafrost percent", "%", 0.0, 100.0, {"fraction": (100.0, 0.0)}),
+    "magt": Quantity("mean annual ground temperature", "degC", -60.0, 60.0, {"K": (1.0, -_KELVIN)}),
+}
+
+_ALIASES = {"m": "m", "metre": "m", "meter": "m", "metres": "m", "meters": "m", "cm": "cm", "centimetre": "cm",
+            "centimeter": "cm", "mm": "mm", "km": "km", "ft": "ft", "d": "d", "day": "d", "days": "d",
+            "%": "%", "percent": "%", "pct": "%", "percentage": "%", "fraction": "fraction", "1": "fraction",
+            "0-1": "fraction", "k": "K", "kelvin": "K", "degc": "degC", "c": "degC", "celsius": "degC", "°c": "degC",
+            "deg c": "degC", "degree_celsius": "degC", "degrees_celsius": "degC"}
+
+
+def parse_assignments(text, what):
+    """Return [(pattern, value)] of a text like ``obu*=fraction; cci_magt.tif=K``; raises InputError when malformed."""
+    pairs = []
+    for part in (text or "").replace(",", ";").split(";"):
+        if not part.strip():
+            continue
+        pattern, separator, value = part.partition("=")
+        if not separator or not pattern.strip() or not value.strip():
+            raise InputError(f"'{part.strip()}' in {what} is not of the form name=value, for example "
+                             f"obu*.tif=fraction.")
+        pairs.append((pattern.strip(), value.strip()))
+    return pairs
+
+
+def matching(pairs, name):
+    """Return the value of the last pattern that matches the file name, or None."""
+    found = [value for pattern, value in pairs if fnmatch(name.lower(), pattern.lower())]
+    return found[-1] if found else None
+
+
+def check_patterns(pairs, names, what):
+    """Raise InputError where a pattern matches none of the inputs: a spelling mistake must not pass."""
+    for pattern, _ in pairs:
+        if not any(fnmatch(name.lower(), pattern.lower()) for name in names):
+            raise InputError(f"'{pattern}' in {what} matches none of the inputs: {', '.join(names)}.")
+
+
+def parse_range(text):
+    """Return (low, high) of a text such as ``0..100``, or () where it is empty; raises InputError."""
+    if not text.strip():
+        return ()
+    try:
+        low, high = (float(part) for part in text.split(".."))
+    except ValueError:
+        raise InputError(f"VALID is '{text}'; write the lowest and the highest value, for example 0..100.") from None
+    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
+        raise InputError(f"VALID is '{text}'; both limits must be numbers, the lower first, for example 0..100.")
+    return low, high
+
+
+def check_range(valid):
+    """Raise InputError for a range (low, high) that is not () and does not rise."""
+    if valid and not valid[0] < valid[1]:
+        raise InputError(f"VALID runs from {valid[0]:g} to {valid[1]:g}; the lower limit comes first.")
+
+
+def parse_flags(text):
+    """Return the codes of a text such as ``211, 250, 255``; raises InputError."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise InputError(f"FLAGS is '{text}'; write the codes with commas between, for example 211, 250, 255.") \
+            from None
+
+
+def unit_named(text):
+    """Return the name this module uses for a unit as files and people write it; unknown ones come back as they are."""
+    return _ALIASES.get(text.strip().lower(), text.strip())
+
+
+def in_unit(item, quantity, declared, stated, sample, progress):
+    """Return the Source ``item`` set to deliver ``quantity`` in its own unit, guarded by the plausible range.
+
+    ``quantity`` is a Quantity, ``declared`` the band's unit, ``stated`` the user's, ``sample`` a decimated reading of
+    ``item`` as it stands.
+    Raises InputError with the remedy where the values cannot be what they should be, or where there are none.
+    """
+    known = sample[~np.isnan(sample)]
+    if known.size == 0:
+        raise InputError(f"{item.name} has no data at all: every cell is nodata. Check its nodata value and flags.")
+    low, high = float(known.min()), float(known.max())
+    unit = _stated_unit(item, quantity, stated)
+    if unit is None:
+        unit = _declared_unit(item, quantity, declared, low, high, progress)
+    if unit is None:
+        _refuse_implausible(item, quantity, low, high)
+        unit = quantity.unit
+    scale, offset = quantity.conversions.get(unit, (1.0, 0.0))
+    if unit != quantity.unit:
+        progress.info(f"{item.name}: {quantity.title} read as {unit} and converted to {quantity.unit}.")
+    return replace(item, scale=item.scale * scale, offset=item.offset * scale + offset,
+                   valid=(quantity.low, quantity.high))
+
+
+def _stated_unit(item, quantity, stated):
+    if stated is None:
+        return None
+    unit = unit_named(stated)
+    allowed = [quantity.unit, *quantity.conversions]
+    if unit not in allowed:
+        raise InputError(f"UNITS says '{stated}' for {item.name}, but {quantity.title} is known in "
+                         f"{' or '.join(allowed)}.")
+    return unit
+
+
+def _declared_unit(item, quantity, declared, low, high, progress):
+    unit = unit_named(declared or "")
+    if unit in quantity.conversions:
+        if quantity.looks_like(unit, low, high):
+            return unit
+        progress.warn(f"{item.name} declares its unit as '{declared}', but its values run from {low:.4g} to "
+                      f"{high:.4g}; they are read as {quantity.unit}.")
+    return None
+
+
+def _refuse_implausible(item, quantity, low, high):
+    """Raise InputError for values that cannot be in the quantity's unit, or in % look like a fraction."""
+    fits = quantity.looks_like(quantity.unit, low, high)
+    if fits and quantity.unit != "%":
+        return
+    for unit in quantity.conversions:
+        if quantity.looks_like(unit, low, high):
+            raise InputError(
+                f"{item.name} runs from {low:.4g} to {high:.4g}: that looks like {unit}, but {quantity.title} in "
+                f"{quantity.unit} is expected. If it is {unit}, set UNITS to {item.name}={unit}; if the values really "
+                f"are {quantity.unit}, set UNITS to {item.name}={quantity.unit}.")
+    if low < quantity.low or high > quantity.high:
+        raise InputError(
+            f"{item.name} runs from {low:.4g} to {high:.4g}, outside {quantity.low:g} to {quantity.high:g}"
+            f"{quantity.unit and ' '}{quantity.unit} for {quantity.title}. Check the layer, its nodata value, its flag "
+            f"codes and its scale.")
+    if not fits:
+        raise InputError(
+            f"{item.name} reaches only {high:.4g}, but a map of {quantity.title} reaches {quantity.least_high:g} "
+            f"{quantity.unit} at least. Check the layer and its unit; if it is right, set UNITS to "
+            f"{item.name}={quantity.unit}.")

@@ -1,0 +1,1 @@
+"""Figures, styles, and the report as page and on paper."""

@@ -1,0 +1,209 @@
+"""The sections of the report that stand on the records of a run: trends, departures from the paper, steps, citing."""
+
+from ..common.profiles import ALWAYS, PAPER_PARAMETERS, REASONS
+from ..ensembles.features import PREDICTORS
+from ..rasters.products import read_products, recognise
+from ..series.trends import RISKY_LAG_1
+from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name, plain
+
+TRENDS = "trendrasters"
+#: role under which a step reads a trend → what it is a trend of, where that is no predictor
+_INDEX_TRENDS = {"MAGT_TREND": "mean annual ground temperature (MAGT)", "ALT_TREND": "active layer thickness (ALT)"}
+_METHODS = {"original": "Mann-Kendall"}
+
+
+def trend_section(report, steps, sources):
+    """Add what every trend upstream of the map found, from the records of the trend tool."""
+    report.section("Trends")
+    rows = [_trend_row(number, step, steps) for number, step in enumerate(steps, 1)
+            if step.get("tool") == TRENDS and (step.get("results") or {}).get("cells")]
+    if not rows:
+        report.paragraph("No trend was given: no record of the trend tool was found behind the map.")
+        return
+    report.table([Column("step", "Step", "", 0), Column("what", "Trend of"), Column("years", "From, to", kind=NUMBER),
+                  Column("layers", "Layers", "", 0), Column("test", "Test"), Column("alpha", "α", "", 3),
+                  Column("up", "Rise", "%", 1), Column("down", "Fall", "%", 1), Column("none", "No trend", "%", 1),
+                  Column("tested", "Tested", "cells", 0), Column("untestable", "Not testable", "%", 1),
+                  Column("risky", "At risk", "%", 1)],
+                 rows, "Trends behind the map", source=sources.get("record"),
+                 note=f"Rise, fall and no trend: shares of the cells tested, significant at α. Not testable: share of "
+                      f"the cells with any value. At risk: cells tested whose lag-1 autocorrelation is beyond "
+                      f"±{RISKY_LAG_1:g}, where plain Mann-Kendall finds trends too often.")
+    report.paragraph("With no trend at all a share of α would still come out as significant: half of it as rise, half "
+                     "as fall.")
+
+
+def _trend_row(number, step, steps):
+    results, parameters = step["results"], step.get("parameters") or {}
+    cells = results["cells"]
+    tested = sum(cells.get(name, 0) for name in ("up", "down", "none"))
+    untestable = cells.get("few", 0) + cells.get("variance", 0)
+    shares = {name: 100 * cells.get(name, 0) / tested if tested else None for name in ("up", "down", "none", "risky")}
+    method = results.get("method", "")
+    test = _METHODS.get(method, f"Mann-Kendall, {method.replace('_', ' ')}")
+    period = parameters.get("PERIOD") or 1
+    if period > 1:
+        test = f"Seasonal {test} ({period} a year)"
+    if results.get("fdr"):
+        test += ", false-discovery control"
+    return {"step": number, "what": _trend_of(number, step, steps), "test": test, "alpha": parameters.get("ALPHA"),
+            "years": " to ".join(str(results[end]) for end in ("first", "last") if results.get(end)),
+            "layers": results.get("layers"), "tested": tested,
+            "untestable": 100 * untestable / (tested + untestable) if tested + untestable else None, **shares}
+
+
+def _trend_of(number, step, steps):
+    """Return what a trend is of, by the role under which later steps read it, else by its first layer."""
+    for later in steps:
+        for entry in later.get("inputs") or ():
+            role = str(entry.get("role", ""))
+            if entry.get("step") == number and role in _INDEX_TRENDS:
+                return _INDEX_TRENDS[role]
+            if entry.get("step") == number and role.lower() in PREDICTORS:
+                return PREDICTORS[role.lower()].title.replace("trend of ", "")
+    inputs = step.get("inputs") or [{}]
+    return file_name(inputs[0].get("path", ""))
+
+
+def departure_section(report, steps):
+    """Add the choices that depart from the paper, each with its reason."""
+    report.section("Departures from the paper")
+    if not steps:
+        report.paragraph("Which profile was used is not known: no provenance record was given.")
+    tools = {}
+    for step in steps:
+        for choice, how in (step.get("departures_from_the_paper") or {}).items():
+            row = (choice.replace("_", " "), plain(how.get("used")), plain(how.get("as_published")),
+                   REASONS.get(choice, ""))
+            tools.setdefault(row, []).append(str(step.get("tool", "")))
+    if tools:
+        report.table(["Choice", "Here", "In the paper", "Reason", "Tools"],
+                     [(*row, ", ".join(dict.fromkeys(names))) for row, names in tools.items()],
+                     "Choices of the profile that depart from the paper")
+    elif steps:
+        report.paragraph("The profile departs from the paper in nothing.")
+    changed = [(number, step.get("tool"), name, plain(step["parameters"][name]), plain(published))
+               for number, step in enumerate(steps, 1)
+               for name, published in PAPER_PARAMETERS.get(step.get("tool"), {}).items()
+               if (step.get("parameters") or {}).get(name) not in (None, published)]
+    if changed:
+        report.table([Column("step", "Step", "", 0), "Tool", "Parameter", "Here", "In the paper"], changed,
+                     "Parameters set otherwise than in the paper")
+    elif steps:
+        report.paragraph("No parameter that the paper states a value of was set otherwise.")
+    report.table(["Choice", "Here", "In the paper", "Reason"], [tuple(departure) for departure in ALWAYS],
+                 "Departures of every run, whatever the profile")
+
+
+def run_section(report, steps, sources):
+    """Add every step with its inputs, checksums, versions and parameters, folded on the screen."""
+    report.section("What was run")
+    if not steps:
+        report.paragraph("No provenance record was given, so this page cannot say which inputs and parameters stand "
+                         "behind it.")
+        return
+    source = sources.get("record")
+    report.paragraph("Every step behind the map for which a record was found, in the order in which one needs the "
+                     "other. Each is unfolded by a click; in print all are open.")
+    versions = {}
+    for step in steps:
+        for name, value in {"plugin": step.get("plugin_version"), **(step.get("versions") or {})}.items():
+            if value:
+                versions.setdefault(name, dict.fromkeys([str(value)]))[str(value)] = None
+    report.paragraph("Versions, over all steps: "
+                     + ", ".join(f"{name} {' and '.join(values)}" for name, values in versions.items()) + ".")
+    report.table([Column("step", "Step", "", 0), Column("tool", "Tool"), Column("made", "Made"),
+                  Column("read", "Read by"), Column("profile", "Profile"), Column("seed", "Seed", kind=YEAR)],
+                 [{"step": number, "tool": step.get("tool"), "profile": step.get("profile"), "seed": step.get("seed"),
+                   "read": _readers(number, steps),
+                   "made": ", ".join(file_name(path) for path in (step.get("outputs") or {}).values())}
+                  for number, step in enumerate(steps, 1)], "Steps of the run", source=source)
+    for number, step in enumerate(steps, 1):
+        _step_fold(report, number, step, source)
+
+
+def _readers(number, steps):
+    """Return which later steps read the outputs of a step, and as what."""
+    return "; ".join(f"{later} as {', '.join(dict.fromkeys(roles))}" for later, roles in (
+        (later, [str(entry.get("role")) for entry in step.get("inputs") or () if entry.get("step") == number])
+        for later, step in enumerate(steps, 1)) if roles)
+
+
+def _step_fold(report, number, step, source):
+    tool = f"step {number}, {step.get('tool', 'run')}"
+    report.fold(f"Step {number}: {step.get('tool', 'run')}"
+                + (f", profile {step['profile']}" if step.get("profile") else ""))
+    parameters = [(name, value) for name, value in (step.get("parameters") or {}).items()
+                  if value not in (None, "", [])]
+    if parameters:
+        report.key_values(parameters, f"Parameters of {tool}; those left empty are not listed", source=source)
+    inputs = step.get("inputs") or []
+    if inputs:
+        made_by = any(entry.get("step") for entry in inputs)
+        more = len(inputs) - MOST_INPUTS
+        report.table([Column("role", "Role"), Column("file", "File"),
+                      *([Column("step", "From step", "", 0)] if made_by else []),
+                      Column("size_bytes", "Size", "bytes", 0), Column("sha256", "SHA-256")],
+                     [dict(entry, file=file_name(entry.get("path", ""))) for entry in inputs[:MOST_INPUTS]],
+                     f"Inputs of {tool}", source=source,
+                     note=f"{more:,} more stand in the record." if more > 0 else None)
+
+
+def cite_section(report, steps, citations=()):
+    """Add what to cite: the method, its data, this plugin, the products read by the steps, and the stations.
+
+    ``citations``: (file, how to cite it, licence) of station tables that state it.
+    """
+    report.section("How to cite")
+    report.paragraph("The method: Guo, D., Wang, C. and Zang, S.: An Ensemble Dataset of Permafrost Thaw Conditions "
+                     "for Northern High Latitudes Using Open Satellite Data, 2026. Its published data: "
+                     "https://doi.org/10.5281/zenodo.19148960")
+    version = next((step["plugin_version"] for step in reversed(steps) if step.get("plugin_version")), None)
+    named = f"Permafrost Thaw Index (PTI), QGIS plugin{f', version {version}' if version else ''}"
+    report.paragraph(f"The software: {named}. Say which profile was used and how it departs from the paper.")
+    report.paragraph("The products: this map is made of other people's data, each with its own licence and citation. "
+                     "Cite every product that the inputs under 'What was run' hold.")
+    products = products_used(steps)
+    if products:
+        report.table([Column("title", "Product"), Column("input", "Input of the method"), Column("files", "Files")],
+                     products, "Products that inputs are named like")
+    else:
+        report.paragraph("None of the inputs is named like a product of the method, so this page cannot list them.")
+    for path, citation, licence in citations:
+        report.paragraph(f"Stations of {file_name(path)}: {citation}" + (f" Licence: {licence}." if licence else ""))
+
+
+def predictor_units(steps):
+    """Return {name of a predictor: its unit before scaling} from the records of predictor stacks."""
+    return {str(predictor.get("role")): _typeset(str(predictor.get("unit") or "")) for step in steps
+            if step.get("tool") == "predictorstack" for predictor in (step.get("results") or {}).get("predictors", ())}
+
+
+def _typeset(unit):
+    for plain_text, text in (("cm3", "cm³"), ("dm3", "dm³"), ("10^-3", "10⁻³"), ("degC", "°C"), ("degree", "°")):
+        unit = unit.replace(plain_text, text)
+    return unit
+
+
+def products_used(steps):
+    """Return [{title, input, files}] of the products that the inputs of ``steps`` which no step made are named like.
+
+    A step that was told its product by name counts for all of its inputs.
+    """
+    known = read_products()
+    found = {}
+    for step in steps:
+        stated = known.get((step.get("parameters") or {}).get("PRODUCT"))
+        for entry in step.get("inputs") or ():
+            if entry.get("step"):
+                continue
+            name = file_name(entry.get("path", ""))
+            product = stated if stated and entry.get("role") == "INPUT" else recognise(known, name)
+            if product:
+                found.setdefault(product.title, (product.input, []))[1].append(name)
+    return [{"title": title, "input": number, "files": _some(sorted(set(names)))}
+            for title, (number, names) in sorted(found.items())]
+
+
+def _some(names):
+    return names[0] if len(names) == 1 else f"{len(names):,} files, {names[0]} to {names[-1]}"

@@ -1,0 +1,1 @@
+"""Training points by class, with exact spacing and edge buffers."""

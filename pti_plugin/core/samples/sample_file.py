@@ -1,0 +1,111 @@
+"""The point layer of a sample: its fields, and what its predictors are, which travels with it.
+
+Fields: ``pti`` (the rank), ``row`` and ``column`` (the cell), ``longitude`` and ``latitude`` (its centre, WGS 84) and
+one a predictor, named as the band it was read from, with the band's raw values. A GeoPackage holds groups, kinds and
+scaling ranges of the predictors in its layer's metadata; other formats have a file beside them.
+"""
+
+import json
+import os
+
+from osgeo import gdal, ogr
+
+from ..common.errors import InputError
+from ..ensembles.features import Feature
+from ..rasters.gdal_errors import call
+from ..rasters.vector import check_vector_file, write_points
+
+#: item of the layer's metadata, and ending of the file beside other formats
+FEATURES_ITEM, FEATURES_ENDING = "PTI_FEATURES", ".features.json"
+VERSION = 1
+CLASS_FIELD = "pti"
+_OWN_FIELDS = (
+    (CLASS_FIELD, int, "", "PTI rank"),
+    ("row", int, "", "row of the cell, from 0"),
+    ("column", int, "", "column of the cell, from 0"),
+    ("longitude", float, "degrees", "longitude of the cell's centre, WGS 84"),
+    ("latitude", float, "degrees", "latitude of the cell's centre, WGS 84"),
+)
+
+
+def check_samples_file(path, features):
+    """Raise InputError or OutputError where samples with these predictors cannot be written as ``path``."""
+    own = [field[0] for field in _OWN_FIELDS]
+    taken = [feature.name for feature in features if feature.name.lower() in own]
+    if taken:
+        raise InputError(f"The predictor stack has a band '{taken[0]}', which is the name of a field of every sample "
+                         f"layer. Rename the band.")
+    check_vector_file(path, [*own, *(feature.name for feature in features)])
+
+
+def write_samples(path, samples, staging, layer_name="samples"):
+    """Write Samples (with rows and columns) as a point layer, an output of ``staging``; raises OutputError."""
+    names = [feature.name for feature in samples.features]
+    fields = list(_OWN_FIELDS) + [(feature.name, int if feature.categorical else float, "", feature.group)
+                                  for feature in samples.features]
+    own = zip(samples.y.tolist(), samples.rows.tolist(), samples.columns.tolist(), samples.longitude.tolist(),
+              samples.latitude.tolist())
+    keys = [field[0] for field in _OWN_FIELDS]
+    rows = [{**dict(zip(keys, values)), **dict(zip(names, predictors))}
+            for values, predictors in zip(own, samples.x.tolist())]
+    text = features_text(samples.features)
+    inside = os.path.splitext(str(path))[1].lower() == ".gpkg"
+    if not inside:
+        staging.write_text(f"{path}{FEATURES_ENDING}", text)
+    write_points(path, rows, fields, "longitude", "latitude", layer_name, staging,
+                 {FEATURES_ITEM: text} if inside else None)
+
+
+def features_text(features):
+    """Return predictors as the JSON text that travels with a sample."""
+    return json.dumps({"version": VERSION, "features": [
+        {"name": feature.name, "group": feature.group, "categorical": feature.categorical, "low": feature.low,
+         "high": feature.high} for feature in features]}, ensure_ascii=False)
+
+
+def read_sample_features(path, layer=None):
+    """Return the Features that came with a sample layer, in the stack's order, or None where none did.
+
+    ``path``: the layer's file; ``layer``: the layer's name in it, the first one where None. Raises InputError where
+    what came with it is damaged.
+    """
+    path = str(path)
+    beside = path + FEATURES_ENDING
+    if os.path.exists(beside):
+        try:
+            with open(beside, encoding="utf-8") as stream:
+                return _parsed(stream.read(), beside)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{beside} cannot be read: {error}. Draw the samples again.") from error
+    text, _ = call(_layer_item, path, layer)
+    return _parsed(text, path) if text else None
+
+
+def _layer_item(path, name):
+    source = gdal.OpenEx(path, gdal.OF_VECTOR)
+    if source is None:
+        return None
+    layer = source.GetLayerByName(name) if name else source.GetLayer(0)
+    return layer.GetMetadataItem(FEATURES_ITEM) if isinstance(layer, ogr.Layer) else None
+
+
+def _parsed(text, place):
+    try:
+        content = json.loads(text)
+        if content["version"] != VERSION:
+            raise InputError(f"The predictors stated with {place} have version {content['version']}; this plugin reads "
+                             f"version {VERSION}. Draw the samples again, or update the plugin.")
+        features = tuple(Feature(str(item["name"]), str(item["group"]), item["categorical"] is True,
+                                 _limit(item["low"]), _limit(item["high"])) for item in content["features"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"The predictors stated with {place} are damaged ({error}). Draw the samples "
+                         f"again.") from error
+    names = [feature.name for feature in features]
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"The predictors stated with {place} are damaged (none, or one twice). Draw the samples "
+                         f"again.")
+    return features
+
+
+def _limit(value):
+    return None if value is None else float(value)

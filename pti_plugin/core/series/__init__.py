@@ -1,0 +1,1 @@
+"""Series in time: gaps, composites, and the Mann-Kendall family of trends."""

@@ -1,0 +1,477 @@
+"""Composites of a raster series: one layer from many, and the annual series on the way there.
+
+Method, section 2 (D1, D8, D9, D11, D13, D15 and the majority of D7) and section 9. A series of any length is read a
+few layers at a time and put together year by year, so memory depends on the block and not on the length.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..common.errors import InputError
+from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from ..rasters.gdal_errors import open_raster
+from ..rasters.grid import require_same
+from ..rasters.raster import NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
+from ..rasters.time_axis import DAILY, dated, series, stamp_text, steps_a_year, steps_of_year, year_of
+from ..rasters.units import check_range
+from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
+
+MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY = STATISTICS = (
+    "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority")
+TITLES = {MEAN: "mean of all layers", MAXIMUM: "mean of the annual maxima",
+          POSITIVE_SUM: "mean of the annual sums of positive values", SNOW_MEAN: "mean of the snow-year means",
+          FROZEN_DAYS: "frozen days a year", MAJORITY: "majority class"}
+#: what they need: several layers a year, classes
+ANNUAL, CLASSES = (MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS), (FROZEN_DAYS, MAJORITY)
+DROPPED, SCALED = PARTIAL_YEARS = ("dropped", "scaled")
+RECENT, LOWEST = TIES = ("most_recent_year", "lowest_code")
+#: layers read at once
+GROUP = 32
+#: different classes a block may hold; more are numbers
+MOST_CLASSES = 256
+COUNT_NODATA = 65535
+
+
+@dataclass(frozen=True)
+class CompositeOptions:
+    """``statistic`` of STATISTICS; ``period`` layers a year (365 or 366: daily); ``season_start``: month the year
+    begins with, 0 for the statistic's own.
+
+    ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that are nodata. ``fill``: missing
+    and empty layers of years with at least ``min_share`` of their layers get the mean of the same season, of the
+    FILL_YEARS nearest years or of all in ``fill_years`` ("all", "2002-2009"); other years are left out of annual
+    statistics. Frozen days: days with ``frozen_code``; years with fewer than ``min_days`` valid days are ``partial``:
+    dropped, or scaled up where they have ``min_share``. ``tie``: rule of the majority. ``sort``, ``start`` and ``wkt``
+    are handed to the time axis.
+    """
+
+    statistic: str = MEAN
+    period: int = 1
+    season_start: int = 0
+    valid: tuple = ()
+    flags: tuple = ()
+    fill: bool = True
+    fill_years: str = ""
+    min_share: float = 0.75
+    frozen_code: int = 0
+    min_days: int = 350
+    partial: str = DROPPED
+    tie: str = RECENT
+    sort: bool = False
+    start: str = ""
+    wkt: str = ""
+
+    @property
+    def steps(self):
+        """Steps a year on the time axis."""
+        return steps_a_year(self.period)
+
+    @property
+    def first_month(self):
+        """Month the year begins with."""
+        return self.season_start or (7 if self.statistic == SNOW_MEAN else 1)
+
+    def check(self):
+        """Raise InputError for values out of their range and choices that do not go together."""
+        for name, value, choices in (("STATISTIC", self.statistic, STATISTICS), ("TIE", self.tie, TIES),
+                                     ("PARTIAL_YEARS", self.partial, PARTIAL_YEARS)):
+            if value not in choices:
+                raise InputError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.")
+        if self.period < 1:
+            raise InputError(f"PERIOD is {self.period}; it is the number of layers a year: 1 for annual, 12 for "
+                             f"monthly, 46 for 8-day, 365 for daily series.")
+        if not 0 <= self.season_start <= 12:
+            raise InputError(f"SEASON_START is {self.season_start}; it is the month the year begins with, 1 to 12.")
+        if self.statistic == FROZEN_DAYS and self.steps != DAILY:
+            raise InputError(f"PERIOD is {self.period}, but frozen days are counted in daily layers. Set PERIOD to "
+                             f"365.")
+        if self.statistic in ANNUAL and self.period == 1:
+            raise InputError(f"PERIOD is 1, but the {TITLES[self.statistic]} needs several layers a year. Set PERIOD "
+                             f"to their number, for example 12 or 46.")
+        check_range(self.valid)
+        if not 0 <= self.min_share <= 1:
+            raise InputError(f"MIN_SHARE is {self.min_share:g}; it must lie between 0 and 1.")
+        if not 1 <= self.min_days <= 365:
+            raise InputError(f"MIN_DAYS is {self.min_days}; it must lie between 1 and 365.")
+        self.donor_years()
+
+    def donor_years(self):
+        """Return the set of years that layers are filled from, or None for the nearest ones."""
+        text = self.fill_years.strip().lower()
+        if not text:
+            return None
+        if text == "all":
+            return range(10000)
+        years = set()
+        for part in text.split(","):
+            found = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", part)
+            if not found or found[2] and found[2] < found[1]:
+                raise InputError(f"FILL_YEARS is '{self.fill_years}'; write years such as 2002-2009 or 2002, 2005, or "
+                                 f"all.")
+            years.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+        return years
+
+
+@dataclass(frozen=True)
+class Year:
+    """What a year is made of: ``number`` names it, ``length`` is its steps, ``layers`` the places of its layers, and
+    ``filled`` one tuple of donor layers for every step that is filled."""
+
+    number: int
+    length: int
+    layers: tuple
+    filled: tuple = ()
+
+
+@dataclass(frozen=True)
+class CompositeKernel:
+    """The arithmetic of one block. ``scales``: (scale, offset) that turn each layer as read into units;
+    ``no_class``: nodata of the majority."""
+
+    years: tuple
+    count: int
+    scales: tuple
+    options: CompositeOptions
+    wanted: tuple
+    no_class: float
+
+    def __call__(self, arrays, window, grid):
+        """Return composite, count and annual series of a block, and its tallies."""
+        stream = _Stream(arrays["INPUT"], self.count, self.scales, self.options)
+        shape = (window.rows, window.columns)
+        if self.options.statistic == MAJORITY:
+            result, number = self._majority(stream, shape)
+            tally = Counter(cells=int((number > 0).sum()), empty=int((number == 0).sum()))
+            return {"composite": result, "count": number}, {"cells": tally}
+        total, number = np.zeros(shape), np.zeros(shape, dtype=np.uint16)
+        annual, partial = [], Counter()
+        for year in self.years:
+            value, values, added = self._year(year, stream, shape, partial)
+            np.add(total, added, out=total, where=values > 0)
+            number += values
+            if "series" in self.wanted:
+                annual.append(value.astype(np.float32))
+        composite = np.full(shape, np.nan)
+        np.divide(total, number, out=composite, where=number > 0)
+        out = {"composite": composite, "count": number}
+        if annual:
+            out["series"] = np.stack(annual)
+        tally = Counter(cells=int((number > 0).sum()), empty=int((number == 0).sum()), positive=int((total > 0).sum()))
+        return out, {"cells": tally, "partial": partial}
+
+    def _year(self, year, stream, shape, partial):
+        """Return (annual value or NaN, how many values it gives to the mean, their sum) of one year."""
+        if self.options.statistic == FROZEN_DAYS:
+            value = self._frozen(year, stream, shape, partial)
+            return value, (~np.isnan(value)).astype(np.uint16), value
+        statistic = self.options.statistic
+        sums, number = np.zeros(shape), np.zeros(shape, dtype=np.uint16)
+        highest = np.full(shape, np.nan)
+        for layer in stream.layers(year, shape):
+            known = ~np.isnan(layer)
+            number += known
+            if statistic == MAXIMUM:
+                np.fmax(highest, layer, out=highest)
+            else:
+                np.add(sums, layer, out=sums, where=layer > 0 if statistic == POSITIVE_SUM else known)
+        if statistic == MAXIMUM:
+            value = highest
+        elif statistic == POSITIVE_SUM:
+            value = np.where(number > 0, sums, np.nan)
+        else:
+            value = np.full(shape, np.nan)
+            np.divide(sums, number, out=value, where=number > 0)
+        if statistic == MEAN:
+            return value, number, sums
+        return value, (number > 0).astype(np.uint16), value
+
+    def _frozen(self, year, stream, shape, partial):
+        options = self.options
+        frozen, valid = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
+        for layer in stream.layers(year, shape):
+            frozen += layer == options.frozen_code
+            valid += ~np.isnan(layer)
+        days = frozen.astype(np.float64)
+        short = valid < options.min_days
+        partial[year.number] += int((short & (valid > 0)).sum())
+        if options.partial == SCALED:
+            enough = short & (valid >= max(1, options.min_share * year.length))
+            days[enough] *= year.length / valid[enough]
+            short &= ~enough
+        days[short] = np.nan
+        return days
+
+    def _majority(self, stream, shape):
+        votes, latest = {}, {}
+        number = np.zeros(shape, dtype=np.uint16)
+        place = 0
+        for year in self.years:
+            for layer in stream.layers(year, shape):
+                place += 1
+                known = ~np.isnan(layer)
+                number += known
+                for code in np.unique(layer[known]).tolist():
+                    if code not in votes:
+                        if len(votes) == MOST_CLASSES:
+                            raise InputError(f"The layers hold more than {MOST_CLASSES} different values: they are "
+                                             f"numbers and not classes. Choose another STATISTIC.")
+                        votes[code], latest[code] = np.zeros((2, *shape), dtype=np.uint16)
+                    here = layer == code
+                    votes[code] += here
+                    latest[code][here] = place
+        result = np.full(shape, self.no_class, dtype=np.int32)
+        most, last = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
+        for code in sorted(votes):
+            better = votes[code] > most
+            if self.options.tie == RECENT:
+                better |= (votes[code] == most) & (latest[code] > last)
+            result[better] = int(code)
+            most[better], last[better] = votes[code][better], latest[code][better]
+        return result, number
+
+
+class _Stream:
+    """The layers of a block in units, NaN = nodata, read in groups."""
+
+    def __init__(self, read, count, scales, options):
+        self._read, self._count, self._scales, self._options = read, count, scales, options
+        self._start, self._group = 0, ()
+
+    def layers(self, year, shape):
+        """Yield the layers of a year in order of time, then those that are filled."""
+        for place in year.layers:
+            yield self._layer(place)
+        for donors in year.filled:
+            most = len(donors) if self._options.donor_years() else FILL_YEARS
+            yield mean_of_first((self._in_units(self._read(place, place + 1)[0], place) for place in donors), shape,
+                                most)
+
+    def _layer(self, place):
+        if not self._start <= place < self._start + len(self._group):
+            self._start = place
+            self._group = ()
+            self._group = self._read(place, min(place + GROUP, self._count))
+        return self._in_units(self._group[place - self._start], place)
+
+    def _in_units(self, values, place):
+        scale, offset = self._scales[place]
+        if (scale, offset) != (1.0, 0.0):
+            values = values.astype(np.float64) * scale + offset
+        if self._options.statistic in CLASSES:
+            _refuse_fractions(values)
+        return values
+
+
+def _refuse_fractions(values):
+    with np.errstate(invalid="ignore"):
+        wrong = (values != np.rint(values)) & ~np.isnan(values)
+    if wrong.any():
+        raise InputError(f"The layers hold the value {values[wrong][0]:.6g} where whole-numbered classes are expected. "
+                         f"Choose another STATISTIC or give the layers of classes.")
+
+
+def composite_series(paths, outputs, staging, progress, options=None, settings=None):
+    """Make a composite of a series and stage it.
+
+    ``paths``: rasters of one grid. ``outputs``: {"composite", "series", "count": path or None}; the series has a band
+    a year, with the year as description and TIME. Returns a dict with the years, what was filled and left out, and
+    tallies of cells. Raises InputError, GridError, OutputError, Cancelled.
+    """
+    options = options or CompositeOptions()
+    options.check()
+    if not paths:
+        raise InputError("The series has no layer.")
+    if outputs.get("series") and options.statistic == MAJORITY:
+        raise InputError("OUTPUT_SERIES is not made for the majority class; leave it empty.")
+    infos = {}
+    for path in paths:
+        progress.check()
+        infos[path] = infos.get(path) or read_info(path, options.wkt)
+    layers = series(paths, options.steps, options.sort, progress, options.start, options.wkt,
+                    [infos[path] for path in paths])
+    first = infos[layers[0].path]
+    require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
+                 "All layers of a series must share one grid; align them first.")
+    unit = _unit(infos.values())
+    _refuse_wrong_kind(layers, infos, options, progress)
+    with_years = dated(layers, options.steps)
+    if not with_years and (options.statistic in ANNUAL or outputs.get("series")):
+        raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
+                         "first layer, such as 2000-07-01.")
+    items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
+                          keep=options.valid) for layer in layers)
+    single = all(map(exact_in_float32, infos.values()))
+    fill = options.fill and with_years and options.statistic not in CLASSES
+    empty = _empty(items, options, progress) if fill else set()
+    if with_years:
+        years, record = _years(layers, empty, options, fill, progress)
+    else:
+        years, record = (Year(0, len(layers), tuple(range(len(layers)))),), {"filled": []}
+    scales = tuple(infos[layer.path].scales[layer.band - 1] if single else (1.0, 0.0) for layer in layers)
+    specs = _specs(outputs, unit, layers, years, infos.values(), options, record, with_years)
+    kernel = CompositeKernel(years, len(items), scales, options, tuple(name for name, path in outputs.items() if path),
+                             specs["composite"].nodata)
+    work = 300 if options.statistic == MAJORITY else 100 + 4 * len(years) * bool(outputs.get("series"))
+    tallies = run_blocks(first.grid, {"INPUT": Series(items, single, min(GROUP, len(items)))}, kernel, specs, staging,
+                         progress, settings, extra_bytes=work)
+    cells = tallies["cells"]
+    if not cells["cells"]:
+        raise InputError(f"No cell has a value to composite, from {layers[0].label} to {layers[-1].label}. Check the "
+                         f"nodata values of the layers, FLAGS, VALID and MIN_DAYS.")
+    if options.statistic == FROZEN_DAYS:
+        record["partial"] = _tell_partial(tallies["partial"], options, progress)
+        if not cells["positive"]:
+            progress.warn(f"No day has the code {options.frozen_code} (FROZEN_CODE); every cell has 0 frozen days.")
+    progress.info(f"{TITLES[options.statistic].capitalize()}: {cells['cells']} cells have a value, {cells['empty']} "
+                  f"have none.")
+    return {"statistic": options.statistic, "layers": len(layers), "cells": dict(cells), **record,
+            "years": [year.number for year in years] if with_years else []}
+
+
+def _unit(infos):
+    units = {unit for info in infos for unit in info.units}
+    if len(units) > 1:
+        raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
+                         f"Convert them to one first.")
+    return units.pop()
+
+
+def _refuse_wrong_kind(layers, infos, options, progress):
+    """Refuse named classes for statistics of numbers, and scaled numbers for statistics of classes."""
+    if options.statistic in CLASSES:
+        for layer in layers:
+            if infos[layer.path].scales[layer.band - 1] != (1.0, 0.0):
+                raise InputError(f"{layer.label} declares a scale or an offset: it holds numbers, and the "
+                                 f"{TITLES[options.statistic]} needs classes. Choose another STATISTIC.")
+        return
+    dataset = open_raster(layers[0].path)
+    band = dataset.GetRasterBand(layers[0].band)
+    # asked before the names: GDAL reads those of a GeoTIFF's .aux.xml only then
+    colours = band.GetColorTable()
+    if any(band.GetCategoryNames() or ()):
+        raise InputError(f"{layers[0].label} holds named classes, of which there is no {TITLES[options.statistic]}. "
+                         f"Set STATISTIC to majority.")
+    if colours is not None:
+        progress.warn(f"{layers[0].label} has a colour for every code, as class rasters have; its codes are taken as "
+                      f"numbers.")
+
+
+def _empty(items, options, progress):
+    """Return the places of layers without any value."""
+    reader = SourceReader()
+    places = set()
+    with bounded_cache():
+        for place, item in enumerate(items):
+            progress.check()
+            if not _has_value(reader, item):
+                places.add(place)
+    reader.close()
+    return places
+
+
+def _has_value(reader, item):
+    def some(values):
+        return not np.isnan(values).all()
+
+    height, width = item.grid.height, item.grid.width
+    # a look at the middle is enough for nearly every layer
+    if some(reader.read(item, height // 2, min(64, height - height // 2), width // 2, min(64, width - width // 2))):
+        return True
+    if some(reader.sample(item, 128)):
+        return True
+    rows = max(1, (1 << 22) // width)
+    return any(some(reader.read(item, row, min(rows, height - row), 0, width)) for row in range(0, height, rows))
+
+
+def _years(layers, empty, options, fill, progress):
+    """Return the Years of the composite and the record of what was filled, is missing and was left out."""
+    period, month = options.steps, options.first_month
+    places = {layer.index: place for place, layer in enumerate(layers) if place not in empty}
+    if not places:
+        raise InputError(f"Every layer of the series is empty, {layers[0].label} and all after it: all cells are "
+                         f"nodata. Check the nodata values, FLAGS and VALID.")
+    chosen = options.donor_years()
+    seasons = {}
+    for index in places:
+        if chosen is None or index // period in chosen:
+            seasons.setdefault(index % period, []).append(index)
+    years, filled, missing, dropped = [], [], [], []
+    for number in range(year_of(layers[0].index, period, month), year_of(layers[-1].index, period, month) + 1):
+        steps = steps_of_year(number, period, month)
+        present = [step for step in steps if step in places]
+        absent = [step for step in steps if step not in places]
+        whole = len(present) >= options.min_share * len(steps) and present
+        if not whole and options.statistic in ANNUAL and options.statistic != FROZEN_DAYS:
+            dropped.append((number, len(present), len(steps)))
+            continue
+        donors = []
+        for step in absent:
+            nearest = nearest_first(step, seasons.get(step % period, ()))
+            if fill and whole and not nearest and chosen is not None:
+                raise InputError(f"FILL_YEARS is '{options.fill_years}', but none of these years has a layer of the "
+                                 f"season of {stamp_text(step, period)}. Name other years.")
+            if fill and whole and nearest:
+                donors.append(tuple(places[other] for other in nearest))
+                filled.append(step)
+            else:
+                missing.append(step)
+        if present:
+            years.append(Year(number, len(steps), tuple(places[step] for step in present), tuple(donors)))
+    if not years:
+        raise InputError(f"No year has {100 * options.min_share:g} % of its {period} layers (MIN_SHARE). Check PERIOD "
+                         f"and START.")
+    _tell_years(filled, missing, dropped, options, layers, progress)
+    named = {name: [stamp_text(step, period) for step in steps] for name, steps in
+             (("filled", filled), ("missing", missing))}
+    return tuple(years), {**named, "left_out": [number for number, _, _ in dropped]}
+
+
+def _tell_years(filled, missing, dropped, options, layers, progress):
+    def named(steps):
+        texts = [stamp_text(step, options.steps) for step in steps]
+        return ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "")
+
+    if filled:
+        which = (f"in {options.fill_years.strip()}" if options.donor_years()
+                 else f"in the {FILL_YEARS} nearest years")
+        progress.warn(f"Filled with the mean of the same season {which}: {named(filled)}.")
+    outer = [step for step in missing if not layers[0].index < step < layers[-1].index]
+    if outer:
+        progress.warn(f"The first or last year is not complete; there is no layer for {named(outer)}.")
+    if dropped:
+        progress.warn("Left out, because too few of their layers are there (MIN_SHARE): "
+                      + ", ".join(f"{year} ({here} of {length})" for year, here, length in dropped) + ".")
+
+
+def _tell_partial(partial, options, progress):
+    """Name the years with fewer than MIN_DAYS valid days; returns {year: cells}."""
+    found = {year: cells for year, cells in sorted(partial.items()) if cells}
+    if found:
+        done = "left out there" if options.partial == DROPPED else \
+            f"scaled up there, where they have {100 * options.min_share:g} % of the days, else left out"
+        progress.warn(f"Years with fewer than {options.min_days} valid days are {done}: "
+                      + ", ".join(f"{year} ({cells} cells)" for year, cells in found.items()) + ".")
+    return found
+
+
+def _specs(outputs, unit, layers, years, infos, options, record, with_years):
+    statistic = options.statistic
+    unit = {FROZEN_DAYS: "d", MAJORITY: ""}.get(statistic, unit)
+    tags = {"PTI_STATISTIC": statistic, "PTI_LAYERS": len(layers), "PTI_FILLED_LAYERS": len(record["filled"])}
+    if with_years:
+        tags.update(PTI_FIRST_YEAR=years[0].number, PTI_LAST_YEAR=years[-1].number, PTI_YEARS=len(years),
+                    PTI_SEASON_START=options.first_month)
+    numbers = tuple(str(year.number) for year in years)
+    small = {dtype for info in infos for dtype in info.dtypes} <= {"Byte", "Int8", "Int16"}
+    classes = ("int16", -32768) if small else ("int32", NO_CLASS)
+    values = "values" if statistic in (MEAN, MAJORITY) else "years"
+    dtype, nodata = classes if statistic == MAJORITY else ("float32", FLOAT_NODATA)
+    return {
+        "composite": OutputSpec(outputs["composite"], dtype, nodata, (TITLES[statistic],), (unit,), metadata=tags),
+        "series": OutputSpec(outputs.get("series"), "float32", FLOAT_NODATA, numbers, (unit,) * len(years),
+                             metadata=tags, band_metadata=tuple({"TIME": number} for number in numbers)),
+        "count": OutputSpec(outputs.get("count"), "uint16", COUNT_NODATA, (f"{values} used",), metadata=tags),
+    }

@@ -1,0 +1,436 @@
+"""Trend rasters: Mann-Kendall tests and Sen slopes of a raster series, checked on every run.
+
+One reading of the layers serves all outputs. 64 random cells of every run are recomputed with pymannkendall; a
+difference above the tolerance fails the run. Method, section 2 (D5, D10–D15) and section 8.
+"""
+
+import heapq
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..common.errors import InputError, PtiError
+from ..common.packages import require, version_of
+from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from ..rasters.cell_keys import cell_keys
+from ..rasters.grid import require_same
+from ..rasters.raster import Series, SourceReader, exact_in_float32, on_grid, read_info, source
+from ..rasters.time_axis import dated, series, stamp_text
+from ..rasters.units import check_range
+from .corrections import (
+    HAMED_RAO,
+    ORIGINAL,
+    PREWHITENED,
+    TREND_FREE,
+    YUE_WANG,
+    check_method,
+    slope_limits,
+    step_change,
+    trend_test,
+)
+from .gap_filling import FILL_YEARS, fill_steps
+from .mann_kendall import engines, lag_1
+
+#: nodata of the sign raster
+SIGN_NODATA = -32768
+SIGN_COLOURS = {-1: ("Significant decrease", (33, 102, 172)), 0: ("No significant trend", (225, 225, 225)),
+                1: ("Significant increase", (178, 24, 43))}
+#: fewest valid values a test needs
+MIN_VALUES = 4
+#: lag-1 autocorrelation above which plain Mann-Kendall is at risk (method, section 8)
+RISKY_LAG_1 = 0.2
+#: cells recomputed with the reference, and the relative differences allowed (float32 layers have slopes to 1e-6)
+CHECKED_CELLS = 64
+TOLERANCE, TOLERANCE_SINGLE = 1e-9, 1e-6
+#: outputs that are rasters of one number, and their band names
+NUMBERS = {"slope": "Sen slope", "p": "p, two-sided", "z": "Z", "s": "S", "tau": "Kendall's tau",
+           "lag_1": "lag-1 autocorrelation of the residuals", "slope_significant": "Sen slope where significant"}
+
+
+@dataclass(frozen=True)
+class TrendOptions:
+    """``period`` seasons a year, beginning in month ``season_start``; ``method`` of corrections.METHODS.
+
+    ``min_share``: share of the time steps a cell needs to be tested; ``fdr``: control the false-discovery rate at
+    ``alpha`` (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step.
+    ``fill``: layers that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS
+    nearest years with a value. ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that
+    are nodata. ``sort``, ``start`` and ``wkt`` (the CRS of files that state none) are handed to
+    the time axis.
+    """
+
+    period: int = 1
+    season_start: int = 1
+    method: str = ORIGINAL
+    alpha: float = 0.05
+    min_share: float = 0.8
+    fdr: bool = False
+    step_at: int = 0
+    fill: bool = False
+    sort: bool = False
+    start: str = ""
+    wkt: str = ""
+    seed: int = 42
+    valid: tuple = ()
+    flags: tuple = ()
+
+    def check(self):
+        """Raise InputError for values out of their range."""
+        if not 0 < self.alpha < 1:
+            raise InputError(f"ALPHA is {self.alpha:g}; it must lie between 0 and 1, usually 0.05.")
+        if self.period < 1:
+            raise InputError(f"PERIOD is {self.period}; it is the number of layers a year: 1 for annual, 12 for "
+                             f"monthly series.")
+        if not 1 <= self.season_start <= 12:
+            raise InputError(f"SEASON_START is {self.season_start}; it is the month the year begins with, 1 to 12.")
+        check_range(self.valid)
+        check_method(self.method, self.period)
+
+
+class Checked:
+    """The cells with the smallest keys of all blocks: (key, series, results), for the self-check."""
+
+    def __init__(self, cells):
+        self.cells = cells
+
+    def update(self, other):
+        """Keep the smallest of both."""
+        self.cells = heapq.nsmallest(CHECKED_CELLS, self.cells + other.cells, key=lambda cell: cell[0])
+
+
+@dataclass(frozen=True)
+class TrendKernel:
+    """The arithmetic of one block.
+
+    ``steps``: place of each layer on the padded time axis of ``length`` steps, which begins with season 0; ``needed``:
+    values a test needs; ``scale``: what a stored difference is in units; ``step_after``: place of the suspected step;
+    ``fill``: steps to be filled.
+    """
+
+    steps: tuple
+    length: int
+    needed: int
+    scale: float
+    options: TrendOptions
+    step_after: int
+    wanted: tuple
+    fill: tuple = ()
+
+    def __call__(self, arrays, window, grid):
+        """Return the outputs of a block and its tallies."""
+        stack = arrays["INPUT"]
+        shape = stack.shape[1:]
+        cells = stack[0].size
+        stack = stack.reshape(len(stack), cells)
+        options = self.options
+        if self.fill:
+            filled = np.full((self.length, cells), np.nan, dtype=stack.dtype)
+            filled[list(self.steps)] = stack
+            fill_steps(filled, self.fill, options.period)
+            stack, steps = filled, tuple(range(self.length))
+        else:
+            steps = self.steps
+        valid = np.zeros(cells, dtype=np.uint16)
+        for layer in stack:
+            valid += ~np.isnan(layer)
+        testable = valid >= self.needed
+        place = np.flatnonzero(testable)
+        if steps == tuple(range(self.length)) and place.size == cells:
+            flat = stack
+        else:
+            flat = np.full((self.length, place.size), np.nan, dtype=stack.dtype)
+            flat[list(steps)] = stack[:, place]
+        trend = trend_test(flat, options.period, options.method, True, options.alpha)
+        lag = lag_1(flat, trend.slope, options.period)
+        slope = trend.slope * self.scale
+        # p as the file will hold it, so that a threshold found on the file decides the same
+        p = trend.p.astype(np.float32).astype(np.float64)
+        sign = np.where(p < options.alpha, np.sign(trend.s), 0)
+        sign = np.where(np.isnan(p), SIGN_NODATA, sign).astype(np.int16)
+        values = {"slope": slope, "p": p, "z": trend.z, "s": trend.s, "tau": trend.tau, "lag_1": lag,
+                  "slope_significant": np.where(sign == SIGN_NODATA, np.nan, np.where(sign == 0, 0.0, slope))}
+        out = {name: _spread(values[name], place, shape) for name in NUMBERS if name in self.wanted}
+        if "limits" in self.wanted:
+            limits = slope_limits(flat, trend.variance, options.period, options.alpha)
+            out["limits"] = np.stack([_spread(np.sort(np.array(limits) * self.scale, axis=0)[i], place, shape)
+                                      for i in (0, 1)])
+        if "step" in self.wanted:
+            shift, z = step_change(flat, trend.slope, self.step_after, options.period)
+            out["step"] = np.stack([_spread(shift * abs(self.scale), place, shape), _spread(z, place, shape)])
+        out["sign"] = _spread(sign, place, shape, SIGN_NODATA)
+        out["count"] = valid.reshape(shape)
+        tally = Counter(up=int((sign == 1).sum()), down=int((sign == -1).sum()), none=int((sign == 0).sum()),
+                        few=int((~testable & (valid > 0)).sum()), empty=int((valid == 0).sum()),
+                        variance=int((sign == SIGN_NODATA).sum()),
+                        risky=int((np.abs(np.nan_to_num(lag)) > RISKY_LAG_1).sum()))
+        tallies = {"cells": tally, "checked": self._checked(flat, trend, place, window)}
+        if options.fdr:
+            known, counts = np.unique(p[~np.isnan(p)], return_counts=True)
+            tallies["p"] = Counter(dict(zip(known.tolist(), counts.tolist())))
+        return out, tallies
+
+    def _checked(self, flat, trend, place, window):
+        rows, columns = place // window.columns + window.row, place % window.columns + window.column
+        keys = cell_keys(rows, columns, self.options.seed)
+        chosen = np.argsort(keys, kind="stable")[:CHECKED_CELLS]
+        return Checked([(int(keys[i]), flat[:, i].astype(np.float64),
+                         {name: float(getattr(trend, name)[i]) for name in ("s", "variance", "z", "p", "slope")})
+                        for i in chosen])
+
+
+def _spread(values, place, shape, fill=np.nan):
+    result = np.full(shape[0] * shape[1], fill, dtype=values.dtype)
+    result[place] = values
+    return result.reshape(shape)
+
+
+@dataclass(frozen=True)
+class DiscoveryKernel:
+    """Signs again, with the threshold that controls the false-discovery rate."""
+
+    threshold: float
+
+    def __call__(self, arrays, window, grid):
+        """Return the sign and the significant slope of a block."""
+        p, s, slope = arrays["p"], arrays["s"], arrays["slope"]
+        sign = np.where(p <= self.threshold, np.sign(s), 0)
+        sign = np.where(np.isnan(p), SIGN_NODATA, sign).astype(np.int16)
+        tally = Counter(up=int((sign == 1).sum()), down=int((sign == -1).sum()), none=int((sign == 0).sum()))
+        return {"sign": sign, "slope_significant": np.where(sign == SIGN_NODATA, np.nan,
+                                                            np.where(sign == 0, 0.0, slope))}, {"cells": tally}
+
+
+def discovery_threshold(p_counts, alpha):
+    """Return the largest p that Benjamini and Hochberg's procedure still calls significant, or −1 for none.
+
+    ``p_counts``: {p: number of tests}.
+    """
+    total = sum(p_counts.values())
+    reached, threshold = 0, -1.0
+    for p in sorted(p_counts):
+        reached += p_counts[p]
+        if p <= alpha * reached / total:
+            threshold = p
+    return threshold
+
+
+def trend_rasters(paths, outputs, staging, progress, options=None, target=None, settings=None):
+    """Compute trend rasters of a series and stage them.
+
+    ``paths``: single-band rasters, or one multi-band raster. ``outputs``: {name: path or None} with the names of
+    NUMBERS, "sign", "count", "limits" (lower, upper) and "step" (shift, rank-sum Z). Untestable cells are nodata.
+    Returns a dict with tallies, time span and self-check. Raises InputError, GridError, OutputError, Cancelled, and
+    PtiError where the self-check fails.
+    """
+    options = options or TrendOptions()
+    options.check()
+    if not paths:
+        raise InputError("The series has no layer.")
+    infos = {path: read_info(path, options.wkt) for path in paths}
+    layers = series(paths, options.period, options.sort, progress, options.start, options.wkt,
+                    infos=[infos[path] for path in paths])
+    axis = _axis(layers, options, progress)
+    if options.method == YUE_WANG:
+        progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
+                      "is there for comparison with published work.")
+    first = infos[layers[0].path]
+    require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
+                 "All layers of a series must share one grid; align them first.")
+    units = {unit for info in infos.values() for unit in info.units}
+    if len(units) > 1:
+        raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
+                         f"Convert them to one first.")
+    items, scale = _items(layers, infos, target, options)
+    _refuse_empty(items.items)
+    work = {name: path for name, path in outputs.items() if path}
+    if options.fdr:
+        # the signs can only be told once all p are known
+        base = next(iter(work.values()))
+        for name in ("p", "s", "slope"):
+            work.setdefault(name, f"{base}.{name}.tif")
+        for name in ("sign", "slope_significant"):
+            work.pop(name, None)
+    fill = _steps_to_fill(axis, items.items, options, progress) if options.fill else ()
+    kernel = TrendKernel(axis["steps"], axis["length"], axis["needed"], scale, options, axis["step_after"],
+                         tuple(work), fill)
+    specs = _specs({**dict.fromkeys((*NUMBERS, "sign", "count", "limits", "step")), **work}, first.units[0], layers,
+                   options)
+    part = progress.part(0, 0.85) if options.fdr else progress
+    tallies = run_blocks(target or first.grid, {"INPUT": items}, kernel, specs, staging, part, settings,
+                         extra_bytes=axis["length"] * (4 if items.single else 8) + 120)
+    cells = tallies["cells"]
+    tested = cells["up"] + cells["down"] + cells["none"]
+    if tested == 0:
+        raise InputError(f"No cell has enough values to test a trend ({axis['needed']} of {axis['span']} are needed). "
+                         f"Lower MIN_SHARE or check the nodata values of the layers.")
+    check = _self_check(tallies["checked"].cells, options, items.single, progress)
+    result = {"layers": len(layers), "steps": axis["span"], "needed": axis["needed"], "method": options.method,
+              "engine": engines()[0], "self_check": check, "first": _label(layers[0], options),
+              "last": _label(layers[-1], options),
+              "filled": [stamp_text(step + axis["origin"], options.period) for step in fill]}
+    if options.fdr:
+        threshold = discovery_threshold(tallies["p"], options.alpha)
+        cells.update(_discoveries(outputs, work, threshold, cells, specs, first, layers, options, tested, staging,
+                                  progress.part(0.85, 1), settings, target))
+        result["fdr"] = {"threshold": threshold, "tests": tested, "domain": "all tested cells of this run"}
+    _tell(cells, tested, options, progress)
+    result["cells"] = dict(cells)
+    return result
+
+
+def _axis(layers, options, progress):
+    """Return the padded time axis: steps of the layers, its length, the span, and the values a test needs."""
+    period = options.period
+    span = layers[-1].index - layers[0].index + 1
+    least = max(MIN_VALUES, 2 * period)
+    if span < least:
+        raise InputError(f"The series has {span} time steps; a trend needs at least {least}.")
+    shift = (options.season_start - 1) * period // 12
+    origin = (layers[0].index - shift) // period * period + shift
+    steps = tuple(layer.index - origin for layer in layers)
+    if (steps[-1] + 1) % period or steps[0]:
+        progress.warn(f"The series is not whole years of {period} steps; the first or last year is incomplete.")
+    step_after = max(0, options.step_at * period + shift - origin) if options.step_at else 0
+    if options.step_at and not steps[0] < step_after <= steps[-1]:
+        raise InputError(f"STEP_YEAR is {options.step_at}, which is not inside the series.")
+    return {"steps": steps, "length": steps[-1] + 1, "span": span, "step_after": step_after, "origin": origin,
+            "needed": max(MIN_VALUES, math.ceil(options.min_share * span - 1e-9))}
+
+
+def _steps_to_fill(axis, items, options, progress):
+    """Return the steps between the first and last layer that have no layer, or an empty one."""
+    reader = SourceReader()
+    empty = []
+    for step, item in zip(axis["steps"], items):
+        progress.check()
+        if np.isnan(reader.sample(item, 128)).all():
+            empty.append(step)
+    reader.close()
+    missing = set(range(axis["steps"][0], axis["steps"][-1] + 1)) - set(axis["steps"])
+    fill = tuple(sorted(missing | set(empty)))
+    if fill:
+        named = ", ".join(stamp_text(step + axis["origin"], options.period) for step in fill)
+        progress.warn(f"Filled with the mean of the same season in the {FILL_YEARS} nearest years: {named}.")
+    return fill
+
+
+def _items(layers, infos, target, options):
+    """Return (Series, scale): in stored numbers as float32 where that is exact, else in units as float64."""
+    sources = [replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
+                       keep=options.valid) for layer in layers]
+    if target is not None:
+        sources = [on_grid(item, target) for item in sources]
+    scales = {infos[layer.path].scales[layer.band - 1] for layer in layers}
+    # a negative scale would turn the sign of S
+    single = (len(scales) == 1 and next(iter(scales))[0] > 0 and all(map(exact_in_float32, infos.values()))
+              and not any(item.target for item in sources))
+    return Series(tuple(sources), single), next(iter(scales))[0] if single else 1.0
+
+
+def _label(layer, options):
+    return stamp_text(layer.index, options.period)
+
+
+def _specs(paths, unit, layers, options):
+    per_year = f"{unit}/year" if unit else "per year"
+    tags = {"PTI_LAYERS": len(layers), "PTI_PERIOD": options.period, "PTI_ALPHA": options.alpha,
+            "PTI_METHOD": options.method, "PTI_FDR": "Benjamini-Hochberg, all tested cells" if options.fdr else "none"}
+    if dated(layers, options.period):
+        tags.update(PTI_FIRST_YEAR=layers[0].index // options.period, PTI_LAST_YEAR=layers[-1].index // options.period)
+    units = {"slope": per_year, "slope_significant": per_year}
+    specs = {name: OutputSpec(paths[name], "float32", FLOAT_NODATA, (title,), (units.get(name, ""),), metadata=tags)
+             for name, title in NUMBERS.items()}
+    specs["limits"] = OutputSpec(paths["limits"], "float32", FLOAT_NODATA, ("lower limit", "upper limit"),
+                                 (per_year, per_year), metadata=tags)
+    specs["step"] = OutputSpec(paths["step"], "float32", FLOAT_NODATA, ("shift of medians", "rank-sum Z"), (unit, ""),
+                               metadata={**tags, "PTI_STEP_YEAR": options.step_at})
+    specs["sign"] = OutputSpec(paths["sign"], "int16", SIGN_NODATA, ("significant sign",), metadata=tags)
+    specs["count"] = OutputSpec(paths["count"], "uint16", 65535, ("valid values",), metadata=tags)
+    return specs
+
+
+def _refuse_empty(items):
+    reader = SourceReader()
+    empty = all(np.isnan(reader.sample(item, 128)).all() for item in items)
+    reader.close()
+    if empty:
+        raise InputError(f"Every layer of the series is empty, {items[0].name} and all after it: all cells are nodata. "
+                         f"Check the nodata values.")
+
+
+def _discoveries(outputs, work, threshold, cells, specs, first, layers, options, tested, staging, progress, settings,
+                 target):
+    """Write sign and significant slope by the false-discovery threshold; returns the corrections to the tallies."""
+    wanted = {name: outputs.get(name) for name in ("sign", "slope_significant")}
+    grid = target or first.grid
+    reads = {name: source(staging.partial(work[name])) for name in ("p", "s", "slope")}
+    again = _specs({**dict.fromkeys((*NUMBERS, "sign", "count", "limits", "step")), **wanted}, first.units[0], layers,
+                   options)
+    for name in wanted:
+        again[name].metadata.update(PTI_FDR_TESTS=tested, PTI_FDR_THRESHOLD=f"{threshold:.9g}")
+    tallies = run_blocks(grid, reads, DiscoveryKernel(threshold), {name: again[name] for name in wanted}, staging,
+                         progress, settings, extra_bytes=40)
+    for name in ("p", "s", "slope"):
+        if not outputs.get(name):
+            staging.drop(work[name])
+    progress.info(f"False-discovery control over {tested} tested cells: p up to {threshold:.4g} is significant.")
+    return {name: tallies["cells"][name] - cells[name] for name in ("up", "down", "none")}
+
+
+def _tell(cells, tested, options, progress):
+    shares = {name: 100 * cells[name] / tested for name in ("up", "down", "none", "risky")}
+    progress.info(f"{tested} cells tested by {options.method}: {shares['up']:.1f} % rise, {shares['down']:.1f} % fall, "
+                  f"{shares['none']:.1f} % have no significant trend; {100 * options.alpha:.3g} % would be significant "
+                  f"by chance alone where there is no trend at all.")
+    progress.info(f"{shares['risky']:.1f} % of them have a lag-1 autocorrelation beyond ±{RISKY_LAG_1:g}, where plain "
+                  f"Mann-Kendall finds too many trends.")
+    progress.info(f"Not tested: {cells['few']} cells with too few values, {cells['empty']} without any.")
+    if cells["variance"]:
+        progress.warn(f"{cells['variance']} cells have a corrected variance that is not positive; they are not "
+                      f"testable and nodata.")
+
+
+_REFERENCES = {ORIGINAL: "original_test", PREWHITENED: "pre_whitening_modification_test",
+               TREND_FREE: "trend_free_pre_whitening_modification_test", YUE_WANG: "yue_wang_modification_test",
+               HAMED_RAO: "hamed_rao_modification_test"}
+
+
+def _self_check(checked, options, single, progress):
+    """Recompute the checked cells with pymannkendall; returns {cells, largest_difference}; raises PtiError."""
+    if version_of("pymannkendall") is None:
+        progress.warn("pymannkendall is not installed, so this run was not checked against it.")
+        return {"cells": 0, "largest_difference": None}
+    pymannkendall = require("pymannkendall", "the self-check")
+    largest, compared = 0.0, 0
+    for _, values, ours in checked:
+        with np.errstate(all="ignore"):
+            if options.period == 1:
+                result = getattr(pymannkendall, _REFERENCES[options.method])(values, alpha=options.alpha)
+            elif options.method == ORIGINAL:
+                result = pymannkendall.seasonal_test(values, period=options.period)
+            elif np.isnan(values).any() or len(values) % options.period:
+                # the reference drops whole years with a gap
+                continue
+            else:
+                result = pymannkendall.correlated_seasonal_test(values, period=options.period)
+        theirs = {"s": result.s, "variance": result.var_s, "z": result.z, "p": result.p, "slope": result.slope}
+        if not all(map(math.isfinite, theirs.values())) or theirs["variance"] <= 0:
+            continue
+        compared += 1
+        for name, value in theirs.items():
+            allowed = TOLERANCE_SINGLE if single and name == "slope" else TOLERANCE
+            floor = 1e-12 if name != "slope" else 1e-6 * float(np.nanmax(np.abs(values))) if single else 1e-12
+            difference = abs(ours[name] - value) / max(abs(value), floor / allowed)
+            largest = max(largest, difference)
+            if not difference <= allowed:
+                raise PtiError(f"The self-check failed: {name} is {ours[name]!r} where pymannkendall gives {value!r}. "
+                               f"Nothing was written; please report this with the versions of numba and NumPy.")
+    if not compared:
+        progress.warn("No cell of this run could be compared with pymannkendall, which leaves out incomplete years "
+                      "and series that are constant.")
+        return {"cells": 0, "largest_difference": None}
+    progress.info(f"Self-check: {compared} random cells recomputed with pymannkendall, largest relative difference "
+                  f"{largest:.1e}.")
+    return {"cells": compared, "largest_difference": largest}

@@ -1,0 +1,1 @@
+"""Areas and means by zone, with polygons measured on the ellipsoid."""
