@@ -64,7 +64,7 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
     made = {path.name for path in chain.folder.iterdir()}
     assert set(DEMO.OUTPUTS.values()) <= made
     assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
-    assert len([name for name in made if name.endswith(".provenance.json")]) == 11
+    assert len([name for name in made if name.endswith(".provenance.json")]) == 12
 
 
 def test_the_conceptual_index_has_all_ten_ranks(chain):

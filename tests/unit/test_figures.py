@@ -256,7 +256,7 @@ def test_figures_carry_no_software_or_date_and_the_width_asked_for(four_quarters
 
 
 def test_drawing_never_loads_pyplot():
-    code = ("import sys; from pti_plugin.core import figures; figures.shap_bars(['a'], ['soil'], [1.0]); "
+    code = ("import sys; from pti_plugin.core.reporting import figures; figures.shap_bars(['a'], ['soil'], [1.0]); "
             "sys.exit('matplotlib.pyplot' in sys.modules)")
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
