@@ -61,8 +61,8 @@ def report(quick, full):
         "Curve and choice are those of scikit-learn; that is checked before the times are taken down.", "",
         *HEAD, *(row.line() for row in learning.rows(quick, full)), "",
         "## Sampling", "",
-        "The edge buffer is in true ground distance and every cell of it is exact; scipy's is in the plane. The draw is "
-        "that of a second run, which finds its kernels compiled.", "",
+        "The edge buffer is in true ground distance and every cell of it is exact; scipy's is in the plane. The draw "
+        "is that of a second run, which finds its kernels compiled.", "",
         *HEAD, *(row.line() for row in sampling.rows(quick)), "",
         "## Land cover", "", *HEAD, *(row.line() for row in landcover.rows(quick)), ""])
 

@@ -8,6 +8,9 @@ import pytest
 from support import ROOT, QgisProcess
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
+# pyproj, against which areas and distances are checked, does not look there when it runs in a virtual environment
+if os.path.isfile("/usr/share/proj/proj.db"):
+    os.environ.setdefault("PROJ_DATA", "/usr/share/proj")
 
 
 @pytest.fixture(scope="session")

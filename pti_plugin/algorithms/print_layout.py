@@ -196,6 +196,10 @@ class PrintLayout(PtiAlgorithm):
     def _write(self, view, codes, marks, texts, page, dpi, folder, outputs, staging, progress):
         """Lay the page out in a project of its own and stage the outputs."""
         project = QgsProject()
+        # else the PDF names the user of this machine
+        metadata = project.metadata()
+        metadata.setAuthor("Permafrost Thaw Index (PTI)")
+        project.setMetadata(metadata)
         raster = _raster_layer(codes, view, os.path.join(folder, "map.tif"))
         layers = [*_station_layers(*marks, page_factor(page)), raster]
         layout, item = map_layout(project, view, texts, page)

@@ -156,13 +156,15 @@ def _footer(painter, font, title, page, pages, width, height):
 
 
 def without_times(data):
-    """Return PDF bytes with dates blanked and the document's random ID made of its content; lengths stay the same."""
-    data = re.sub(rb"/(?:CreationDate|ModDate) \(D:[^)]*\)", lambda found: b" " * len(found.group()), data)
-    found = re.search(rb"/ID \[ *<([0-9A-Fa-f]+)> *<([0-9A-Fa-f]+)> *\]", data)
-    if not found:
-        return data
-    blank = data.replace(found.group(1), b"").replace(found.group(2), b"")
+    """Return PDF bytes with dates blanked and the document's random IDs made of its content; lengths stay the same."""
+    for date in (rb"/(?:CreationDate|ModDate) \(D:[^)]*\)", rb' xmp:(?:Create|Modify|Metadata)Date="[^"]*"'):
+        data = re.sub(date, lambda found: b" " * len(found.group()), data)
+    numbers = [number for pattern in (rb"/ID \[ *<([0-9A-Fa-f]+)> *<([0-9A-Fa-f]+)> *\]",
+                                      rb'xmpMM:DocumentID="uuid:([^"]+)"') for found in re.finditer(pattern, data) for number in found.groups()]
+    blank = data
+    for number in numbers:
+        blank = blank.replace(number, b"")
     digest = hashlib.sha256(blank).hexdigest().encode("ascii")
-    for number in (found.group(1), found.group(2)):
+    for number in numbers:
         data = data.replace(number, (digest * 2)[:len(number)])
     return data

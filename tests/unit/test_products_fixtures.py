@@ -82,7 +82,9 @@ def test_gdal_finds_the_structure_and_every_cell_its_true_value(case, tmp_path):
     band, crs = dataset.GetRasterBand(1), dataset.GetSpatialRef()
     assert dataset.GetDriver().ShortName == case.driver and dataset.RasterCount == 1
     assert gdal.GetDataTypeName(band.DataType) == case.dtype and band.GetUnitType() == case.unit
-    assert band.GetNoDataValue() == case.nodata and band.GetScale() == pytest.approx(case.scale)
+    # newer GDAL takes the fill value of an HDF5 array for its nodata
+    assert band.GetNoDataValue() == case.nodata or (case.nodata is None and band.GetNoDataValue() in case.flags)
+    assert band.GetScale() == pytest.approx(case.scale)
     assert crs is None if case.crs is None else case.crs in crs.ExportToProj4()
 
     transform, system = dataset.GetGeoTransform(), case.place or crs.ExportToWkt()
