@@ -159,8 +159,8 @@ def without_times(data):
     """Return PDF bytes with dates blanked and the document's random IDs made of its content; lengths stay the same."""
     for date in (rb"/(?:CreationDate|ModDate) \(D:[^)]*\)", rb' xmp:(?:Create|Modify|Metadata)Date="[^"]*"'):
         data = re.sub(date, lambda found: b" " * len(found.group()), data)
-    numbers = [number for pattern in (rb"/ID \[ *<([0-9A-Fa-f]+)> *<([0-9A-Fa-f]+)> *\]",
-                                      rb'xmpMM:DocumentID="uuid:([^"]+)"') for found in re.finditer(pattern, data) for number in found.groups()]
+    patterns = rb"/ID \[ *<([0-9A-Fa-f]+)> *<([0-9A-Fa-f]+)> *\]", rb'xmpMM:DocumentID="uuid:([^"]+)"'
+    numbers = [number for pattern in patterns for found in re.finditer(pattern, data) for number in found.groups()]
     blank = data
     for number in numbers:
         blank = blank.replace(number, b"")
