@@ -14,8 +14,8 @@ from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
 from ..core.insitu.station_files import read_stations
 from ..core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
 from ..core.insitu.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
-from ..core.rasters.raster import CLASS, NUMBER, SourceReader, read_info, source, values_at
-from ..core.rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from ..core.rasters.raster import CLASS, SourceReader, read_info, source, values_at
+from ..core.rasters.units import check_patterns, opened_in_unit, parse_assignments
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
@@ -258,9 +258,7 @@ def _number_sources(paths, units, progress):
     check_patterns(stated, [info.name for info in infos.values()], "UNITS")
     sources, reader = {}, SourceReader()
     for quantity, info in infos.items():
-        item = source(info.path, NUMBER, single_band=True, info=info)
-        sources[quantity] = in_unit(item, QUANTITIES[quantity], info.units[0], matching(stated, info.name),
-                                    reader.sample(item), progress)
+        sources[quantity] = opened_in_unit(info, quantity, stated, reader, progress)
     reader.close()
     return sources
 

@@ -14,9 +14,9 @@ import numpy as np
 from ..common import ranks
 from ..common.errors import InputError
 from ..rasters.blocks import TILE, run_blocks
-from ..rasters.grid import AREA_UNITS_PER_KM2, coordinate_transformation, require_same, transform_points
-from ..rasters.raster import CLASS, NO_CLASS, SourceReader, read_info, source
-from ..rasters.warping import turned_into
+from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
+from ..rasters.raster import CLASS, NO_CLASS, SourceReader, cells_of, read_info, source
+from ..rasters.tally import Tally
 from .accuracy import kappa, kappa_interval, tier_accuracy
 from .accuracy_panel import class_rows, confusion_rows, row, share_row
 from .area_estimation import estimate
@@ -28,8 +28,6 @@ DESIGNS = (NOT_STATED, SIMPLE_RANDOM, SYSTEMATIC, BY_CLASS, BY_STRATA)
 MOST_CLASSES = 256
 #: name of the only stratum of a sample without strata
 _WHOLE = "the map"
-#: bits by which areas are split, so that sums of either part are exact in double precision
-_LOW_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def compare_points(classified, points, progress, names=None, strata=None, settin
     if not whole:
         raise InputError(f"{item.name} holds no class at all: every cell is nodata.")
     true = _reference_classes(points, whole_cells, names, item.name)
-    rows, columns, inside = _cells_of(item.grid, points)
+    rows, columns, inside = cells_of(item.grid, points.wkt, points.x, points.y)
     mapped = _values_at(item, rows, columns, inside)
     zones = _values_at(sources["strata"], rows, columns, inside) if strata else \
         [NO_CLASS if zone is None else zone for zone in points.strata] if points.strata is not None else None
@@ -245,18 +243,13 @@ def _count_block(arrays, window, grid):
         codes.append(found)
         index = index * len(found) + places
     size = len(codes[0]) * len(codes[1]) * len(codes[2])
-    counts = np.bincount(index, minlength=size)
     areas = grid.cell_areas(window.row, window.rows, window.column, window.columns).ravel()
-    # sums in double precision are exact for each half, so that they do not depend on the blocks
-    high = np.bincount(index, areas >> _LOW_BITS, size)
-    low = np.bincount(index, areas & ((1 << _LOW_BITS) - 1), size)
-    cells, area = Counter(), Counter()
-    for place in np.flatnonzero(counts):
-        rest, third = divmod(int(place), len(codes[2]))
+    tally, cells, area = Tally.of(index, areas, size), Counter(), Counter()
+    for place, count in tally.cells.items():
+        rest, third = divmod(place, len(codes[2]))
         first, second = divmod(rest, len(codes[1]))
         key = int(codes[0][first]), int(codes[1][second]), int(codes[2][third])
-        cells[key] = int(counts[place])
-        area[key] = (int(high[place]) << _LOW_BITS) + int(low[place])
+        cells[key], area[key] = count, tally.area[place]
     return {}, {"cells": cells, "area": area}
 
 
@@ -352,16 +345,6 @@ def _strata_sizes(cells, area, sources, warnings):
 
 def _km2(sizes):
     return {code: size / AREA_UNITS_PER_KM2 for code, size in sorted(sizes.items())}
-
-
-def _cells_of(grid, points):
-    """Return rows, columns and whether they lie on the grid, of points in any CRS."""
-    x, y = transform_points(coordinate_transformation(points.wkt, grid.wkt), points.x, points.y)
-    columns, rows = grid.cells_at(turned_into(grid, x), y)
-    with np.errstate(invalid="ignore"):
-        inside = (columns >= 0) & (columns < grid.width) & (rows >= 0) & (rows < grid.height)
-    rows, columns = (np.where(inside, np.floor(cells), -1).astype(np.int64) for cells in (rows, columns))
-    return rows, columns, inside
 
 
 def _values_at(item, rows, columns, inside):

@@ -19,6 +19,7 @@ from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
 from ..rasters.products import matches, name_and_variables, opened, read_products
 from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, source
+from ..rasters.tally import Tally
 from ..rasters.time_axis import band_stamps, parse_years, require_years
 from ..series.composites import RECENT, TIES
 from .permafrost import common_grid
@@ -184,13 +185,11 @@ class LandCoverKernel:
         """Return land cover and deciding source of a block, with areas by class and unmapped codes."""
         cover, decided, unmapped = join(arrays["CCI"], arrays.get("GLCC"), arrays.get("CAVM"), self.crosswalk)
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
-        cells, area = Counter(), Counter()
-        for code in np.unique(cover[cover != NODATA]):
-            here = cover == code
-            cells[int(code)], area[int(code)] = int(here.sum()), int(areas[here].sum())
+        known = cover != NODATA
+        tally = Tally.of(cover[known], areas[known], 256)
         deciding = Counter({int(code): int((decided == code).sum()) for code in SOURCES})
-        return {"cover": cover, "source": decided}, {"cells": cells, "area": area, "unmapped": unmapped,
-                                                     "source": deciding}
+        return {"cover": cover, "source": decided}, {"cells": tally.cells, "area": tally.area,
+                                                     "unmapped": unmapped, "source": deciding}
 
 
 def join(cci, glcc, cavm, crosswalk):

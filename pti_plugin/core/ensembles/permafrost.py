@@ -11,8 +11,8 @@ import numpy as np
 from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import require_same
-from ..rasters.raster import SourceReader, on_grid, read_info, source
-from ..rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from ..rasters.raster import SourceReader, on_grid, read_info
+from ..rasters.units import check_patterns, matching, opened_in_unit, parse_assignments
 
 #: nodata of the base map; 0 is land without permafrost
 BASE_NODATA = 255
@@ -155,10 +155,7 @@ def open_products(pp_paths, magt_paths, options, progress, target=None, others=(
     sources = {"PP": [], "MAGT": []}
     for role, infos, quantity in (("PP", pp_info, "pp"), ("MAGT", magt_info, "magt")):
         for info in infos:
-            item = source(info.path, single_band=True, info=info)
-            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name),
-                           reader.sample(item), progress)
-            sources[role].append(on_grid(item, grid))
+            sources[role].append(on_grid(opened_in_unit(info, quantity, units, reader, progress), grid))
             progress.check()
     reader.close()
     flags = tuple(matching(absent, info.name) is not None for info in pp_info)

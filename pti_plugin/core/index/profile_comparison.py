@@ -19,9 +19,9 @@ from ..ensembles.permafrost import (
 )
 from ..rasters.blocks import run_blocks
 from ..rasters.raster import NO_CLASS, SourceReader, read_info
+from ..rasters.tally import Tally
 from .pti import REASONS, TRENDS, PtiOptions, check_trend_years, class_source, index_spec, rank_cells, require_signs
 from .rank_comparison import (
-    Tally,
     comparison_rows,
     comparison_sentence,
     difference_spec,

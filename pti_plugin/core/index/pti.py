@@ -14,8 +14,9 @@ from ..common.profiles import DEFENSIBLE
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, read_info, source
-from ..rasters.units import QUANTITIES, in_unit, matching, parse_assignments
+from ..rasters.raster import CLASS, NO_CLASS, SourceReader, on_grid, read_info, source
+from ..rasters.tally import Tally
+from ..rasters.units import opened_in_unit, parse_assignments
 
 #: reason codes, what they say and their colours; 0 is nodata of the reason raster
 REASONS = {
@@ -114,17 +115,12 @@ class PtiKernel:
                                    arrays["BASE"], self.options)
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
         percent = np.nan_to_num(arrays["PP"])
-        cells, area, weighted = Counter(), Counter(), Counter()
-        for code in ranks.CODES:
-            here = index == code
-            count = int(here.sum())
-            if count:
-                cells[code] = count
-                area[code] = int(areas[here].sum())
-                weighted[code] = int(np.rint(areas[here] * (percent[here] / 100)).astype(np.int64).sum())
+        ranked = index != ranks.NO_RANK
+        tally = Tally.of(index[ranked], areas[ranked], 256)
+        weighted = Tally.of(index[ranked], np.rint(areas[ranked] * (percent[ranked] / 100)).astype(np.int64), 256)
         reasons = Counter({int(code): int(count) for code, count in zip(*np.unique(reason, return_counts=True))})
-        return {"pti": index, "reason": reason}, {"cells": cells, "area": area, "weighted": weighted,
-                                                  "reasons": reasons}
+        return {"pti": index, "reason": reason}, {"cells": tally.cells, "area": tally.area,
+                                                  "weighted": weighted.area, "reasons": reasons}
 
 
 def require_signs(arrays, names):
@@ -139,6 +135,13 @@ def require_codes(values, allowed, name, expected):
     wrong = ~np.isin(known, allowed)
     if wrong.any():
         raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
+
+
+def ranked_cells(values, name):
+    """Return where a block of the PTI map ``name`` has a rank; raises InputError for codes that are none."""
+    ranked = (values != NO_CLASS) & (values != ranks.NO_RANK)
+    require_codes(np.where(ranked, values, NO_CLASS), ranks.CODES, name, "a PTI map (ranks 11 to 40)")
+    return ranked
 
 
 def area_table(cells, area, weighted=None):
@@ -158,23 +161,19 @@ def area_table(cells, area, weighted=None):
 def map_areas(path, progress):
     """Return the area table of a PTI raster in any CRS; raises InputError for codes that are no ranks."""
     item = source(path, CLASS, single_band=True)
-    reader, cells, area = SourceReader(), Counter(), Counter()
+    reader, found = SourceReader(), Tally(Counter(), Counter())
     step = max(1, (1 << 20) // item.grid.width)
     for row in range(0, item.grid.height, step):
         progress.check()
         rows = min(step, item.grid.height - row)
         index = reader.read(item, row, rows, 0, item.grid.width)
-        ranked = (index != NO_CLASS) & (index != ranks.NO_RANK)
-        require_codes(np.where(ranked, index, NO_CLASS), ranks.CODES, item.name, "a PTI map (ranks 11 to 40)")
+        ranked = ranked_cells(index, item.name)
         if ranked.any():
             areas = item.grid.cell_areas(row, rows, 0, item.grid.width)
-            for code in np.unique(index[ranked]):
-                here = index == code
-                cells[int(code)] += int(here.sum())
-                area[int(code)] += int(areas[here].sum())
+            found.update(Tally.of(index[ranked], areas[ranked], 256))
         progress.set((row + rows) / item.grid.height)
     reader.close()
-    return area_table(cells, area)
+    return area_table(found.cells, found.area)
 
 
 def tier_shares(rows):
@@ -222,10 +221,7 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
     for role, info in infos.items():
         quantity = {"MAGT": "magt", "PP": "pp"}.get(role)
         if quantity:
-            item = source(info.path, NUMBER, single_band=True, info=info)
-            item = in_unit(item, QUANTITIES[quantity], info.units[0], matching(units, info.name), reader.sample(item),
-                           progress)
-            sources[role] = on_grid(item, grid)
+            sources[role] = on_grid(opened_in_unit(info, quantity, units, reader, progress), grid)
         else:
             sources[role] = class_source(info, grid, reader)
     reader.close()

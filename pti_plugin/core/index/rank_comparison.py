@@ -3,7 +3,6 @@
 Distances are counted in places of the order of the ranks (``ranks.ORDER``), areas are true ground areas.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,9 @@ from ..common.errors import InputError
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import NO_CLASS, SourceReader, read_info
-from .pti import class_source, require_codes
+from ..rasters.raster import SourceReader, read_info
+from ..rasters.tally import Tally
+from .pti import class_source, ranked_cells
 
 #: nodata of the difference raster: ranked in neither map; 0 is the same rank
 DIFFERENCE_NODATA = -32768
@@ -50,42 +50,13 @@ NAMES = ("first map", "second map")
 COLUMNS = ("section", "item", "from_rank", "to_rank", "cells", "area_km2", "share_percent", "cells_percent")
 
 #: place of every code in the order of the ranks, −1 for none
-_PLACES = np.full(256, -1, dtype=np.int16)
-_PLACES[list(ranks.CODES)] = [ranks.ORDER[code] for code in ranks.CODES]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How many ``cells`` and how much ``area`` (in units of cell_areas) by a key: two Counters added up together."""
-
-    cells: Counter
-    area: Counter
-
-    @classmethod
-    def of(cls, codes, areas, size):
-        """Return the Tally of cells by code, 0 to ``size`` − 1, of two integer vectors: codes and areas."""
-        cells = np.bincount(codes, minlength=size)
-        # sums of halves are exact in double precision, and faster than a pass a code
-        high, low = (np.bincount(codes, weights=part, minlength=size)
-                     for part in (areas >> 20, areas & (1 << 20) - 1))
-        found = np.flatnonzero(cells).tolist()
-        return cls(Counter({code: int(cells[code]) for code in found}),
-                   Counter({code: (int(high[code]) << 20) + int(low[code]) for code in found}))
-
-    def update(self, other):
-        """Add another Tally."""
-        self.cells.update(other.cells)
-        self.area.update(other.area)
-
-    def sum(self, keys):
-        """Return (cells, area) of several keys together."""
-        keys = list(keys)
-        return sum(self.cells[key] for key in keys), sum(self.area[key] for key in keys)
+PLACES = np.full(256, -1, dtype=np.int16)
+PLACES[list(ranks.CODES)] = [ranks.ORDER[code] for code in ranks.CODES]
 
 
 def rank_difference(first, second):
     """Return second − first of two uint8 arrays of ranks (0 = none) as int16: places, ONLY_…, DIFFERENCE_NODATA."""
-    one, two = _PLACES[first], _PLACES[second]
+    one, two = PLACES[first], PLACES[second]
     difference = two - one
     difference[two < 0] = ONLY_FIRST
     difference[one < 0] = ONLY_SECOND
@@ -173,9 +144,7 @@ class MapsKernel:
 
 
 def _rank_codes(values, name):
-    ranked = (values != NO_CLASS) & (values != ranks.NO_RANK)
-    require_codes(np.where(ranked, values, NO_CLASS), ranks.CODES, name, "a PTI map (ranks 11 to 40)")
-    return np.where(ranked, values, ranks.NO_RANK).astype(np.uint8)
+    return np.where(ranked_cells(values, name), values, ranks.NO_RANK).astype(np.uint8)
 
 
 def compare_maps(first, second, outputs, staging, progress, target=None, settings=None):

@@ -12,8 +12,9 @@ import numpy as np
 from ..common import ranks
 from ..common.errors import InputError
 from ..rasters.blocks import OutputSpec
+from ..rasters.tally import Tally
 from ..rasters.units import check_patterns, matching, parse_assignments
-from .rank_comparison import Tally, share_of, table_row
+from .rank_comparison import share_of, table_row
 
 STABILITY_NODATA = 255
 #: the count of the stability raster stops here

@@ -6,7 +6,7 @@ Method, sections 5 and 8.
 import numpy as np
 
 from ..common.errors import InputError
-from ..rasters.grid import coordinate_transformation, epsg_wkt
+from ..rasters.grid import coordinate_transformation, epsg_wkt, transform_points
 
 FOLDS = 5
 #: equal-area coordinates of the northern hemisphere, in which blocks are squares
@@ -49,7 +49,7 @@ def block_folds(samples, block_km, seed):
     Raises InputError where the samples fall into fewer than five blocks.
     """
     change = coordinate_transformation(epsg_wkt(4326), epsg_wkt(_EQUAL_AREA))
-    points = np.array(change.TransformPoints(np.column_stack([samples.longitude, samples.latitude])))[:, :2]
+    points = np.column_stack(transform_points(change, samples.longitude, samples.latitude))
     blocks = np.floor(points / (block_km * 1000)).astype(int)
     _, block = np.unique(blocks, axis=0, return_inverse=True)
     block = np.ravel(block)

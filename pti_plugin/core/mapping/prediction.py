@@ -24,6 +24,7 @@ from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.geodesic import geocentric_km, longest_chord_km
 from ..rasters.grid import AREA_UNITS_PER_KM2
 from ..rasters.raster import NO_CLASS
+from ..rasters.tally import Tally
 from .applicability import applicability
 from .tree_ensemble import voting
 
@@ -224,10 +225,9 @@ def majority_filter(place, classes):
 
 def _tally(index, grid, window, **counts):
     areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
-    cells, area = Counter(), Counter()
-    for code in np.unique(index[index != ranks.NO_RANK]):
-        cells[int(code)], area[int(code)] = int((index == code).sum()), int(areas[index == code].sum())
-    return {"cells": cells, "area": area, "counts": Counter(counts)}
+    ranked = index != ranks.NO_RANK
+    tally = Tally.of(index[ranked], areas[ranked], 256)
+    return {"cells": tally.cells, "area": tally.area, "counts": Counter(counts)}
 
 
 def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, reference_path=None, options=None,

@@ -15,7 +15,7 @@ from osgeo import gdal, osr
 from ..common.errors import GridError, InputError
 from .containers import inner_paths
 from .gdal_errors import call, open_raster
-from .grid import Grid, coordinate_transformation
+from .grid import Grid, coordinate_transformation, transform_points
 from .warping import AT_CENTRE, Footprint, turned_into
 
 NUMBER, CLASS = "number", "class"
@@ -637,6 +637,16 @@ def _guard(item, values):
             f"Check its unit, its scale, its nodata value and its flag codes.")
 
 
+def cells_of(grid, wkt, x, y):
+    """Return (rows, columns, whether they lie on the grid) of points in the CRS ``wkt``; −1 where they do not."""
+    x, y = transform_points(coordinate_transformation(wkt, grid.wkt), x, y)
+    columns, rows = grid.cells_at(turned_into(grid, x), y)
+    with np.errstate(invalid="ignore"):
+        inside = (columns >= 0) & (columns < grid.width) & (rows >= 0) & (rows < grid.height)
+    rows, columns = (np.where(inside, np.floor(cells), -1).astype(np.int64) for cells in (rows, columns))
+    return rows, columns, inside
+
+
 def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     """Return (values, distances) of ``path`` at WGS 84 points.
 
@@ -647,18 +657,12 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     """
     item = path if isinstance(path, Source) else source(path, kind)
     reader = SourceReader()
-    change = coordinate_transformation(_WGS84, item.grid.wkt)
+    rows, columns, inside = cells_of(item.grid, _WGS84, longitudes, latitudes)
     values = np.full(len(longitudes), np.nan)
     distances = np.full(len(longitudes), np.nan)
-    for i, (longitude, latitude) in enumerate(zip(longitudes, latitudes)):
-        point, _ = call(change.TransformPoint, float(longitude), float(latitude))
-        if point is None or not np.isfinite(point[:2]).all():
-            continue
-        column, row = (int(np.floor(cell)) for cell in item.grid.cells_at(turned_into(item.grid, point[0]), point[1]))
-        if not (0 <= column < item.grid.width and 0 <= row < item.grid.height):
-            continue
-        side = 2 * search + 1
-        window = reader.read(item, row - search, side, column - search, side).astype(float)
+    side = 2 * search + 1
+    for i in np.flatnonzero(inside):
+        window = reader.read(item, int(rows[i]) - search, side, int(columns[i]) - search, side).astype(float)
         if item.kind == CLASS:
             window[window == NO_CLASS] = np.nan
         offset = np.hypot(*np.mgrid[-search:search + 1, -search:search + 1])

@@ -143,7 +143,8 @@ def codes_found(path, check):
 
 
 def _numpy_type(path):
-    return {"Byte": "uint8"}.get(read_info(path).dtypes[0], read_info(path).dtypes[0].lower())
+    name = read_info(path).dtypes[0]
+    return {"Byte": "uint8"}.get(name, name.lower())
 
 
 def _of_content(path, check):

@@ -9,7 +9,7 @@ from osgeo import gdal, osr
 from ..common.errors import InputError
 from ..common.ranks import BY_CODE, CODES, NO_RANK
 from ..rasters.gdal_errors import call, open_raster
-from ..rasters.grid import coordinate_transformation, epsg_wkt, geographic_wkt, spatial_reference
+from ..rasters.grid import coordinate_transformation, epsg_wkt, geographic_wkt, spatial_reference, transform_points
 
 #: cells a side of the first look that finds how far south the ranks reach
 OVERVIEW_CELLS = 1024
@@ -37,17 +37,15 @@ class Frame:
 
     def project(self, longitudes, latitudes):
         """Return x and y of points in degrees."""
-        points = np.column_stack([np.atleast_1d(longitudes), np.atleast_1d(latitudes)]).astype(float)
-        transformation = coordinate_transformation(geographic_wkt(self.wkt), self.wkt)
-        out = np.array(transformation.TransformPoints(points.tolist()))
-        return out[:, 0], out[:, 1]
+        return self._carried(geographic_wkt(self.wkt), self.wkt, longitudes, latitudes)
 
     def unproject(self, x, y):
         """Return longitudes and latitudes of points in the CRS."""
-        points = np.column_stack([np.atleast_1d(x), np.atleast_1d(y)]).astype(float)
-        transformation = coordinate_transformation(self.wkt, geographic_wkt(self.wkt))
-        out = np.array(transformation.TransformPoints(points.tolist()))
-        return out[:, 0], out[:, 1]
+        return self._carried(self.wkt, geographic_wkt(self.wkt), x, y)
+
+    @staticmethod
+    def _carried(start, end, x, y):
+        return transform_points(coordinate_transformation(start, end), np.atleast_1d(x), np.atleast_1d(y))
 
     def scale_along_parallel(self, latitude):
         """Return the length of the parallel at ``latitude`` on the map over that on the ellipsoid."""

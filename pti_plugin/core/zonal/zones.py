@@ -15,13 +15,14 @@ from ..common.errors import InputError
 from ..common.exact_sums import Addends, total
 from ..common.tables import to_csv
 from ..ensembles.features import KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
-from ..index.pti import class_source, require_codes
-from ..index.rank_comparison import Tally
+from ..index.pti import class_source, ranked_cells
+from ..index.rank_comparison import PLACES
 from ..rasters.blocks import run_blocks
 from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
 from ..rasters.raster import NO_CLASS, NUMBER, SourceReader, read_info, source
-from ..rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from ..rasters.tally import Tally
+from ..rasters.units import check_patterns, opened_in_unit, parse_assignments
 from ..rasters.vector import check_vector_file, write_polygons
 from .zone_polygons import ZoneCells, listed, name_order, read_zones
 
@@ -48,10 +49,6 @@ FIELDS = (
     ("polygon_km2", float, "km²", "geodesic area of the zone's polygons, ranked or not"),
 )
 
-#: place of every code in the order of the ranks
-_PLACES = np.zeros(max(ranks.CODES) + 1, dtype=np.uint8)
-_PLACES[list(ranks.CODES)] = [ranks.ORDER[code] for code in ranks.CODES]
-
 
 @dataclass(frozen=True)
 class Band:
@@ -74,11 +71,10 @@ class ZoneKernel:
     def __call__(self, arrays, window, grid):
         """Return no raster, and the tallies by zone: its place, its class, or WHOLE."""
         index = arrays["PTI"].ravel()
-        ranked = (index != NO_CLASS) & (index != ranks.NO_RANK)
+        ranked = ranked_cells(index, self.pti_name)
         if not ranked.any():
             return {}, {}
-        require_codes(np.where(ranked, index, NO_CLASS), ranks.CODES, self.pti_name, "a PTI map (ranks 11 to 40)")
-        places = _PLACES[np.where(ranked, index, 0)]
+        places = PLACES[np.where(ranked, index, ranks.NO_RANK)]
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns).ravel()
         percent = arrays["PP"].ravel() if "PP" in arrays else None
         weighted = None if percent is None else np.rint(areas * (np.nan_to_num(percent) / 100)).astype(np.int64)
@@ -258,10 +254,9 @@ def zone_sentence(row):
 
 
 def _percent(info, units, reader, progress):
-    item = source(info.path, NUMBER, single_band=True, info=info)
     pairs = parse_assignments(units, "UNITS")
     check_patterns(pairs, [info.name], "UNITS")
-    return in_unit(item, QUANTITIES["pp"], info.units[0], matching(pairs, info.name), reader.sample(item), progress)
+    return opened_in_unit(info, "pp", pairs, reader, progress)
 
 
 def _located(layer, grid, progress):
