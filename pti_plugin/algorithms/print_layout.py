@@ -32,11 +32,19 @@ from ..core.common.provenance import collect_records
 from ..core.common.ranks import BY_CODE, NO_RANK, RANKS, colour_table, hex_to_rgb
 from ..core.common.styles import palette_qml
 from ..core.insitu.map_thresholds import map_thresholds
-from ..core.rasters.gdal_errors import call, open_raster
+from ..core.rasters.gdal_errors import call
 from ..core.rasters.grid import epsg_wkt
 from ..core.rasters.raster import display_name
 from ..core.reporting.figures import INK, LAND
-from ..core.reporting.polar_map import OVERVIEW_CELLS, land_within, overview, polar_frame, ranks_within, turned_wkt
+from ..core.reporting.polar_map import (
+    OVERVIEW_CELLS,
+    land_within,
+    overview,
+    polar_frame,
+    rank_source,
+    ranks_within,
+    turned_wkt,
+)
 from . import compat
 from .base import PtiAlgorithm
 from .groups import STATIONS
@@ -127,7 +135,7 @@ class PrintLayout(PtiAlgorithm):
             progress.check()
             progress.set(0.1)
             cells = map_cells(page, dpi, MOST_CELLS)
-            codes = ranks_within(open_raster(pti), pti, view.frame.wkt, view.bounds, (cells, cells), progress=progress)
+            codes = ranks_within(rank_source(pti), view.frame.wkt, view.bounds, (cells, cells), progress=progress)
             progress.check()
             progress.set(0.4)
             if base:
@@ -175,13 +183,11 @@ class PrintLayout(PtiAlgorithm):
 
     def _view(self, parameters, context, pti):
         """Return the View that projection, frame and extent ask for."""
-        dataset = open_raster(pti)
-        if not dataset.GetProjection():
-            raise InputError(f"The raster {pti} has no coordinate reference system; assign one before mapping it.")
+        item = rank_source(pti)
         code, name, text = PROJECTIONS[self.parameterAsEnumString(parameters, "PROJECTION", context)]
         meridian = self.parameterAsDouble(parameters, "CENTRAL_MERIDIAN", context)
         wkt = turned_wkt(text, name, meridian) if meridian else epsg_wkt(code)
-        frame = polar_frame(dataset, pti, wkt)
+        frame = polar_frame(item, wkt)
         crs = QgsCoordinateReferenceSystem.fromWkt(wkt)
         if parameters.get("EXTENT"):
             place = self.parameterAsExtent(parameters, "EXTENT", context, crs)
@@ -191,7 +197,7 @@ class PrintLayout(PtiAlgorithm):
             return View(frame, _square(place.xMinimum(), place.yMinimum(), place.xMaximum(), place.yMaximum()), False)
         if self.parameterAsEnumString(parameters, "FRAME", context) == CIRCLE:
             return View(frame, frame.bounds, True)
-        return View(frame, _round_ranks(overview(dataset, pti, frame), frame), False)
+        return View(frame, _round_ranks(overview(item, frame), frame), False)
 
     def _write(self, view, codes, marks, texts, page, dpi, folder, outputs, staging, progress):
         """Lay the page out in a project of its own and stage the outputs."""

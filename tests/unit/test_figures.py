@@ -136,8 +136,8 @@ def test_the_map_is_cut_at_the_parallel_that_holds_every_rank(tmp_path, lowest, 
     values = np.zeros((70, 360), dtype=np.uint8)
     values[10: 90 - lowest, 200:260] = 11
     path = write(tmp_path / "band.tif", values, (-180, 1, 0, 90, 0, -1), 4326)
-    dataset = gdal.Open(path)
-    frame = polar_map.polar_frame(dataset, path, polar_map.polar_wkt(dataset, path))
+    item = polar_map.rank_source(path)
+    frame = polar_map.polar_frame(item, polar_map.polar_wkt(item))
     assert frame.south == south
     # equal-area radius on the sphere of the same area, to half a percent
     assert frame.radius == pytest.approx(2 * 6371007 * np.sin(np.radians((90 - south) / 2)), rel=5e-3)
@@ -170,9 +170,9 @@ def test_a_large_raster_is_thinned_by_majority_and_ranks_without_majority_vanish
     values[:, : size // 2] = 0
     values[1::4, 1: size // 2: 4] = 40
     path = write(tmp_path / "large.tif", values, (-4.8e6, 3200, 0, 4.8e6, 0, -3200), 6931)
-    dataset = gdal.Open(path)
-    frame = polar_map.frame_to(dataset.GetProjection(), 50)
-    codes = polar_map.ranks_within(dataset, path, frame.wkt, frame.bounds, (figures.MAP_CELLS, figures.MAP_CELLS))
+    item = polar_map.rank_source(path)
+    frame = polar_map.frame_to(item.grid.wkt, 50)
+    codes = polar_map.ranks_within(item, frame.wkt, frame.bounds, (figures.MAP_CELLS, figures.MAP_CELLS))
     assert codes.shape == (figures.MAP_CELLS, figures.MAP_CELLS)
     half = figures.MAP_CELLS // 2
     assert (codes[:, half + 2:] == 11).all()
@@ -198,9 +198,9 @@ def test_an_empty_raster_a_raster_without_crs_and_a_missing_one_are_refused(tmp_
     with pytest.raises(InputError, match="holds no PTI rank"):
         figures.pti_map(empty, "Empty")
     bare = write(tmp_path / "bare.tif", np.full((9, 9), 11, np.uint8), (0, 1, 0, 0, 0, -1), None)
-    with pytest.raises(InputError, match="bare.tif has no coordinate reference system"):
+    with pytest.raises(InputError, match="bare.tif has no CRS"):
         figures.pti_map(bare, "Bare")
-    with pytest.raises(InputError, match="bare.tif has no coordinate reference system"):
+    with pytest.raises(InputError, match="bare.tif has no CRS"):
         figures.pti_map(four_quarters, "Bare background", background=bare)
     with pytest.raises(InputError, match="does not exist"):
         figures.pti_map(str(tmp_path / "nowhere.tif"), "Missing")

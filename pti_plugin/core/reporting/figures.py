@@ -15,8 +15,7 @@ from ..common.errors import InputError
 from ..common.packages import require
 from ..common.ranks import BY_CODE, CODES, ORDER, RANKS
 from ..ensembles.features import GROUP_COLOURS
-from ..rasters.gdal_errors import open_raster
-from .polar_map import land_within, polar_frame, polar_wkt, ranks_within
+from .polar_map import land_within, polar_frame, polar_wkt, rank_source, ranks_within
 
 #: most cells a side that a map reads; more than a printed page can show
 MAP_CELLS = 1500
@@ -41,9 +40,9 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
     limit of rank 40 in %, both for the legend.
     Raises InputError where a raster cannot be read or ``source`` holds other codes than PTI ranks, or none at all.
     """
-    dataset = open_raster(source)
-    frame = polar_frame(dataset, source, polar_wkt(dataset, source))
-    codes = ranks_within(dataset, source, frame.wkt, frame.bounds, (MAP_CELLS, MAP_CELLS))
+    item = rank_source(source)
+    frame = polar_frame(item, polar_wkt(item))
+    codes = ranks_within(item, frame.wkt, frame.bounds, (MAP_CELLS, MAP_CELLS))
     land = None if background is None else land_within(background, frame.wkt, frame.bounds, codes)
 
     with _figure(8.0, 10.7, width_px) as (figure, png):

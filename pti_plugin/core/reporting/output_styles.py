@@ -17,8 +17,7 @@ from ..ensembles.features import PREDICTORS, Feature
 from ..index import pti, rank_comparison, rank_stability
 from ..insitu.station_style import stations_qml
 from ..mapping import drivers, prediction
-from ..rasters.gdal_errors import open_raster
-from ..rasters.raster import ROUNDING, read_info
+from ..rasters.raster import CLASS, NO_CLASS, ROUNDING, SourceReader, read_info, source
 from ..series import trends
 
 #: from little to much; from certain to uncertain; from falling to rising
@@ -128,23 +127,17 @@ def codes_found(path, check):
 
     Empty for a raster of other numbers, or with more than MOST_CODES codes. ``check`` is called between rows of blocks.
     """
-    if not np.issubdtype(_numpy_type(path), np.integer):
+    info = read_info(path)
+    if info.encodings[0].floating:
         return {}
-    dataset = open_raster(path)
-    band = dataset.GetRasterBand(1)
-    nodata, found = band.GetNoDataValue(), set()
-    for row in range(0, band.YSize, _ROWS):
+    item, reader, found = source(path, CLASS, info=info), SourceReader(), set()
+    for row in range(0, item.grid.height, _ROWS):
         check()
-        found.update(np.unique(band.ReadAsArray(0, row, band.XSize, min(_ROWS, band.YSize - row))).tolist())
+        found.update(np.unique(reader.read(item, row, min(_ROWS, item.grid.height - row), 0, item.grid.width)).tolist())
         if len(found) > MOST_CODES + 1:
             return {}
-    codes = sorted(found - {nodata})
+    codes = sorted(found - {NO_CLASS})
     return _colours({code: (str(code), CODE_COLOURS[i % len(CODE_COLOURS)]) for i, code in enumerate(codes)})
-
-
-def _numpy_type(path):
-    name = read_info(path).dtypes[0]
-    return {"Byte": "uint8"}.get(name, name.lower())
 
 
 def _of_content(path, check):

@@ -1,21 +1,33 @@
 """Where a PTI map lies on a page: a polar projection, a frame round the pole, and the ranks and the land within it."""
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import osr
 
-from ..common.errors import InputError
+from ..common.errors import GridError, InputError
+from ..common.progress import Progress
 from ..common.ranks import BY_CODE, CODES, NO_RANK
-from ..rasters.gdal_errors import call, open_raster
-from ..rasters.grid import coordinate_transformation, epsg_wkt, geographic_wkt, spatial_reference, transform_points
+from ..rasters.grid import (
+    Grid,
+    coordinate_transformation,
+    epsg_wkt,
+    geographic_wkt,
+    spatial_reference,
+    transform_points,
+)
+from ..rasters.raster import CLASS, NO_CLASS, NUMBER, Source, SourceReader, bounded_cache, on_grid, read_info, source
 
 #: cells a side of the first look that finds how far south the ranks reach
 OVERVIEW_CELLS = 1024
 #: the map's southern limit is looked for no further south than this, and never north of the second
 SOUTHERN_LIMITS = (25, 60)
 EASE_GRID_NORTH = 6931
+#: rows of the map read between two looks at whether to stop: those of a warped tile
+_ROWS = 256
 POLAR_PROJECTIONS = ("Lambert_Azimuthal_Equal_Area", "Azimuthal_Equidistant", "Polar_Stereographic", "Stereographic")
 
 
@@ -59,11 +71,14 @@ class Frame:
         return math.hypot(x[0] - self.x, y[0] - self.y) / radius
 
 
-def polar_wkt(dataset, source):
+def rank_source(path: str) -> Source:
+    """Return the Source of a raster of PTI codes in which a cell without data reads as one without a rank."""
+    return replace(source(path, CLASS, info=read_info(path)), absent=NO_RANK)
+
+
+def polar_wkt(item: Source) -> str:
     """Return the raster's CRS where it is polar with the 0° meridian down, else EASE-Grid 2.0 North's."""
-    wkt = dataset.GetProjection()
-    if not wkt:
-        raise InputError(f"The raster {source} has no coordinate reference system; assign one before mapping it.")
+    wkt = item.grid.wkt
     reference = spatial_reference(wkt)
     if reference.GetAttrValue("PROJECTION") not in POLAR_PROJECTIONS:
         return epsg_wkt(EASE_GRID_NORTH)
@@ -82,11 +97,11 @@ def turned_wkt(definition, name, meridian):
     return reference.ExportToWkt()
 
 
-def polar_frame(dataset, source, wkt):
+def polar_frame(item: Source, wkt: str) -> Frame:
     """Return the frame from the pole to the parallel (a multiple of 5°) that holds every rank of the raster."""
     pole, x, y = _pole(wkt)
     widest = _frame_to(pole, x, y, SOUTHERN_LIMITS[0])
-    ranks = overview(dataset, source, widest)
+    ranks = overview(item, widest)
     centres = (np.arange(OVERVIEW_CELLS) + 0.5) * 2 * widest.radius / OVERVIEW_CELLS - widest.radius
     furthest = np.hypot(centres[:, None], centres[None, :])[ranks != NO_RANK].max()
     south = SOUTHERN_LIMITS[1]
@@ -100,9 +115,9 @@ def frame_to(wkt, south):
     return _frame_to(*_pole(wkt), south)
 
 
-def overview(dataset, source, frame):
+def overview(item: Source, frame: Frame) -> np.ndarray:
     """Return a first look at the ranks within a frame (OVERVIEW_CELLS × OVERVIEW_CELLS, uint8, 0 = no rank)."""
-    return ranks_within(dataset, source, frame.wkt, frame.bounds, (OVERVIEW_CELLS, OVERVIEW_CELLS), "near")
+    return ranks_within(item, frame.wkt, frame.bounds, (OVERVIEW_CELLS, OVERVIEW_CELLS), "near")
 
 
 def _pole(wkt):
@@ -122,47 +137,48 @@ def _projection_name(reference):
     return f"{reference.GetName()} (EPSG:{code})" if code else reference.GetName()
 
 
-def _warped(dataset, source, wkt, bounds, size, resampling, **options):
-    warped, failure = call(gdal.Warp, "", dataset, format="MEM", dstSRS=wkt, outputBounds=bounds, width=size[0],
-                           height=size[1], resampleAlg=resampling, **options)
-    if warped is None:
-        raise InputError(f"The raster {source} cannot be projected for the map: {failure or 'no reason given'}.")
-    return warped
+def _read_within(item: Source, wkt: str, bounds: tuple, size: tuple, resampling: str,
+                 progress: Progress | None) -> np.ndarray:
+    """Return a Source as it reads within ``bounds`` (west, south, east, north) in ``size`` (columns, rows) cells."""
+    west, south, east, north = bounds
+    columns, rows = size
+    grid = Grid(wkt, (west, (east - west) / columns, 0.0, north, 0.0, (south - north) / rows), columns, rows)
+    moved = on_grid(item, grid)
+    if moved.target is not None:
+        moved = replace(moved, resampling=resampling)
+    reader, parts = SourceReader(), []
+    with bounded_cache():
+        for row in range(0, rows, _ROWS):
+            if progress is not None:
+                progress.check()
+            parts.append(reader.read(moved, row, min(_ROWS, rows - row), 0, columns))
+    reader.close()
+    return np.concatenate(parts)
 
 
-def ranks_within(dataset, source, wkt, bounds, size, resampling="mode", progress=None):
-    """Return the PTI codes of a raster within ``bounds`` of a CRS (rows × columns, uint8, 0 = no rank).
+def ranks_within(item: Source, wkt: str, bounds: tuple, size: tuple, resampling: str = "mode",
+                 progress: Progress | None = None) -> np.ndarray:
+    """Return the PTI codes of a rank_source within ``bounds`` of a CRS (rows × columns, uint8, 0 = no rank).
 
     ``size`` is (columns, rows). Cells without a rank take part in the majority. Raises InputError for codes that are
     no ranks, and where there is none at all, and Cancelled where ``progress`` is.
     """
-    options = {} if progress is None else {"callback": lambda *_: 0 if progress.cancelled() else 1}
-    nodata = dataset.GetRasterBand(1).GetNoDataValue()
     try:
-        warped = _warped(dataset, source, wkt, bounds, size, resampling, srcNodata="None", dstNodata="None",
-                         warpOptions=[f"INIT_DEST={NO_RANK}"], outputType=gdal.GDT_Float32, **options)
-    except InputError:
-        if progress is not None:
-            progress.check()
-        raise
-    values = warped.GetRasterBand(1).ReadAsArray()
-    if nodata is not None:
-        values[values == np.float32(nodata)] = NO_RANK
-    values[np.isnan(values)] = NO_RANK
+        values = _read_within(item, wkt, bounds, size, resampling, progress)
+    except GridError:
+        values = np.array([NO_RANK])
+    values[values == NO_CLASS] = NO_RANK
     found = np.unique(values)
-    strange = [f"{value:g}" for value in found if value != NO_RANK and value not in BY_CODE]
+    strange = [str(value) for value in found.tolist() if value != NO_RANK and value not in BY_CODE]
     if strange:
-        raise InputError(f"{source} holds {', '.join(strange[:5])}, which are no PTI ranks; the map needs a PTI "
+        raise InputError(f"{item.name} holds {', '.join(strange[:5])}, which are no PTI ranks; the map needs a PTI "
                          f"raster with the codes {', '.join(map(str, CODES))} and 0.")
     if not (found != NO_RANK).any():
-        raise InputError(f"{source} holds no PTI rank within the frame of the map; there is nothing to map.")
+        raise InputError(f"{item.name} holds no PTI rank within the frame of the map; there is nothing to map.")
     return values.astype(np.uint8)
 
 
-def land_within(background, wkt, bounds, codes):
+def land_within(background: str, wkt: str, bounds: tuple, codes: np.ndarray) -> np.ndarray:
     """Return where ``background`` holds data, or where ``codes`` has a rank (rows × columns, bool)."""
-    dataset = open_raster(background)
-    if not dataset.GetProjection():
-        raise InputError(f"The raster {background} has no coordinate reference system; assign one before mapping it.")
-    warped = _warped(dataset, background, wkt, bounds, codes.shape[::-1], "near", dstAlpha=True)
-    return (warped.GetRasterBand(warped.RasterCount).ReadAsArray() > 0) | (codes != NO_RANK)
+    item = source(background, NUMBER, info=read_info(background))
+    return ~np.isnan(_read_within(item, wkt, bounds, codes.shape[::-1], "near", None)) | (codes != NO_RANK)
