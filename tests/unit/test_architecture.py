@@ -168,6 +168,23 @@ def reaches_up(module, source):
     return found
 
 
+#: methods and functions that give stored values of a raster, and those that say what the values mean
+READS = {"ReadAsArray", "ReadRaster", "ReadRaster1", "ReadBlock", "GetVirtualMemArray", "GetVirtualMem", "Warp",
+         "WarpedVRT", "AutoCreateWarpedVRT", "ReprojectImage", "BuildVRT"}
+MEANS = {"GetNoDataValue", "GetScale", "GetOffset", "GetMaskFlags", "GetMaskBand", "GetUnitType"}
+#: who may: the reader, what it rests on, and the writer, which reads its own file back
+READERS = {"pti_plugin.core.rasters.raster": READS, "pti_plugin.core.rasters.warping": READS,
+           "pti_plugin.core.rasters.blocks": {"ReadAsArray"},
+           "pti_plugin.core.rasters.encoding": {"ReadAsArray"} | MEANS}
+
+
+def reads_cells(module, source):
+    """One reader: nothing else takes stored values from GDAL, or decides what they mean."""
+    allowed = READERS.get(module, set())
+    return [f"{module}:{node.lineno} calls {node.attr}" for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Attribute) and node.attr in (READS | MEANS) - allowed]
+
+
 def undocumented(module, source):
     """Every public function and class of a module has a docstring."""
     return [f"{module}:{node.lineno} {node.name} has no docstring" for node in ast.parse(source).body
@@ -204,7 +221,7 @@ def cycles(files):
 
 
 CORE_RULES = [core_reaches_out, reaches_up, undocumented]
-RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed]
+RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed, reads_cells]
 CORE = source_files(PLUGIN / "core")
 ALL = source_files()
 
@@ -277,6 +294,10 @@ BREACHES = [
     (swallowed, "try:\n    run()\nexcept:\n    stop()"),
     (swallowed, "try:\n    run()\nexcept Exception:\n    pass"),
     (swallowed, "for x in y:\n    try:\n        run()\n    except BaseException:\n        continue"),
+    (reads_cells, "values = dataset.GetRasterBand(1).ReadAsArray()"),
+    (reads_cells, "read = band.ReadAsArray\nread(0, 0, 1, 1)"),
+    (reads_cells, "nodata = band.GetNoDataValue()"),
+    (reads_cells, "gdal.Warp('', dataset)"),
     (undocumented, "def median(values):\n    return values"),
     (undocumented, "class Grid:\n    size = 1"),
 ]
@@ -293,6 +314,7 @@ KEPT = [
     (qt_directly, "from qgis.PyQt.QtCore import Qt"),
     (dangerous, "import os\nos.replace('a', 'b')\nnp.load('a.npy', allow_pickle=False)\nnp.random.default_rng(1)"),
     (swallowed, "try:\n    run()\nexcept OSError:\n    pass"),
+    (reads_cells, "from ..rasters.raster import SourceReader\nband.SetNoDataValue(0)\nreader.read(item, 0, 1, 0, 1)"),
     (undocumented, "def _hidden():\n    return 1\n\n\ndef shown():\n    'Return one.'\n    return 1"),
 ]
 

@@ -11,6 +11,7 @@ from pti_plugin.core.common.errors import Cancelled, GridError, InputError
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.blocks import Settings, plan_windows
+from pti_plugin.core.rasters.encoding import Encoding
 from pti_plugin.core.rasters.grid import epsg_wkt
 from pti_plugin.core.rasters.raster import NUMBER, Source, read_info
 from pti_plugin.core.rasters.time_axis import DAILY, series, stamp_of, steps_of_year, year_of
@@ -351,7 +352,7 @@ def test_a_series_is_read_in_groups_however_long_it_is(tmp_path, monkeypatch):
 
 def test_netcdf_is_read_chunk_by_chunk(tmp_path):
     grid = read_info(write_raster(tmp_path / "a.tif", np.zeros((90, 720)), dtype="uint8")).grid
-    item = Source("a.nc", 1, NUMBER, grid, block=(360, 45), driver="netCDF")
+    item = Source("a.nc", 1, NUMBER, grid, Encoding("Float32"), block=(360, 45), driver="netCDF")
     windows = plan_windows(grid, [item] * 300, Settings(1), 700)
     assert [(w.row, w.rows, w.column, w.columns) for w in windows] == [
         (0, 45, 0, 360), (0, 45, 360, 360), (45, 45, 0, 360), (45, 45, 360, 360)]

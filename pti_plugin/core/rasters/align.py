@@ -26,7 +26,15 @@ from .products import (
 )
 from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
 from .time_axis import Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
-from .units import check_patterns, in_unit, matching, parse_assignments, unit_named
+from .units import (
+    check_patterns,
+    in_unit,
+    matching,
+    parse_assignments,
+    refuse_unit_change,
+    sample_mean,
+    unit_named,
+)
 
 #: the default target: equal-area, 1 km cells, and all of the Earth north of this latitude
 DEFAULT_EPSG, DEFAULT_CELL, DEFAULT_LATITUDE = 6931, 1000.0, 45.0
@@ -105,12 +113,13 @@ def polar_grid(wkt="", cell=0.0, extent=()):
 
 @dataclass(frozen=True)
 class AlignKernel:
-    """Takes layers that are on the target grid already: southern limit, recode, tallies."""
+    """Takes layers that are on the target grid already, the first one in ``place``: southern limit, recode, tallies."""
 
     kind: str
     nodata: float
     min_latitude: float
     recode: tuple
+    place: int = 0
 
     def __call__(self, arrays, window, grid):
         """Return the layers of a block as one array, and its tallies."""
@@ -123,9 +132,12 @@ class AlignKernel:
             layers = recoded(layers, self.recode, unmapped)
         tally = Counter(valid=int((~missing).sum()), cells=layers.size, anywhere=int((~missing).any(axis=0).sum()))
         limits = _Limits(layers[~missing])
+        levels = {self.place + i: sample_mean(layer) for i, layer in enumerate(layers)} if self.kind == NUMBER else {}
+        known = {place: level for place, level in levels.items() if np.isfinite(level)}
         if self.kind == CLASS:
             layers = np.where(missing, int(self.nodata), layers)
-        return {"aligned": layers}, {"cells": tally, "unmapped": unmapped, "limits": limits}
+        return {"aligned": layers}, {"cells": tally, "unmapped": unmapped, "limits": limits,
+                                     "levels": Counter(known), "level_blocks": Counter(known.keys())}
 
 
 class _Limits:
@@ -189,16 +201,19 @@ def align(files, output, staging, progress, options=None, target=None, settings=
     spec = _spec(output, layers, by_path, kind, product, recode, options)
     staging.check_space(output, target.width * target.height * len(layers) * np.dtype(spec.dtype).itemsize)
     kernel = AlignKernel(kind, spec.nodata, options.min_latitude, recode)
-    cells, unmapped, limits = Counter(), Counter(), _Limits(np.empty(0))
+    cells, unmapped, limits, means = Counter(), Counter(), _Limits(np.empty(0)), [np.nan] * len(items)
     for start in range(0, len(items), LAYERS_AT_ONCE):
         stop = min(start + LAYERS_AT_ONCE, len(items))
-        tallies = run_blocks(target, {"INPUT": items[start:stop]}, kernel,
+        tallies = run_blocks(target, {"INPUT": items[start:stop]}, replace(kernel, place=start),
                              {"aligned": replace(spec, part=(start, stop))}, staging,
                              progress.part(start / len(items), stop / len(items)), settings,
                              extra_bytes=24 * (stop - start))
         cells.update(tallies["cells"])
         unmapped.update(tallies["unmapped"])
         limits.update(tallies["limits"])
+        for place, blocks in tallies["level_blocks"].items():
+            means[place] = tallies["levels"][place] / blocks
+        refuse_unit_change(means, [layer.label for layer in layers], infos[0].units[0])
     unit = spec.units[0] if spec.units else ""
     if unmapped:
         listed = ", ".join(f"{code} ({count} cells)" for code, count in sorted(unmapped.items()))

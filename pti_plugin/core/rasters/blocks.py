@@ -252,6 +252,9 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
     if executor is None:
         threaded = not any(item.driver in SINGLE_THREADED for item in flat)
         executor = ThreadExecutor(settings.workers) if threaded else InlineExecutor()
+    for note in dict.fromkeys(item.encoding.note for item in flat):
+        if note:
+            progress.warn(note)
     tallies = {}
     writers = {}
     with bounded_cache():
@@ -306,9 +309,11 @@ class RasterWriter:
     def _created(self):
         spec, grid = self._spec, self._grid
         floating = spec.dtype.startswith("float")
+        # left alone, GDAL labels the fourth of four bands of bytes as the alpha band of a picture
+        labels = ["PHOTOMETRIC=MINISBLACK", "ALPHA=NO"] if len(spec.bands) in (3, 4) and spec.dtype == "uint8" else []
         options = ["TILED=YES", f"BLOCKXSIZE={TILE}", f"BLOCKYSIZE={TILE}", "COMPRESS=DEFLATE", "INTERLEAVE=BAND",
                    "BIGTIFF=IF_SAFER", f"PREDICTOR={3 if floating else 1 if spec.colours or spec.working else 2}",
-                   f"ZLEVEL={1 if spec.working else 6}"]
+                   f"ZLEVEL={1 if spec.working else 6}", *labels]
         driver = gdal.GetDriverByName("GTiff")
         dataset, failure = call(driver.Create, self._partial, grid.width, grid.height, len(spec.bands),
                                 _GDAL_TYPES[spec.dtype], options=options)

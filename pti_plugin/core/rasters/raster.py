@@ -1,7 +1,8 @@
 """Raster sources: any band GDAL can read, delivered as plain arrays on one grid.
 
-Here, and only here, scale and offset, nodata, masks, flag codes, NaN and units are dealt with, and sources on another
-grid are warped. Numbers come out as float64 with NaN for nodata; classes as int32 with ``NO_CLASS``.
+Here, and only here, cells are read: what they mean stands in their encoding (encoding.py) and in what a Source adds to
+it, and both count in every form a reader delivers. Sources on another grid are warped. Numbers come out as float64 with
+NaN for nodata; classes as int32 with ``NO_CLASS``.
 """
 
 import os
@@ -14,8 +15,9 @@ from osgeo import gdal, osr
 
 from ..common.errors import GridError, InputError
 from .containers import inner_paths
+from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
 from .gdal_errors import call, open_raster
-from .grid import Grid, coordinate_transformation, transform_points
+from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
 from .warping import AT_CENTRE, Footprint, turned_into
 
 NUMBER, CLASS = "number", "class"
@@ -38,8 +40,9 @@ WARP_TILES_KEPT = 64
 OPEN_DATASETS = 4096
 #: GDAL's own block cache while rasters are read, bytes; its default is a share of the machine's memory
 GDAL_CACHE_BYTES = 192 << 20
-#: files of a virtual raster that are looked at to learn their format
-VIRTUAL_FILES = 64
+#: stored values that files fill gaps with; where a file does not declare one, it must not be read as a value
+USUAL_FILLS = frozenset((-9999.0, -99999.0, -999999.0, -999.0, 9999.0, 99999.0, 999999.0, -32768.0, -32767.0, 32767.0,
+                         65535.0, -2147483648.0, 2147483647.0, 4294967295.0, 1e20, -1e20))
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
 
@@ -62,33 +65,51 @@ class RasterInfo:
     path: str
     name: str
     grid: Grid
-    bands: int
-    dtypes: tuple
-    units: tuple
+    encodings: tuple
     descriptions: tuple
     band_metadata: tuple
-    scales: tuple
     driver: str
     block: tuple
     metadata: dict
+
+    @property
+    def bands(self):
+        """Number of layers."""
+        return len(self.encodings)
+
+    @property
+    def dtypes(self):
+        """GDAL's names of the stored types."""
+        return tuple(encoding.dtype for encoding in self.encodings)
+
+    @property
+    def units(self):
+        """Units as the bands state them, '' where they state none."""
+        return tuple(encoding.unit for encoding in self.encodings)
+
+    @property
+    def scales(self):
+        """(scale, offset) that turn stored values into values."""
+        return tuple((encoding.scale, encoding.offset) for encoding in self.encodings)
 
 
 @dataclass(frozen=True)
 class Source:
     """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
 
-    ``scale`` and ``offset`` convert units after the band's own scale and offset; ``flags`` are raw codes that mean
-    nodata; ``keep`` (low, high) are the values after conversion that count, anything else is nodata before any
-    warping; ``absent`` is the value that the band's own nodata stands for (flags and what ``keep`` leaves out stay
-    nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is an error; ``target`` is set where
-    the band must be warped, with ``resampling`` and ``position_error`` (the largest a position in the source may have,
-    in its cells) chosen once for the whole raster.
+    ``encoding``: what its stored values mean by themselves; ``scale`` and ``offset`` convert units after that;
+    ``flags`` are stored codes that mean nodata; ``keep`` (low, high) are the values after conversion that count,
+    anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
+    and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
+    an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
+    a position in the source may have, in its cells) chosen once for the whole raster.
     """
 
     path: str
     band: int
     kind: str
     grid: Grid
+    encoding: Encoding
     scale: float = 1.0
     offset: float = 0.0
     flags: tuple = ()
@@ -123,10 +144,6 @@ class Series:
     codes: bool = False
 
 
-#: types whose every value is exact in float32
-EXACT_IN_FLOAT32 = ("Byte", "Int8", "Int16", "UInt16", "Float32")
-
-
 def exact_in_float32(info):
     """True where every value of all bands of a raster is exact in float32."""
     return set(info.dtypes) <= set(EXACT_IN_FLOAT32)
@@ -158,32 +175,42 @@ def read_info(path, wkt=""):
     if transform is None or transform[1] * transform[5] - transform[2] * transform[4] == 0:
         raise GridError(f"The raster {name} has no georeference (no cell size or origin). Assign it first.")
     grid = Grid(wkt, tuple(transform), dataset.RasterXSize, dataset.RasterYSize)
-    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
-    if len(bands) > 1 and bands[-1].GetColorInterpretation() == gdal.GCI_AlphaBand:
-        # it is the mask of the others and no layer of its own
-        bands.pop()
+    _refuse_impossible_place(grid, name)
+    encodings = encodings_of(dataset, name)
+    bands = [dataset.GetRasterBand(i + 1) for i in range(len(encodings))]
     return RasterInfo(
-        path=str(path), name=name, grid=grid, bands=len(bands),
-        dtypes=tuple(gdal.GetDataTypeName(band.DataType) for band in bands),
-        units=tuple(band.GetUnitType() or band.GetMetadataItem("units") or "" for band in bands),
+        path=str(path), name=name, grid=grid, encodings=encodings,
         descriptions=tuple(band.GetDescription() or "" for band in bands),
         band_metadata=tuple(band.GetMetadata() or {} for band in bands),
-        scales=tuple((band.GetScale() if band.GetScale() is not None else 1.0, band.GetOffset() or 0.0)
-                     for band in bands),
-        driver=_driver_below(dataset),
-        block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+        driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
 
 
-def _driver_below(dataset):
-    """Name of the driver that reads the cells: of the files inside a virtual raster where they are all of one kind."""
-    name = dataset.GetDriver().ShortName
-    if name != "VRT":
-        return name
-    inner = set()
-    for path in sorted(set(inner_paths((dataset.GetMetadata("xml:VRT") or [""])[0])))[:VIRTUAL_FILES]:
-        driver, _ = call(gdal.IdentifyDriver, path)
-        inner.add(driver.ShortName if driver is not None else name)
-    return inner.pop() if len(inner) == 1 else name
+def _refuse_impossible_place(grid, name):
+    """Raise GridError for a grid that cannot lie where its CRS and georeference say."""
+    columns, rows = np.meshgrid([0.5, grid.width - 0.5], [0.5, grid.height - 0.5])
+    x, y = grid.xy(columns, rows)
+    remedy = ("Its coordinates may be pixel numbers, of a raster that is located by RPCs or control points, or belong "
+              "to another CRS. Georeference it first, or assign the right CRS.")
+    degree = spatial_reference(grid.wkt).GetAngularUnits() * 180.0 / np.pi if grid.is_geographic else 0.0
+    if grid.is_geographic:
+        # centres: grids with one on the pole reach half a cell beyond it
+        if np.abs(y).max() * degree > 90.0 + 1e-6:
+            raise GridError(f"The raster {name} has latitudes from {y.min():.6g} to {y.max():.6g}, but there are none "
+                            f"beyond 90 degrees. {remedy}")
+        if x.min() * degree < -360.0 or x.max() * degree > 540.0:
+            raise GridError(f"The raster {name} has longitudes from {x.min():.6g} to {x.max():.6g}, which are none. "
+                            f"{remedy}")
+    if grid.transform in _PIXEL_NUMBERS and not (grid.is_geographic and grid.width == 360):
+        raise GridError(f"The raster {name} has pixel numbers for coordinates (origin 0, 0 and cells of 1 x 1). "
+                        f"{remedy}")
+    if not grid.is_geographic and max(grid.cell_size) < 6 and np.abs(x).max() <= 360 and np.abs(y).max() <= 90 \
+            and max(np.ptp(x), np.ptp(y)) > 6:
+        raise GridError(f"The raster {name} lies between {x.min():.6g} and {x.max():.6g}, {y.min():.6g} and "
+                        f"{y.max():.6g} in {grid.name}: that looks like degrees in a CRS of metres. Assign the right "
+                        f"CRS, such as EPSG:4326.")
+
+
+_PIXEL_NUMBERS = ((0.0, 1.0, 0.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
 
 
 def _cf_geographic(metadata):
@@ -208,8 +235,8 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                          f"Extract the band or average the series first.")
     if not 1 <= band <= info.bands:
         raise InputError(f"{info.name} has no band {band}; it has {info.bands}.")
-    return Source(path=info.path, band=band, kind=kind, grid=info.grid, block=info.block,
-                  driver=info.driver)
+    return Source(path=info.path, band=band, kind=kind, grid=info.grid, encoding=info.encodings[band - 1],
+                  block=info.block, driver=info.driver)
 
 
 def on_grid(item, grid):
@@ -313,7 +340,7 @@ class SourceReader:
         start = 0
         while start < len(items):
             stop = start + 1
-            if (series.single or series.codes) and inside and items[start].target is None:
+            if _as_stored(series, items[start]) and inside:
                 while stop < len(items) and items[stop].path == items[start].path:
                     stop += 1
                 self._stored(items[start:stop], values[start:stop], row, column)
@@ -326,29 +353,17 @@ class SourceReader:
     def _stored(self, items, values, row, column):
         """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
-        result, failure = call(dataset.ReadAsArray, column, row, values.shape[2], values.shape[1], buf_obj=values,
-                               band_list=[item.band for item in items])
+        window = (column, row, values.shape[2], values.shape[1])
+        result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
-            raise InputError(f"{items[0].name} cannot be read at row {row}, column {column}: "
-                             f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
-        empty, stored = (0, np.uint8) if values.dtype == np.uint8 else (np.nan, np.float32)
-        for item, layer in zip(items, values):
-            band = dataset.GetRasterBand(item.band)
-            nodata = band.GetNoDataValue()
-            for code in (*(() if nodata is None or np.isnan(nodata) else (nodata,)), *item.flags):
-                if code != empty and _fits(code, layer.dtype):
-                    layer[layer == stored(code)] = empty
-            if item.keep:
-                in_units = layer.astype(np.float64) * (band.GetScale() or 1.0) + (band.GetOffset() or 0.0)
-                with np.errstate(invalid="ignore"):
-                    layer[(in_units < item.keep[0]) | (in_units > item.keep[1])] = empty
-            if band.DataType == gdal.GDT_Float32:
-                layer[np.isinf(layer)] = np.nan
-            if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
-                mask, failure = call(band.GetMaskBand().ReadAsArray, column, row, values.shape[2], values.shape[1])
-                if mask is None or failure:
-                    raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
-                layer[mask == 0] = empty
+            raise _unreadable(items[0], row, column, failure)
+        for place, (item, layer) in enumerate(zip(items, values)):
+            layer = item.encoding.resigned(layer)
+            # an undeclared fill value stands in all layers alike
+            missing, _ = _nodata_cells(item, layer, self._mask(item, window), suspect=place == 0)
+            if item.valid:
+                _guard(item, np.where(missing, np.nan, in_units(item, layer)))
+            np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
 
     def sample(self, item, size=512):
         """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
@@ -382,47 +397,28 @@ class SourceReader:
         band = self._dataset(item.path).GetRasterBand(item.band)
         raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
         if raw is None or failure:
-            raise InputError(f"{item.name} cannot be read at row {row}, column {column}: "
-                             f"{failure or 'the file is damaged'}. Get the file again or leave it out.")
-        if np.iscomplexobj(raw):
-            raise InputError(f"{item.name} holds complex numbers; PTI reads real ones.")
-        return raw
+            raise _unreadable(item, row, column, failure)
+        return item.encoding.resigned(raw)
+
+    def _mask(self, item, window, **size):
+        """Read the mask or alpha of a band in a window (column, row, columns, rows), None where it has none."""
+        if not item.encoding.masked:
+            return None
+        dataset = self._dataset(item.path)
+        mask, failure = call(mask_band_of(dataset, dataset.GetRasterBand(item.band)).ReadAsArray, *window, **size)
+        if mask is None or failure:
+            raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
+        return mask
 
     def _values(self, item, row, rows, column, columns, out_rows=None, out_columns=None):
         """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
-        band = self._dataset(item.path).GetRasterBand(item.band)
         size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
-        raw = self._raw(item, row, rows, column, columns, **size)
-        values = raw.astype(np.float64)
-        whole = raw.dtype.kind != "f"
-        missing = np.zeros(raw.shape, dtype=bool) if whole else np.isnan(raw)
-        nodata = band.GetNoDataValue()
-        if nodata is not None and not np.isnan(nodata):
-            missing |= raw == raw.dtype.type(nodata) if _fits(nodata, raw.dtype) else values == nodata
-        mask_band = _mask_band(self._dataset(item.path), band)
-        if mask_band is not None:
-            mask, failure = call(mask_band.ReadAsArray, column, row, columns, rows, **size)
-            if mask is None or failure:
-                raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
-            missing |= mask == 0
-        unstated = missing.copy() if item.absent is not None else None
-        for flag in item.flags:
-            missing |= values == flag
-            if unstated is not None:
-                unstated &= values != flag
-        if item.kind == NUMBER:
-            own_scale, own_offset = band.GetScale(), band.GetOffset()
-            if own_scale not in (None, 1.0) or own_offset not in (None, 0.0):
-                values = values * (1.0 if own_scale is None else own_scale) + (own_offset or 0.0)
-            if item.scale != 1.0 or item.offset != 0.0:
-                values = values * item.scale + item.offset
-            if not whole:
-                missing |= ~np.isfinite(values)
-        if item.keep:
-            with np.errstate(invalid="ignore"):
-                missing |= (values < item.keep[0]) | (values > item.keep[1])
+        stored = self._raw(item, row, rows, column, columns, **size)
+        mask = self._mask(item, (column, row, columns, rows), **size)
+        values = in_units(item, stored)
+        missing, unstated = _nodata_cells(item, stored, mask, values)
         values[missing] = np.nan
-        if unstated is not None:
+        if item.absent is not None:
             values[unstated] = item.absent
         _guard(item, values)
         return values
@@ -525,7 +521,7 @@ class SourceReader:
             return None
         if item.kind == CLASS:
             return _places(values, known)
-        single = item.position_error and gdal.GetDataTypeName(band.DataType) in EXACT_IN_FLOAT32
+        single = item.position_error and item.encoding.dtype in EXACT_IN_FLOAT32
         return values.astype(np.float32) if single else values, np.nan, None
 
     def _bytes_to_warp(self, item, band, parts):
@@ -534,13 +530,10 @@ class SourceReader:
         The cells are None where all are nodata.
         """
         if (band.DataType != gdal.GDT_Byte or item.keep or item.valid or item.absent is not None
-                or band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE"
-                or _mask_band(self._dataset(item.path), band) is not None):
+                or item.encoding.dtype != "Byte" or item.encoding.masked or item.encoding.valid):
             return None
         cells = _side_by_side([self._raw(item, *part) for part in parts])
-        nodata = band.GetNoDataValue()
-        missing = [int(code) for code in (*item.flags, *(() if nodata is None else (nodata,)))
-                   if _fits(code, cells.dtype)]
+        missing = [int(code) for code in (*item.flags, *item.encoding.fills) if fits(code, cells.dtype)]
         if not missing:
             missing = np.flatnonzero(np.bincount(cells.ravel(), minlength=256) == 0)[:1]
             if not missing.size:
@@ -600,22 +593,92 @@ def _descriptors():
     return max(64, min(OPEN_DATASETS, wanted - 512 if wanted > 1024 else wanted // 2))
 
 
-def _mask_band(dataset, band):
-    """Return the band whose zeros mask ``band``: a mask of the data set or an alpha band of any type; else None."""
-    if band.GetMaskFlags() & (gdal.GMF_PER_DATASET | gdal.GMF_ALPHA):
-        return band.GetMaskBand()
-    last = dataset.GetRasterBand(dataset.RasterCount)
-    # GDAL itself makes masks only of alpha bands of unsigned integers
-    return last if dataset.RasterCount > 1 and last.GetColorInterpretation() == gdal.GCI_AlphaBand else None
+def _unreadable(item, row, column, failure):
+    return InputError(f"{item.name} cannot be read at row {row}, column {column}: {failure or 'the file is damaged'}. "
+                      f"Get the file again or leave it out.")
 
 
-def _fits(nodata, dtype):
-    """True where ``nodata`` survives a round trip through ``dtype``, so raw values can be compared exactly."""
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return float(nodata).is_integer() and limits.min <= nodata <= limits.max
-    # a float32 band may declare its nodata rounded in decimal
-    return True
+def scaling(item):
+    """Return (scale, offset) that turn stored values of a Source into the values it delivers; classes have none."""
+    if item.kind == CLASS:
+        return 1.0, 0.0
+    encoding = item.encoding
+    return encoding.scale * item.scale, encoding.offset * item.scale + item.offset
+
+
+def in_units(item, stored):
+    """Return ``stored`` values of a Source as new float64 values in the unit it delivers; nodata is not looked at."""
+    values = stored.astype(np.float64)
+    if item.kind == CLASS:
+        return values
+    encoding = item.encoding
+    if not encoding.plain:
+        values = values * encoding.scale + encoding.offset
+    if item.scale != 1.0 or item.offset != 0.0:
+        values = values * item.scale + item.offset
+    return values
+
+
+def _as_stored(series, item):
+    """True where a layer of a Series is read straight into its array."""
+    # GDAL would cut negative bytes off at 0
+    return item.target is None and (series.single or series.codes and not item.encoding.reinterpreted)
+
+
+def _nodata_cells(item, stored, mask, values=None, suspect=True):
+    """Return (missing, unstated): where a Source has no value, and where its own nodata or mask alone says so.
+
+    ``stored``: values with the right sign; ``mask``: 0 for nodata, or None; ``values``: the stored ones in units, where
+    they are at hand. With ``suspect``, fill values that the file does not declare are looked for. Raises InputError
+    for these.
+    """
+    missing = item.encoding.missing(stored, mask)
+    unstated = missing if item.absent is None else missing.copy()
+    for flag in item.flags:
+        here = stored == flag
+        missing |= here
+        if item.absent is not None:
+            unstated &= ~here
+    if item.kind == NUMBER and item.encoding.floating:
+        with np.errstate(invalid="ignore"):
+            beyond = np.abs(stored) > LARGEST
+        beyond &= ~missing
+        if beyond.any():
+            finite = stored[beyond & np.isfinite(stored)]
+            if finite.size and not item.keep:
+                raise _undeclared(item, finite[0])
+            missing |= beyond
+    if item.keep:
+        values = in_units(item, stored) if values is None else values
+        with np.errstate(invalid="ignore"):
+            missing |= (values < item.keep[0]) | (values > item.keep[1])
+    elif suspect and item.kind == NUMBER and not item.valid:
+        _refuse_fill(item, stored, missing)
+    return missing, unstated
+
+
+def _refuse_fill(item, stored, missing):
+    """Raise InputError where a usual fill value that the file does not declare stands far away from all values."""
+    known = ~missing
+    if not known.any():
+        return
+    floating = stored.dtype.kind == "f"
+    bounds = (-np.inf, np.inf) if floating else (np.iinfo(stored.dtype).min, np.iinfo(stored.dtype).max)
+    for value in (stored.min(initial=bounds[1], where=known), stored.max(initial=bounds[0], where=known)):
+        if float(value) not in USUAL_FILLS:
+            continue
+        rest = stored[known & (stored != value)].astype(np.float64)
+        if rest.size:
+            distance = min(abs(float(value) - rest.min()), abs(float(value) - rest.max()))
+            if distance <= max(2 * np.ptp(rest), 0.1 * abs(float(value))):
+                continue
+        raise _undeclared(item, value)
+
+
+def _undeclared(item, value):
+    return InputError(f"{item.name} holds the stored value {value:.9g}, far away from its other values: it looks like "
+                      f"a fill value that the file does not declare. Declare it (gdal_edit.py -a_nodata {value:.9g} "
+                      f"and the file), or give it as FLAGS where the tool has that.")
 
 
 def _guard(item, values):

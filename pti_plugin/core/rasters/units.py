@@ -14,6 +14,8 @@ from ..common.errors import InputError
 from .raster import NUMBER, source
 
 _KELVIN = 273.15
+#: cells of a block that tell the level of a layer, and the least jump of levels from one unit to another, kelvin
+_SAMPLED, _LEAST_JUMP = 256, 150.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,35 @@ def parse_flags(text):
 def unit_named(text):
     """Return the name this module uses for a unit as files and people write it; unknown ones come back as they are."""
     return _ALIASES.get(text.strip().lower(), text.strip())
+
+
+def sample_mean(values):
+    """Return the mean of some cells of an array, NaN where none of them has a value; always the same cells."""
+    some = values.ravel()[::max(1, values.size // _SAMPLED)]
+    known = some[~np.isnan(some)]
+    return float(known.mean(dtype=np.float64)) if known.size else math.nan
+
+
+def refuse_unit_change(means, names, unit=""):
+    """Raise InputError where layers of a series change from kelvin to degrees Celsius.
+
+    ``means``: one for every layer, of the same cells, NaN where there is none; ``names``: of the layers; ``unit``:
+    declared by all. Other quantities that change so much declare their unit.
+    """
+    if unit_named(unit) not in ("", "none", "K", "degC"):
+        return
+    known = [place for place, mean in enumerate(means) if math.isfinite(mean)]
+    order = sorted(known, key=lambda place: means[place])
+    steps = [means[after] - means[before] for before, after in zip(order, order[1:])]
+    if not steps or max(steps) < _LEAST_JUMP:
+        return
+    cut = steps.index(max(steps)) + 1
+    cold, warm = order[:cut], order[cut:]
+    if means[cold[0]] > -120 and means[cold[-1]] < 100 and means[warm[0]] > 150 and means[warm[-1]] < 350:
+        first, other = names[min(cold)], names[min(warm)]
+        raise InputError(f"The layers change their unit: {other} looks like kelvin (mean {means[min(warm)]:.1f}), "
+                         f"{first} like degrees Celsius (mean {means[min(cold)]:.1f}). Bring all layers to one unit "
+                         f"first; if they are no temperatures, declare their unit in the files.")
 
 
 def in_unit(item, quantity, declared, stated, sample, progress):

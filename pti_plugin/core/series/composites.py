@@ -14,9 +14,18 @@ from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import require_same
-from ..rasters.raster import NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
+from ..rasters.raster import (
+    NO_CLASS,
+    Series,
+    SourceReader,
+    bounded_cache,
+    exact_in_float32,
+    read_info,
+    scaling,
+    source,
+)
 from ..rasters.time_axis import DAILY, dated, series, stamp_text, steps_a_year, steps_of_year, year_of
-from ..rasters.units import check_range
+from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
 
 MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY = STATISTICS = (
@@ -129,7 +138,7 @@ class Year:
 @dataclass(frozen=True)
 class CompositeKernel:
     """The arithmetic of one block. ``scales``: (scale, offset) that turn each layer as read into units;
-    ``no_class``: nodata of the majority."""
+    ``no_class``: nodata of the majority; ``names`` and ``unit`` of the layers."""
 
     years: tuple
     count: int
@@ -137,6 +146,8 @@ class CompositeKernel:
     options: CompositeOptions
     wanted: tuple
     no_class: float
+    names: tuple
+    unit: str = ""
 
     def __call__(self, arrays, window, grid):
         """Return composite, count and annual series of a block, and its tallies."""
@@ -154,6 +165,7 @@ class CompositeKernel:
             number += values
             if "series" in self.wanted:
                 annual.append(value.astype(np.float32))
+        refuse_unit_change([stream.levels.get(place, np.nan) for place in range(self.count)], self.names, self.unit)
         composite = np.full(shape, np.nan)
         np.divide(total, number, out=composite, where=number > 0)
         out = {"composite": composite, "count": number}
@@ -234,11 +246,11 @@ class CompositeKernel:
 
 
 class _Stream:
-    """The layers of a block in units, NaN = nodata, read in groups."""
+    """The layers of a block in units, NaN = nodata, read in groups; ``levels``: a mean of every layer read."""
 
     def __init__(self, read, count, scales, options):
         self._read, self._count, self._scales, self._options = read, count, scales, options
-        self._start, self._group = 0, ()
+        self._start, self._group, self.levels = 0, (), {}
 
     def layers(self, year, shape):
         """Yield the layers of a year in order of time, then those that are filled."""
@@ -262,6 +274,8 @@ class _Stream:
             values = values.astype(np.float64) * scale + offset
         if self._options.statistic in CLASSES:
             _refuse_fractions(values)
+        else:
+            self.levels[place] = sample_mean(values)
         return values
 
 
@@ -310,10 +324,10 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
         years, record = _years(layers, empty, options, fill, progress)
     else:
         years, record = (Year(0, len(layers), tuple(range(len(layers)))),), {"filled": []}
-    scales = tuple(infos[layer.path].scales[layer.band - 1] if single else (1.0, 0.0) for layer in layers)
+    scales = tuple(scaling(item) if single else (1.0, 0.0) for item in items)
     specs = _specs(outputs, unit, layers, years, infos.values(), options, record, with_years)
     kernel = CompositeKernel(years, len(items), scales, options, tuple(name for name, path in outputs.items() if path),
-                             specs["composite"].nodata)
+                             specs["composite"].nodata, tuple(layer.label for layer in layers), unit)
     work = 300 if options.statistic == MAJORITY else 100 + 4 * len(years) * bool(outputs.get("series"))
     tallies = run_blocks(first.grid, {"INPUT": Series(items, single, min(GROUP, len(items)))}, kernel, specs, staging,
                          progress, settings, extra_bytes=work)

@@ -16,9 +16,9 @@ from ..common.packages import require, version_of
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.cell_keys import cell_keys
 from ..rasters.grid import require_same
-from ..rasters.raster import Series, SourceReader, exact_in_float32, on_grid, read_info, source
+from ..rasters.raster import Series, SourceReader, exact_in_float32, on_grid, read_info, scaling, source
 from ..rasters.time_axis import dated, series, stamp_text
-from ..rasters.units import check_range
+from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .corrections import (
     HAMED_RAO,
     ORIGINAL,
@@ -105,17 +105,19 @@ class TrendKernel:
     """The arithmetic of one block.
 
     ``steps``: place of each layer on the padded time axis of ``length`` steps, which begins with season 0; ``needed``:
-    values a test needs; ``scale``: what a stored difference is in units; ``step_after``: place of the suspected step;
-    ``fill``: steps to be filled.
+    values a test needs; ``scaling``: (scale, offset) of the values as read; ``names`` and ``unit`` of the layers;
+    ``step_after``: place of the suspected step; ``fill``: steps to be filled.
     """
 
     steps: tuple
     length: int
     needed: int
-    scale: float
+    scaling: tuple
     options: TrendOptions
     step_after: int
     wanted: tuple
+    names: tuple
+    unit: str = ""
     fill: tuple = ()
 
     def __call__(self, arrays, window, grid):
@@ -125,6 +127,8 @@ class TrendKernel:
         cells = stack[0].size
         stack = stack.reshape(len(stack), cells)
         options = self.options
+        scale, offset = self.scaling
+        refuse_unit_change([sample_mean(layer) * scale + offset for layer in stack], self.names, self.unit)
         if self.fill:
             filled = np.full((self.length, cells), np.nan, dtype=stack.dtype)
             filled[list(self.steps)] = stack
@@ -144,7 +148,7 @@ class TrendKernel:
             flat[list(steps)] = stack[:, place]
         trend = trend_test(flat, options.period, options.method, True, options.alpha)
         lag = lag_1(flat, trend.slope, options.period)
-        slope = trend.slope * self.scale
+        slope = trend.slope * scale
         # p as the file will hold it, so that a threshold found on the file decides the same
         p = trend.p.astype(np.float32).astype(np.float64)
         sign = np.where(p < options.alpha, np.sign(trend.s), 0)
@@ -154,11 +158,11 @@ class TrendKernel:
         out = {name: _spread(values[name], place, shape) for name in NUMBERS if name in self.wanted}
         if "limits" in self.wanted:
             limits = slope_limits(flat, trend.variance, options.period, options.alpha)
-            out["limits"] = np.stack([_spread(np.sort(np.array(limits) * self.scale, axis=0)[i], place, shape)
+            out["limits"] = np.stack([_spread(np.sort(np.array(limits) * scale, axis=0)[i], place, shape)
                                       for i in (0, 1)])
         if "step" in self.wanted:
             shift, z = step_change(flat, trend.slope, self.step_after, options.period)
-            out["step"] = np.stack([_spread(shift * abs(self.scale), place, shape), _spread(z, place, shape)])
+            out["step"] = np.stack([_spread(shift * abs(scale), place, shape), _spread(z, place, shape)])
         out["sign"] = _spread(sign, place, shape, SIGN_NODATA)
         out["count"] = valid.reshape(shape)
         tally = Counter(up=int((sign == 1).sum()), down=int((sign == -1).sum()), none=int((sign == 0).sum()),
@@ -242,7 +246,7 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     if len(units) > 1:
         raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
                          f"Convert them to one first.")
-    items, scale = _items(layers, infos, target, options)
+    items, as_read = _items(layers, infos, target, options)
     _refuse_empty(items.items)
     work = {name: path for name, path in outputs.items() if path}
     if options.fdr:
@@ -253,8 +257,8 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
         for name in ("sign", "slope_significant"):
             work.pop(name, None)
     fill = _steps_to_fill(axis, items.items, options, progress) if options.fill else ()
-    kernel = TrendKernel(axis["steps"], axis["length"], axis["needed"], scale, options, axis["step_after"],
-                         tuple(work), fill)
+    kernel = TrendKernel(axis["steps"], axis["length"], axis["needed"], as_read, options, axis["step_after"],
+                         tuple(work), tuple(layer.label for layer in layers), first.units[0], fill)
     specs = _specs({**dict.fromkeys((*NUMBERS, "sign", "count", "limits", "step")), **work}, first.units[0], layers,
                    options)
     part = progress.part(0, 0.85) if options.fdr else progress
@@ -317,16 +321,16 @@ def _steps_to_fill(axis, items, options, progress):
 
 
 def _items(layers, infos, target, options):
-    """Return (Series, scale): in stored numbers as float32 where that is exact, else in units as float64."""
+    """Return (Series, (scale, offset)): stored numbers as float32 where that is exact, else values as float64."""
     sources = [replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
                        keep=options.valid) for layer in layers]
     if target is not None:
         sources = [on_grid(item, target) for item in sources]
-    scales = {infos[layer.path].scales[layer.band - 1] for layer in layers}
+    scales = {scaling(item) for item in sources}
     # a negative scale would turn the sign of S
     single = (len(scales) == 1 and next(iter(scales))[0] > 0 and all(map(exact_in_float32, infos.values()))
               and not any(item.target for item in sources))
-    return Series(tuple(sources), single), next(iter(scales))[0] if single else 1.0
+    return Series(tuple(sources), single), next(iter(scales)) if single else (1.0, 0.0)
 
 
 def _label(layer, options):
