@@ -39,6 +39,7 @@ from pti_plugin.core.rasters.blocks import (
     run_blocks,
     run_task,
 )
+from pti_plugin.core.rasters.encoding import Encoding
 from pti_plugin.core.rasters.gdal_errors import call
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from pti_plugin.core.rasters.raster import NUMBER, Source, on_grid, read_info, source
@@ -229,7 +230,7 @@ def test_a_task_alone_gives_what_the_run_writes(tmp_path):
 # windows ---------------------------------------------------------------------------------------------------------
 
 def plain_source(grid=GRID, block=(256, 256), target=None):
-    return Source("x.tif", 1, NUMBER, grid, target=target, block=block)
+    return Source("x.tif", 1, NUMBER, grid, Encoding("Float32"), target=target, block=block)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 64, 256, 599, 1000])

@@ -309,6 +309,11 @@ def test_progress_runs_over_both_readings_and_a_cancel_in_either_leaves_nothing(
 def test_values_that_look_like_nodata_are_said(tmp_path):
     values = numbers(1, gaps=0)
     values[0, 0] = 65535
+    with pytest.raises(InputError, match="soc.tif holds the stored value 65535.*does not declare"):
+        run({"soc": layer(tmp_path, "soc", values)}, tmp_path)
+    # not far from the others, it may be one of them
+    values[0, 1:8] = 50000
+    values[1, 1:8] = 30000
     _, _, log = run({"soc": layer(tmp_path, "soc", values)}, tmp_path)
     assert any("soc reaches 65535 in soc.tif" in warning for warning in log.warnings)
     values[0, 0] = -9999

@@ -499,7 +499,7 @@ def test_rasters_on_another_grid_or_in_another_unit_are_refused_by_name(tmp_path
         summarize(tmp_path, empty)
     values = np.where(codes == 11, -3.4e38, codes).astype("float32")
     unstated = write_raster(tmp_path / "x.tif", values, transform=POLAR)
-    with pytest.raises(InputError, match="x.tif holds the value -3.39.*nodata"):
+    with pytest.raises(InputError, match="x.tif holds the stored value -3.39.*nodata"):
         summarize(tmp_path, path, predictors=(unstated,))
 
 

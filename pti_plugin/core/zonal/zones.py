@@ -31,8 +31,6 @@ WHOLE = "Whole map"
 HALF = 50.0
 #: classes of a zone raster beyond this number are a sign of another kind of raster
 MOST_CLASSES = 1000
-#: a predictor of such a size is a nodata value that its file does not declare
-LARGEST = 1e30
 
 #: columns of the table before those of the means: name, type, unit, description
 FIELDS = (
@@ -232,7 +230,7 @@ def predictor_bands(paths, chosen, progress):
 
 
 def _in_own_unit(name, info, band, tags, progress):
-    item = replace(source(info.path, NUMBER, band, info=info), valid=(-LARGEST, LARGEST))
+    item = source(info.path, NUMBER, band, info=info)
     unit = tags.get(RAW_UNIT_TAG) or info.units[band - 1]
     if MIN_TAG not in tags or MAX_TAG not in tags:
         return Band(name, unit, item)
