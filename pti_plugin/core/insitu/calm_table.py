@@ -9,7 +9,8 @@ out and counted by the reader of tables.
 import re
 
 from ..common.errors import InputError
-from .stations import ALT, QUANTITY_NAMES, Table
+from .columns import ALT, QUANTITY_NAMES
+from .text_tables import Table
 
 FORMAT = "CALM summary table"
 _YEAR = re.compile(r"(?:19|20)\d\d")
