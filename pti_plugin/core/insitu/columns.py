@@ -17,6 +17,7 @@ from .headers import (
     Header,
     coordinate_header,
     is_projected,
+    may_be_projected,
     parse_header,
     side_of,
     words_of,
@@ -180,8 +181,8 @@ def _refuse_missing(table, quantity, found, needs_coordinates):
     if missing == ["year"] and found.months:
         raise InputError(f"{table.path} has a column a month, but no column of the year, so its values belong to no "
                          f"year. Add a column 'year', or write the year into the headers, as Jan 2001.")
-    projected = [header for header in table.header if is_projected(header)]
-    if projected and set(missing) & set(SIDES):
+    projected = [header for header in table.header if may_be_projected(header)]
+    if (len(projected) > 1 or any(map(is_projected, projected))) and set(missing) & set(SIDES):
         raise InputError(f"{table.path} has no column of {' or '.join(kind for kind in SIDES if kind in missing)}; "
                          f"{', '.join(projected)} look like projected coordinates (such as UTM), which are not read. "
                          f"Convert them to degrees of latitude and longitude, or give a table of the sites with their "
@@ -206,9 +207,9 @@ def _coordinate(table, kind, roles, given):
     if kind in roles:
         index = roles[kind]
         what = coordinate_header(table.header[index], kind)
-        if is_projected(table.header[index]) and len(words_of(table.header[index])[0]) > 2 and not what.side:
+        if is_projected(table.header[index]):
             raise InputError(f"{table.path}: the column '{table.header[index]}' named as {kind} holds projected "
-                             f"coordinates by its header. Convert them to degrees.")
+                             f"coordinates by its header. Convert them to degrees of latitude and longitude.")
     else:
         every = {i: coordinate_header(header) for i, header in enumerate(table.header) if i not in roles.values()}
         found = {i: what for i, what in every.items() if what.kind == kind and not what.part}

@@ -1,7 +1,6 @@
 """Dates as station files write them. Whether the day or the month comes first is decided over the whole column."""
 
 import re
-from array import array
 from datetime import datetime
 
 import numpy as np
@@ -170,8 +169,3 @@ class DateColumn:
     def told(self):
         """Whether any date could be read in two orders, so that the order is worth saying."""
         return bool(self._impossible or self._ambiguous)
-
-
-def pairs():
-    """Return two empty packed columns for what DateColumn.read returns."""
-    return array("q"), array("q")

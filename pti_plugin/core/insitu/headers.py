@@ -80,9 +80,9 @@ _FUSED = re.compile(r"(latitude|lat|longitude|long|lon|lng)(deg|dd|d)?([nsew])?"
 _COMPOUND = re.compile(r"(west|ost|oest|east|nord|north|sued|sud|south)(?:liche?r?)?"
                        r"(latitude|lat|longitude|long|lon|breite|lange|laenge)?")
 #: columns of projected coordinates
-_PROJECTED = re.compile(r"(?:utm|proj|projected|map|tm|lv|lv03|lv95)?_?(?:x|y|e|n|east|north|easting|northing|eastings|"
-                        r"northings|rechtswert|hochwert|ostwert|nordwert)(?:_?(?:utm|coord|coordinate|m|zone|\d+\w?))*|"
-                        r"utm(?:_\w+)?|epsg_?\d+_\w+")
+_PROJECTED_WORDS = set("easting eastings northing northings rechtswert hochwert ostwert nordwert utm".split())
+_PROJECTED = re.compile(r"(?:proj|projected|map|tm|lv|lv03|lv95)?_?(?:x|y|e|n|east|north)(?:_?(?:coord|coordinate|m|"
+                        r"zone|\d+\w?))*|epsg_?\d+_\w+")
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,9 @@ def coordinate_header(text, kind=None):
             sides.append(_SIDE_OF[word])
         elif word not in _BESIDE and word not in _PLUS | _MINUS:
             rest.append(word)
+    if not found and len(sides) == 1 and not rest and set(words) & {"deg", "degree", "degrees"}:
+        # °N, deg W
+        found = {"latitude" if sides[0] in SIDES["latitude"] else "longitude"}
     known = kind or (found.pop() if len(found) == 1 else None)
     if known is None:
         return CoordinateHeader(None, None)
@@ -253,10 +256,13 @@ def _stated_signs(text):
 
 
 def is_projected(text):
-    """Say whether a header is that of projected coordinates, such as Easting or UTM_N."""
-    words = words_of(text)
-    return bool(_PROJECTED.fullmatch("_".join(words)) or any(
-        word in ("easting", "northing", "eastings", "northings", "utm", "rechtswert", "hochwert") for word in words))
+    """Say whether a header is surely that of projected coordinates, such as Easting or UTM_N."""
+    return any(word in _PROJECTED_WORDS or word.startswith("utm") for word in words_of(text))
+
+
+def may_be_projected(text):
+    """Say whether a header is that of projected coordinates, or a letter as X or N that often is."""
+    return is_projected(text) or bool(_PROJECTED.fullmatch("_".join(words_of(text))))
 
 
 def side_of(text):

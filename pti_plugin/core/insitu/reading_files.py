@@ -11,7 +11,7 @@ import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from .headers import CELSIUS, FAHRENHEIT, PER_METRE, UNIT_WORDS, Header, parse_h
 from .station_places import Place, gtnp_json_metadata, gtnp_text_metadata
 from .station_units import celsius, to_units
 from .stations import Record, elevation_factor, place_of, tell_coordinates
-from .text_tables import Table, check_length, csv_rows, decoded, find_header, lines_of
+from .text_tables import Table, check_length, csv_rows, decoded, find_header, lines_of, with_units
 
 GTNP_WIDE, GTNP_LONG = "GTN-P export", "GTN-P export of 2026"
 PERMOS, NTGS, BY_DEPTH = "PERMOS time series", "NTGS ground temperature report", "time series, a column a depth"
@@ -75,17 +75,27 @@ class Layout:
 class _Site:
     """Readings of one site as packed columns; a long file has a depth a reading, a wide one a row of values.
 
-    ``times`` are seconds since 1970 with the day first, ``others`` the same with the month first.
+    ``times`` are seconds since 1970 with the day first, ``others`` the same with the month first, None while no date
+    could be read in both orders.
     """
 
     def __init__(self, place):
         self.place = place
-        self.times, self.others, self.lines = array("q"), array("q"), array("q")
+        self.times, self.others, self.lines = array("q"), None, array("q")
         self.values, self.depths = array("d"), array("d")
+
+    def add_time(self, day_first, month_first):
+        """Add the time of a reading, in seconds since 1970, as it is in both orders of the date."""
+        if self.others is None and day_first != month_first:
+            self.others = array("q", self.times)
+        self.times.append(day_first)
+        if self.others is not None:
+            self.others.append(month_first)
 
     def sensors(self, layout, order):
         """Yield (depth, times, values, lines) of every sensor, as arrays of numpy; ``order`` of the dates."""
-        times = np.frombuffer(self.others if order == MONTH_FIRST else self.times, dtype=np.int64)
+        other = order == MONTH_FIRST and self.others is not None
+        times = np.frombuffer(self.others if other else self.times, dtype=np.int64)
         times = times.astype("datetime64[s]")
         lines = np.frombuffer(self.lines, dtype=np.int64)
         values = np.frombuffer(self.values)
@@ -159,8 +169,11 @@ def _depth_columns(path, header, columns):
 
 def _table_layout(path, header, rows, columns):
     """Return the Layout of a table with a row a date, or with a column a month, or None where it is neither."""
+    given = given_columns(Table(str(path), header, rows), columns)
+    merged = with_units(header, rows[0][1]) if rows else None
+    if merged:
+        header, rows = merged, rows[1:]
     table = Table(str(path), header, rows)
-    given = given_columns(table, columns)
     try:
         found = find_columns(table, MAGT, given, False)
     except InputError:
@@ -256,6 +269,11 @@ def readings_to_records(path, layout, rows, report, places=None, columns=None, a
     report.format = layout.format
     header = next(rows)[1]
     given = given_columns(Table(str(path), header, []), columns)
+    first = next(rows, None)
+    if first and with_units(header, first[1]):
+        report.notes.append(f"line {first[0]} states the units of the columns.")
+    elif first:
+        rows = chain([first], rows)
     comma, rows = _has_decimal_comma(rows, layout)
     report.decimal_mark = "," if comma else "."
     metadata = gtnp_json_metadata(path) if layout.format == GTNP_LONG else {}
@@ -342,25 +360,20 @@ def _collect(path, layout, header, rows, comma, known, report):
                 continue
             boreholes.setdefault(place.site, []).append(key)
             site = sites[key] = _Site(place)
-        if layout.date is not None and is_missing(cells[layout.date]):
+        text = "" if layout.date is None else cells[layout.date]
+        if layout.date is not None and (not text or is_missing(text)):
             report.skipped["row without a year or date"] += 1
             continue
         if layout.months:
             _add_months(path, layout, line, cells, site)
         elif parts:
             seconds = _moment_of_parts(path, layout, line, cells)
-            site.times.append(seconds)
-            site.others.append(seconds)
+            site.add_time(seconds, seconds)
         else:
-            text = cells[layout.date] if layout.time is None else f"{cells[layout.date]} {cells[layout.time]}"
-            day_first, month_first = dates.read(text, line)
-            site.times.append(day_first)
-            site.others.append(month_first)
-        for _ in layout.months or (0,):
-            site.lines.append(line)
-            if layout.depth is not None:
-                depth = cells[layout.depth]
-                site.depths.append(_reading(depth, comma, line, path, "depth"))
+            site.add_time(*dates.read(text if layout.time is None else f"{text} {cells[layout.time]}", line))
+        site.lines.extend([line] * (len(layout.months) or 1))
+        if layout.depth is not None:
+            site.depths.extend([_reading(cells[layout.depth], comma, line, path, "depth")] * (len(layout.months) or 1))
         if layout.flag is not None and cells[layout.flag] and cells[layout.value]:
             flagged += 1
         for i in value_columns:
@@ -392,8 +405,7 @@ def _add_months(path, layout, line, cells, site):
     own = None if layout.date is None else year_of(cells[layout.date], line, path)
     for year, month in layout.months.values():
         seconds = moment(year or own, month, 15)
-        site.times.append(seconds)
-        site.others.append(seconds)
+        site.add_time(seconds, seconds)
 
 
 def _moment_of_parts(path, layout, line, cells):

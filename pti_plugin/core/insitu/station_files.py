@@ -11,12 +11,12 @@ from ..common.errors import InputError
 from ..common.progress import Progress
 from .annual_means import RULE
 from .calm_table import calm_table, is_calm
-from .columns import MAGT, QUANTITY_NAMES, find_columns, given_columns
+from .columns import MAGT, QUANTITY_NAMES, find_columns, given_columns, named_headers
 from .reading_files import open_head, readings_to_records, recognize, text_rows
 from .spreadsheets import is_spreadsheet, read_sheets
 from .station_places import locate, read_places
 from .stations import WITHOUT_PLACE, ZERO_AMPLITUDE, ReadReport, check_coordinates, read_rows, series_of, table_records
-from .text_tables import Table, as_table
+from .text_tables import Table, as_table, header_row
 
 #: endings of what a download holds beside its data
 _BESIDE = (".metadata.txt", ".json", ".pdf", ".html", ".htm", ".xml", ".md", ".png", ".jpg")
@@ -98,6 +98,8 @@ def _spreadsheet_records(path, report, columns, places, alone, progress):
         raise InputError(f"The spreadsheet {path} is empty; station data need a header row and rows below it.")
     records, reports, refused = [], [], {}
     for name, rows in sheets.items():
+        if not is_calm(rows):
+            rows = rows[header_row(rows, named_headers(columns)):]
         try:
             layout = None if is_calm(rows) else _sheet_layout(path, rows, columns, report.quantity, places)
         except InputError as error:

@@ -14,7 +14,7 @@ from .cells import is_missing, plain
 from .dates import MONTHS
 from .headers import UNIT_WORDS, coordinate_header, parse_header, words_of
 
-DELIMITERS = {";": "semicolon", "\t": "tab", ",": "comma"}
+DELIMITERS = {";": "semicolon", "\t": "tab", ",": "comma", "|": "vertical bar"}
 #: lines among which the header is looked for
 _HEADER_WITHIN = 60
 #: words by which a row is known as the header, for want of a column list
@@ -22,6 +22,8 @@ _KNOWN = set("""site station borehole code id name year yr date time datetime ti
 value magt temperature temp alt ald thaw unit units month day latitude longitude lat lon long lng jahr datum tiefe
 hohe temperatur monat active cci dataset""".split()) | set(MONTHS)
 _TIMES = {"time", "date", "datetime", "timestamp"}
+#: what stands below the header of a column without a unit
+_NO_UNIT = {"text", "string", "id", "yyyy", "number", "(-)", "[-]", "integer", "char", "yyyy-mm-dd", "dd.mm.yyyy"}
 _YEAR = re.compile(r"\D{0,12}(?:19|20)\d\d\D{0,8}")
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig", "UTF-8"), (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
          (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"), (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
@@ -96,7 +98,7 @@ def find_header(lines, path, named=()):
         if count > 1 and (best is None or (score, agreeing, count) > best[0]):
             best = (score, agreeing, count), place, delimiter
     if best is None:
-        raise InputError(f"{path} has no columns: none of semicolon, tab and comma divides its header "
+        raise InputError(f"{path} has no columns: none of semicolon, tab, comma and | divides its header "
                          f"'{lines[start][:80]}'.")
     return best[1], best[2]
 
@@ -166,7 +168,9 @@ def csv_rows(lines, delimiter, path, start=0):
     try:
         for cells in reader:
             if cells and not cells[0].startswith("#"):
-                cells = [plain(cell.strip()) for cell in cells]
+                cells = [cell.strip() for cell in cells]
+                if not all(map(str.isascii, cells)):
+                    cells = [plain(cell) for cell in cells]
                 if any(cells):
                     yield last + 1, cells
             last = start + reader.line_num
@@ -175,37 +179,47 @@ def csv_rows(lines, delimiter, path, start=0):
                          f"check its quotation marks.") from error
 
 
+def header_row(rows, named=()):
+    """Return the place of the header among ``rows``, [(line, cells)] of a sheet: the first row where none is known."""
+    known = [recognised(cells, named) for _, cells in rows[:_HEADER_WITHIN]]
+    return next((i for i, found in enumerate(known) if found >= 2 and found > known[0]), 0) if known[0] < 3 else 0
+
+
 def as_table(path, rows, report):
     """Return the Table whose header is the first of ``rows``; raises InputError for rows of another length.
 
     A row of units right below the header is put into the header, in brackets.
     """
     (_, header), *rows = rows
-    if rows and _is_units(header, rows[0][1]):
-        line, units = rows[0]
-        report.notes.append(f"line {line} states the units of the columns.")
-        header = [f"{name} [{unit}]" if unit and not is_missing(unit) else name for name, unit in zip(header, units)]
-        rows = rows[1:]
+    merged = with_units(header, rows[0][1]) if rows else None
+    if merged:
+        report.notes.append(f"line {rows[0][0]} states the units of the columns.")
+        header, rows = merged, rows[1:]
     for line, cells in rows:
         check_length(path, line, cells, len(header))
     report.rows = len(rows)
     return Table(str(path), header, rows)
 
 
-def _is_units(header, cells):
-    """Say whether a row below the header holds units only."""
+def with_units(header, cells):
+    """Return the header with the units of the row right below it in brackets; None where that row holds no units."""
     if len(cells) != len(header) or any(re.search(r"\d", cell) for cell in cells):
-        return False
+        return None
+    def says_nothing(cell):
+        return is_missing(cell) or cell.lower() in _NO_UNIT
+
     found = 0
     for name, cell in zip(header, cells):
-        if is_missing(cell) or cell.lower() in ("text", "string", "id", "yyyy", "number", "(-)", "[-]"):
+        if says_nothing(cell):
             continue
         kind = coordinate_header(name).kind
         unit = "_".join(words_of(cell)) in UNIT_WORDS or cell.lstrip(" [(").startswith("°")
         if not unit and not (kind and coordinate_header(f"{kind} {cell}").kind):
-            return False
+            return None
         found += unit or cell not in ("N", "S", "E", "W")
-    return found > 0
+    if not found:
+        return None
+    return [name if says_nothing(cell) else f"{name} [{cell.strip('[]() ')}]" for name, cell in zip(header, cells)]
 
 
 def check_length(path, line, cells, expected):
