@@ -162,6 +162,10 @@ def find_columns(table, quantity, given, needs_coordinates):
         roles.pop("value", None)
     if "site" not in roles and "name" in roles:
         roles["site"] = roles["name"]
+    texts = [header.strip().lower() for header in table.header]
+    twice = next((table.header[i] for i in roles.values() if texts.count(texts[i]) > 1), None)
+    if twice is not None:
+        raise InputError(f"{table.path} has the column '{twice}' twice; rename or remove one of them.")
     found = Columns(roles, years, months, coordinates)
     _refuse_missing(table, quantity, found, needs_coordinates)
     found.header = _value_header(table, found, headers, "unit" in given)
@@ -250,7 +254,8 @@ def _letters_column(table, kind, index, roles):
         if not own and not (i == index + 1 and not words):
             continue
         cells = [cells[i] for _, cells in table.rows if i < len(cells) and not is_missing(cells[i])]
-        if cells and all(side_of(cell) in SIDES[kind] for cell in cells):
+        # a column that is there for the letter and has none leaves every row open
+        if all(side_of(cell) in SIDES[kind] for cell in cells) and (cells or table.rows and words):
             return i
     return None
 

@@ -9,8 +9,8 @@ from .headers import CELSIUS, FAHRENHEIT, KELVIN, PER_METRE, Header
 
 #: °C; without a stated unit a table whose middle value is warmer may be in °F
 WARMEST_MIDDLE = 15.0
-#: below it no ground is in K, and above it none in °C
-_KELVIN_FROM = 150.0
+#: K; below the first no ground is, and above the second none either, while in °C none is above the first
+_KELVIN_FROM, _KELVIN_TO = 150.0, 350.0
 
 
 def to_units(records, path, report, given, header=None, depth_header=None):
@@ -101,6 +101,10 @@ def _celsius(records, stated, given, path, report):
     """Convert the values to °C in place, from the unit ``stated`` (None where it is not: Kelvin shows in numbers)."""
     unit = stated
     if stated != FAHRENHEIT:
+        hot = [record for record in records if record.value > _KELVIN_TO]
+        if hot:
+            raise InputError(f"{path}, line {hot[0].line}: {hot[0].value:g} cannot be a mean annual ground temperature "
+                             f"({some_lines(hot)}); correct it or mark it NA.")
         kelvin = [record for record in records if record.value > _KELVIN_FROM]
         others = [record for record in records if record.value <= _KELVIN_FROM]
         if kelvin and others:
