@@ -36,6 +36,10 @@ def is_missing(text):
     return text.lower() in MISSING
 
 
+def _says_none(text):
+    return is_missing(text) or bool(re.fullmatch(r"-\d+(\.\d*)?", text)) and float(text) <= _CODE
+
+
 def number(text, what, line, path):
     """Return the number in a cell; raises InputError naming its line where it holds none."""
     try:
@@ -65,22 +69,20 @@ def coordinate(text, what, line, path, side=None, header=""):
     beside says, or None. The cell may be decimal degrees, or degrees with minutes and seconds, and may state its side.
     Raises InputError naming the line where it is no angle or contradicts the side.
     """
-    if is_missing(text):
+    if _says_none(text):
         return None
     wrong = InputError(f"{path}, line {line}: the {what} '{text}' is no angle; write it as 71 19' N or in decimal "
                        f"degrees.")
     found = _SIDES.fullmatch(_LETTERS.sub(r"\1 \2 \3", _DEGREE_MARK.sub("° ", text)))
     match = found and (_DECIMAL.fullmatch(found[2]) or _MINUTES.fullmatch(found[2]))
     if not match:
-        if number(text, what, line, path) <= _CODE:
-            return None
+        # says what is no number at all, too
+        number(text, what, line, path)
         raise wrong
     sign, whole, *finer = match.groups()
     hyphens, minutes, seconds = finer or (None, None, None)
     degrees, minutes, seconds = float(whole), float(minutes or 0), float(seconds or 0)
     negative = sign == "-"
-    if negative and not finer and degrees >= -_CODE:
-        return None
     stated = [side_of(letter) for letter in (found[1], found[3]) if letter]
     if (minutes >= 60 or seconds >= 60 or minutes % 1 and finer[2] is not None or len(stated) > 1 or negative and stated
             or stated and stated[0] not in SIDES[what] or hyphens and not stated):
@@ -113,7 +115,8 @@ class CoordinateColumn:
     def read(self, cells, line, path, comma=False):
         """Return the coordinate of a row, None where it has none; raises InputError naming the line."""
         text, side, source = cells[self.column], self.side, self.header
-        if self._letters is not None and not is_missing(text):
+        text = text.replace(",", ".") if comma else text
+        if self._letters is not None and not _says_none(text):
             source = cells[self._letters]
             side = side_of(source)
             if side not in SIDES[self.kind]:
@@ -121,7 +124,7 @@ class CoordinateColumn:
                                  f"{self.kind} should. Correct it.")
         if side == BOTH_SIDES:
             side, self._told = None, self._told or bool(re.search(r"[A-Za-z-]", text))
-        return coordinate(text.replace(",", ".") if comma else text, self.kind, line, path, side, source)
+        return coordinate(text, self.kind, line, path, side, source)
 
     def finish(self, path):
         """Raise InputError where the header names both sides and no number has said which."""

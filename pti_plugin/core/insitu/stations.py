@@ -35,7 +35,7 @@ SAME_PLACE_M = 1000.0
 WITHOUT_PLACE = "value of a site without coordinates"
 #: what a network writes into a year's cell once it has given the site up
 _GIVEN_UP = {"inactive", "discontinued", "closed"}
-_NUMBERS = re.compile(r"\d*[.,]\d+")
+_NUMBERS, _CODE = re.compile(r"\d*[.,]\d+"), re.compile(r"-9{3,}[.,]\d*")
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,8 @@ def _decimal_mark(table, columns):
     seen = {}
     for line, cells in table.rows:
         for i in columns:
-            for found in _NUMBERS.findall(cells[i]):
+            # a code for no data has the mark of who made it
+            for found in () if _CODE.fullmatch(cells[i]) else _NUMBERS.findall(cells[i]):
                 seen.setdefault("," if "," in found else ".", (line, cells[i]))
     if len(seen) == 2:
         (comma_line, comma), (point_line, point) = seen[","], seen["."]
