@@ -214,6 +214,20 @@ def read(tmp_path, text, quantity=MAGT, columns=None):
 WEST = "Site,Latitude (°N),Longitude (°W),Year,MAGT (°C)\nS1,68.25,{},2000,-5\n"
 
 
+@pytest.mark.parametrize("header, row", [
+    ("lat,NS,lon,EW", "68,N,149,W"), ("lat,lat_h,lon,lon_h", "68,N,149,W"), ("lat,,lon,", "68,N,149,W"),
+    ("lat,lon,hemisphere", "68,149,w"), ("lat,lon,E_or_W", "68,149,West"), ("EW,lon,lat", "W,149,68"),
+    ("lat,lon,x,Long_dir", "68,149,1,W"),
+])
+def test_letters_in_a_column_of_their_own_count(tmp_path, header, row):
+    (station,), report = read(tmp_path, f"site,year,{header},magt\nA,2000,{row},-3\n")
+    assert (station.latitude, station.longitude) == (68, -149)
+    assert any("taken from the column beside" in note for note in report.notes)
+    # the way a slope faces is no hemisphere
+    (station,), _ = read(tmp_path, "site,year,lat,lon,aspect,magt\nA,2000,68,149,W,-3\n")
+    assert station.longitude == 149
+
+
 @pytest.mark.parametrize("columns", [None, "latitude=Latitude (°N); longitude=Longitude (°W)"])
 def test_a_column_of_degrees_west_lies_in_alaska_found_or_named(tmp_path, columns):
     (station,), report = read(tmp_path, WEST.format("149.5"), MAGT, columns)
@@ -249,6 +263,7 @@ def test_a_sign_or_letter_against_the_header_is_refused_unless_the_side_is_state
     ("Site,lat,lon,year,magt_K", "A,68,149,2000,-5", "in K, which is the unit stated"),
     ("Site,lat,lon,year,magt,magt", "A,68,149,2000,-5,-5", "magt, magt"),
     ("Site,lat,lon,year,year,magt", "A,68,149,2000,2001,-5", "'year' twice"),
+    ("Site,lat,lon,year,temp_farenheit_x", "A,68,149,2000,999", "537.222"),
     ("Site,Länge (O),lat,year,magt", "A,10,68,2000,-5", "longitude_side=E"),
 ])
 def test_what_cannot_be_told_is_refused_by_name(tmp_path, header, row, told):
@@ -260,6 +275,18 @@ def test_the_altitude_is_not_taken_for_the_thaw_depth(tmp_path):
     assert "Alt (m), Thaw depth (cm)" in refusal(tmp_path, text, ALT)
     (station,), _ = read(tmp_path, text, ALT, "value=Thaw depth (cm); elevation=Alt (m)")
     assert (station.values, station.elevation_m) == ({2000: 0.53}, 350)
+
+
+@pytest.mark.parametrize("above, quantity, value, unit", [
+    ("Ground temperature, degrees Fahrenheit", MAGT, 12.9, "°F"), ("# thaw depths, inches", ALT, 21, "in"),
+    ("Thaw depth in feet, by probe", ALT, 2.1, "ft"), ("Temperatures are in Kelvin.", MAGT, -3, "K"),
+])
+def test_a_unit_in_the_text_above_the_header_is_not_passed_over(tmp_path, above, quantity, value, unit):
+    text = f"{above}\nsite,lat,lon,year,{'temp' if quantity == MAGT else 'alt'}\nA,68,-149,2000,{value}\n"
+    assert f"'unit={unit}'" in refusal(tmp_path, text, quantity)
+    other = "Temperatures in °C\n" if quantity == MAGT else "Thaw depths in cm or m\n"
+    if value != 2.1:
+        assert read(tmp_path, other + text.split("\n", 1)[1], quantity)[0]
 
 
 def test_elevations_and_sensor_depths_in_feet_become_metres(tmp_path):

@@ -98,7 +98,8 @@ def coordinate(text, what, line, path, side=None, header=""):
     towards = stated[0] if stated else side
     if towards == WEST and 180 < size <= 360:
         return 360 - size
-    return -size if negative or towards in (SOUTH, WEST) else size
+    # never −0
+    return 0.0 - size if negative or towards in (SOUTH, WEST) else size
 
 
 class CoordinateColumn:

@@ -65,7 +65,9 @@ _MONTH_COLUMN = (re.compile(r"(?:[a-z]+_)??(?P<year>(?:19|20)\d\d)_?(?P<month>[^
 #: columns of months a table has at least
 _FEWEST_MONTHS = 6
 #: columns with the letter of a hemisphere
-_LETTER_WORDS = {"ns", "ew", "we", "sn", "hemisphere", "hemi", "hem", "dir", "direction", "side", "n", "s", "e", "w"}
+_LETTER_WORDS = {"hemisphere", "hemi", "hem", "dir", "direction", "side", "letter"}
+#: columns that hold the same letters for something else
+_DIRECTION_WORDS = {"aspect", "exposure", "exposition", "slope", "facing", "orientation", "wind"}
 
 
 @dataclass
@@ -246,16 +248,16 @@ def _letters_column(table, kind, index, roles):
         if i == index or i in roles.values():
             continue
         words = set(words_of(header))
-        own = words & _LETTER_WORDS and (i == index + 1 or coordinate_header(header.split("_")[0]).kind == kind
-                                         or words & {"ns", "sn"} and kind == "latitude"
-                                         or words & {"ew", "we"} and kind == "longitude"
-                                         or {"n", "s"} <= words and kind == "latitude"
-                                         or {"e", "w"} <= words and kind == "longitude")
-        if not own and not (i == index + 1 and not words):
-            continue
+        named = (words & ({"ns", "sn"} if kind == "latitude" else {"ew", "we"})
+                 or {side.lower() for side in SIDES[kind]} <= words
+                 or words & _LETTER_WORDS and coordinate_header(words_of(header)[0]).kind == kind)
         cells = [cells[i] for _, cells in table.rows if i < len(cells) and not is_missing(cells[i])]
+        if not all(side_of(cell) in SIDES[kind] for cell in cells):
+            continue
         # a column that is there for the letter and has none leaves every row open
-        if all(side_of(cell) in SIDES[kind] for cell in cells) and (cells or table.rows and words):
+        beside = cells and abs(i - index) == 1 and not words & _DIRECTION_WORDS
+        own = cells and words and coordinate_header(words_of(header)[0]).kind == kind
+        if named and table.rows or beside or own:
             return i
     return None
 

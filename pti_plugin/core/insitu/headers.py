@@ -23,10 +23,11 @@ TEMPERATURES = (CELSIUS, KELVIN, FAHRENHEIT)
 
 #: unit → how it is written, in the words of a header (lower case, with _ between)
 _SPELLINGS = {
-    CELSIUS: "c degc deg_c celsius deg_celsius degree_c degrees_c degree_celsius degrees_celsius degcelsius centigrade "
-             "grad_c grad_celsius gr_c",
+    CELSIUS: "c degc deg_c celsius celcius deg_celsius deg_celcius degree_c degrees_c degree_celsius degrees_celsius "
+             "degcelsius centigrade grad_c grad_celsius gr_c",
     KELVIN: "k kelvin kelvins degk deg_k deg_kelvin degree_k degrees_k degrees_kelvin",
-    FAHRENHEIT: "f degf deg_f fahrenheit deg_fahrenheit degree_f degrees_f degree_fahrenheit degrees_fahrenheit",
+    FAHRENHEIT: "f degf deg_f fahrenheit farenheit fahrenheight farenheight fahrenhiet fahr deg_fahr deg_fahrenheit "
+                "degree_f degrees_f degree_fahrenheit degrees_fahrenheit",
     DEGREE: "deg degree degrees dd wgs84 decimal_degree decimal_degrees deg_dec",
     "mm": "mm millimetre millimetres millimeter millimeters",
     "cm": "cm cms centimetre centimetres centimeter centimeters zentimeter",
@@ -269,6 +270,18 @@ def side_of(text):
     """Return the side that a cell with nothing but its letter or word states, None where it states none."""
     words = words_of(text)
     return _SIDE_OF.get(words[0]) if len(words) == 1 else None
+
+
+def units_in(text):
+    """Return the units that a line of text names in more than a letter, {unit: how it is written}."""
+    words = words_of(text)
+    found = {}
+    for count in (2, 1):
+        for place in range(len(words) - count + 1):
+            word = "_".join(words[place:place + count])
+            if len(word) > 2 and word in UNIT_WORDS and UNIT_WORDS[word] != DEGREE or word in ("mm", "cm", "ft"):
+                found.setdefault(UNIT_WORDS[word], word.replace("_", " "))
+    return found
 
 
 def is_unit(text):

@@ -25,7 +25,7 @@ from .dates import MONTH_FIRST, DateColumn, moment, month_number, year_of
 from .headers import CELSIUS, FAHRENHEIT, PER_METRE, UNIT_WORDS, Header, parse_header
 from .station_places import Place, gtnp_json_metadata, gtnp_text_metadata
 from .station_units import celsius, to_units
-from .stations import Record, elevation_factor, place_of, tell_coordinates
+from .stations import Record, describe, elevation_factor, place_of, tell_coordinates
 from .text_tables import Table, check_length, csv_rows, decoded, find_header, lines_of, with_units
 
 GTNP_WIDE, GTNP_LONG = "GTN-P export", "GTN-P export of 2026"
@@ -223,6 +223,7 @@ def open_head(path, report, columns=None):
         if not whole:
             return codec, start, None, []
         raise InputError(f"{path} is empty; a station file needs a header line and rows below it.")
+    describe(lines[:start], report)
     # a row that breaks off at the end of the head, or is malformed, is met again when the file is read
     rows = csv_rows((line + "\n" for line in lines[start:start + 400]), delimiter, path, start)
     head = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common.errors import InputError
 from .cells import coordinate, height, is_missing
 from .columns import coordinate_columns
-from .headers import SIDES, parse_header
+from .headers import SIDES, TEMPERATURES, UNIT_WORDS, parse_header, words_of
 from .stations import ReadReport, elevation_factor, place_of, read_table, tell_coordinates
 
 #: role → header names of a table of sites, best first
@@ -191,6 +191,10 @@ def _json_place(dataset, file):
     location = borehole.get("location") or {}
     numbers = [(height if role == "elevation" else coordinate)(
         "" if location.get(role) is None else str(location[role]), role, 1, file) for role in (*SIDES, "elevation")]
-    unit = {"degc": "°C", "k": "K", "degk": "K"}.get(str((dataset.get("unit") or {}).get("abbreviation", "")).lower())
+    written = str((dataset.get("unit") or {}).get("abbreviation") or "")
+    unit = UNIT_WORDS.get("_".join(words_of(written)))
+    if written and unit not in TEMPERATURES:
+        raise InputError(f"{file}: the unit '{written}' of the data set {dataset['id']} is none of a temperature "
+                         f"({', '.join(TEMPERATURES)}). Correct it.")
     return Place(str(borehole["id"]), str(borehole.get("name") or borehole["id"]), *numbers, unit,
                  str(borehole.get("generic_citation") or ""))

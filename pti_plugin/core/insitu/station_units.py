@@ -5,7 +5,7 @@ from statistics import median
 
 from ..common.errors import InputError
 from .columns import ALT, MAGT, QUANTITY_NAMES, UNITS
-from .headers import CELSIUS, FAHRENHEIT, KELVIN, PER_METRE, Header
+from .headers import CELSIUS, FAHRENHEIT, KELVIN, PER_METRE, Header, units_in
 
 #: °C; without a stated unit a table whose middle value is warmer may be in °F
 WARMEST_MIDDLE = 15.0
@@ -29,6 +29,8 @@ def to_units(records, path, report, given, header=None, depth_header=None):
     unit = _stated_unit(path, report, (given.get("unit"), "unit"), header, UNITS[quantity], QUANTITY_NAMES[quantity])
     convert = _celsius if quantity == MAGT else _metres
     convert(records, unit, "unit" in given, path, report)
+    if unit is None:
+        _refuse_unit_above(path, report)
     if any(record.depth is not None for record in records):
         depth_unit = _stated_unit(path, report, (given.get("depth_unit"), "depth_unit"), depth_header, UNITS[ALT],
                                   "depth of a sensor")
@@ -59,6 +61,18 @@ def _stated_unit(path, report, given, header, allowed, what):
                          f"as '{key}={allowed[0] if what != QUANTITY_NAMES[ALT] else 'cm'}' in the column list, or "
                          f"convert the column.")
     return header.unit
+
+
+def _refuse_unit_above(path, report):
+    """Raise InputError where the text above the header names units, and none is the one found from the values."""
+    for line in report.above:
+        found = {unit: word for unit, word in units_in(line).items() if unit in UNITS[report.quantity]}
+        if found and report.unit not in found:
+            unit, word = next(iter(found.items()))
+            raise InputError(f"{path}: no column states the unit of the {QUANTITY_NAMES[report.quantity]}, and the "
+                             f"values look like {report.unit}, while the text above the header has '{word}' "
+                             f"('{line.strip()[:80]}'). State the unit of the values in the column list, for example "
+                             f"as 'unit={unit}'.")
 
 
 def celsius(value, unit):

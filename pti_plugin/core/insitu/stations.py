@@ -66,6 +66,8 @@ class ReadReport:
     citation: str = ""
     licence: str = ""
     columns: dict = field(default_factory=dict)
+    #: the lines above the header
+    above: list = field(default_factory=list)
     unit: str = ""
     unit_found: str = ""
     depth_unit: str = ""
@@ -183,13 +185,15 @@ def read_rows(path, report, columns=None):
     start, report.delimiter = find_header(lines, path, named_headers(columns))
     if start >= len(lines):
         raise InputError(f"{path} is empty; a station table needs a header line and rows below it.")
-    describe(lines[:start], report)
+    if not report.above:
+        describe(lines[:start], report)
     return list(csv_rows((line + "\n" for line in lines[start:]), report.delimiter, path, start))
 
 
 def describe(lines, report):
     """Fill the report from the lines above the header: citation and licence of PANGAEA, and how many lines of text."""
     described = bool(lines) and lines[0].startswith("/*")
+    report.above = [] if described else list(lines)
     if described:
         report.format = "PANGAEA table"
     for line in lines:
