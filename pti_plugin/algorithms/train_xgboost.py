@@ -60,8 +60,8 @@ class TrainXgboost(PtiAlgorithm):
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         self.add(QgsProcessingParameterFeatureSource("SAMPLES", "Sample points", [compat.VECTOR_POINT], optional=True),
-                 "Points with the class in the field 'pti' and one field a predictor. Leave empty to draw samples from "
-                 "PTI and STACK.")
+                 "Points with the class in the field 'pti' and one field a predictor, named as its role. Names that a "
+                 "shapefile cut to ten letters are matched and said. Leave empty to draw samples from PTI and STACK.")
         self.add_raster("PTI", "PTI raster", "Ranks to learn, on the grid of the stack.", optional=True)
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors.",
                         optional=True)

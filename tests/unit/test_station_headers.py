@@ -359,7 +359,7 @@ def test_a_date_needs_four_digits_of_its_year_and_must_be_one():
         "2001-03-04")
 
 
-MONTHS = {"en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", "number": "1 2 3 4 5 6 7 8 9 10 11 12",
+MONTHS = {"en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", "number": "01 02 03 04 05 06 07 08 09 10 11 12",
           "de": "Jan. Feb. März April Mai Juni Juli Aug. Sept. Okt. Nov. Dez.",
           "long": "January February March April May June July August September October November December",
           "coded": "M01 M02 M03 M04 M05 M06 M07 M08 M09 M10 M11 M12"}
@@ -385,6 +385,27 @@ def test_a_column_a_month_gives_annual_means_of_full_years(tmp_path, names, unit
     assert station.values == pytest.approx({year: truth[year].mean() for year in (2000, 2001)}, abs=1e-9)
     without = "\n".join(",".join(row[:3] + row[4:]) for row in [["site", "lat", "lon", "year", *header], *rows[:1]])
     assert "no column of the year" in refusal(tmp_path, without + "\n")
+
+
+def test_a_file_of_one_site_takes_its_place_from_the_table_of_sites(tmp_path):
+    sites = tmp_path / "sites.csv"
+    sites.write_text("id,Lat (°N),Lon (°W)\nB7,68.5,149.5\nB8,69,150\n", encoding="utf-8")
+    path = tmp_path / "B7_monthly.csv"
+    path.write_text(f"Year,{','.join(MONTHS['en'].split())}\n2001,{','.join(['-3'] * 12)}\n", encoding="utf-8")
+    (station,), _ = read_stations(path, MAGT, sites=sites)
+    assert (station.site, station.longitude, station.values) == ("B7", -149.5, {2001: -3})
+    path.write_text("lat,lon °W,date,temp_F\n" + "".join(f"68,149,2001-{month:02d}-15,23\n" for month in range(1, 13)),
+                    encoding="utf-8")
+    (station,), _ = read_stations(path, MAGT)
+    assert (station.site, station.longitude, station.values) == ("B7_monthly", -149, {2001: pytest.approx(-5)})
+
+
+def test_columns_headed_by_numbers_are_not_guessed_to_be_months(tmp_path):
+    head, row = "site,lat,lon,year,", "A,68,-149,2000,"
+    numbers = ",".join(map(str, range(1, 13)))
+    assert "months or depths" in refusal(tmp_path, f"{head}{numbers}\n{row}{numbers}\n")
+    for depths in ("1,2,3,4,5,6,8,10,12", f"{numbers},15,20", "T1,T2,T3,T4,T5,T6,T7,T8"):
+        assert "no column recognised as value" in refusal(tmp_path, f"{head}{depths}\n{row}{depths}\n")
 
 
 @pytest.mark.parametrize("header, cells", [

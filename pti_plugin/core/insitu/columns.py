@@ -61,7 +61,7 @@ _COLUMN_KEYS = ("site", "name", "latitude", "longitude", "elevation", "depth", "
 
 _YEAR_COLUMN = re.compile(r"(?:[a-z]+_?){0,3}((?:19|20)\d\d)")
 _MONTH_COLUMN = (re.compile(r"(?:[a-z]+_)??(?P<year>(?:19|20)\d\d)_?(?P<month>[^\W\d_]{3,}|\d\d?)"),
-                 re.compile(r"(?:[a-z]+_)??(?P<month>[^\W\d_]{3,}|(?:m|t|month)?_?\d\d?)(?:_?(?P<year>(?:19|20)\d\d))?"))
+                 re.compile(r"(?:[a-z]+_)??(?P<month>[^\W\d_]{3,}|(?:m|month)?_?\d\d?)(?:_?(?P<year>(?:19|20)\d\d))?"))
 #: columns of months a table has at least
 _FEWEST_MONTHS = 6
 #: columns with the letter of a hemisphere
@@ -133,11 +133,11 @@ def named_headers(columns):
     return {text.lower() for _, text in _assignments(columns)}
 
 
-def find_columns(table, quantity, given, needs_coordinates):
+def find_columns(table, quantity, given, needs_coordinates, needs_site=True):
     """Return the Columns of a table; ``years`` and ``months`` are empty for a long one.
 
-    ``given`` is what ``given_columns`` returned; the rows of the table are asked where headers do not tell. Raises
-    InputError naming a column that is missing.
+    ``given`` is what ``given_columns`` returned; ``needs_site`` is False where the file may be that of one site. The
+    rows of the table are asked where headers do not tell. Raises InputError naming a column that is missing.
     """
     headers = [parse_header(header) for header in table.header]
     names = [header.name for header in headers]
@@ -169,16 +169,16 @@ def find_columns(table, quantity, given, needs_coordinates):
     if twice is not None:
         raise InputError(f"{table.path} has the column '{twice}' twice; rename or remove one of them.")
     found = Columns(roles, years, months, coordinates)
-    _refuse_missing(table, quantity, found, needs_coordinates)
+    needed = [*(["site"] if needs_site else []), *(SIDES if needs_coordinates else ())]
+    _refuse_missing(table, quantity, found, needed)
     found.header = _value_header(table, found, headers, "unit" in given)
     return found
 
 
-def _refuse_missing(table, quantity, found, needs_coordinates):
-    """Raise InputError naming the columns that a table of a quantity lacks."""
+def _refuse_missing(table, quantity, found, needed):
+    """Raise InputError naming the columns that a table of a quantity lacks of ``needed`` and of year and value."""
     roles = found.roles
-    needed = ["site", *(SIDES if needs_coordinates else ()),
-              *(() if found.years else ("year",) if found.months else ("year", "value"))]
+    needed = [*needed, *(() if found.years else ("year",) if found.months else ("year", "value"))]
     if found.months and all(year for year, _ in found.months.values()):
         needed.remove("year")
     missing = [role for role in needed if role not in roles]
@@ -304,6 +304,14 @@ def _month_columns(table, names):
             if (year, month) in found.values():
                 raise InputError(f"{table.path} has two columns for the month '{table.header[i]}'; remove one.")
             found[i] = year, month
+    bare = [i for i in found if table.header[i].strip().isdigit() and found[i][0] is None]
+    numbers = [name for name in names if re.fullmatch(r"\d+(_\d+)?", name)]
+    if bare and (len(bare) < 12 or len(numbers) > 12):
+        # depths
+        found = {i: month for i, month in found.items() if i not in bare}
+    elif bare and not any(table.header[i].strip().startswith("0") for i in bare):
+        raise InputError(f"{table.path} has the columns 1 to 12, which may be months or depths. If they are months, "
+                         f"head them Jan to Dec or 01 to 12.")
     if len(found) < _FEWEST_MONTHS or len({month for _, month in found.values()}) < _FEWEST_MONTHS:
         return {}
     if len({year is None for year, _ in found.values()}) > 1:

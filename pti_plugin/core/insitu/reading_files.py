@@ -36,6 +36,7 @@ _PROGRESS_ROWS = 20000
 _TIME_NAMES = {"time", "date", "datetime", "date_time", "timestamp", "utc_time"}
 _METRES = Header("", "depth", "m")
 _DEPTH = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*[_\s\[(]*([a-z]+)?[\])]?", re.IGNORECASE)
+_COMMA_WITHIN = re.compile(r"^[^.]*\d,\d[^.]*$")
 _NUMBER_WITH_COMMA = re.compile(r"[+-]?\d*,\d+")
 #: a reading of this or below is a code for none
 _CODE = -99
@@ -175,12 +176,12 @@ def _table_layout(path, header, rows, columns):
         header, rows = merged, rows[1:]
     table = Table(str(path), header, rows)
     try:
-        found = find_columns(table, MAGT, given, False)
+        found = find_columns(table, MAGT, given, False, False)
     except InputError:
         # the reader of annual tables says what is missing
         return None
     roles = found.roles
-    common = {"site": roles["site"], "name": roles.get("name"), "coordinates": found.coordinates,
+    common = {"site": roles.get("site"), "name": roles.get("name"), "coordinates": found.coordinates,
               "elevation": roles.get("elevation"), "depth": roles.get("depth"), "header": found.header,
               "depth_header": parse_header(header[roles["depth"]]) if "depth" in roles else None}
     if found.months:
@@ -192,7 +193,7 @@ def _table_layout(path, header, rows, columns):
         within["day"] = None
     seen = {}
     of_date = [i for i in (roles["year"], *within.values()) if i is not None]
-    of_sensor = [i for i in (roles["site"], roles.get("depth")) if i is not None]
+    of_sensor = [i for i in (roles.get("site"), roles.get("depth")) if i is not None]
     for line, cells in rows:
         if len(cells) < len(header) or is_missing(cells[roles["year"]]):
             continue
@@ -278,7 +279,9 @@ def readings_to_records(path, layout, rows, report, places=None, columns=None, a
     comma, rows = _has_decimal_comma(rows, layout)
     report.decimal_mark = "," if comma else "."
     metadata = gtnp_json_metadata(path) if layout.format == GTNP_LONG else {}
-    own_place = None if layout.site is not None else _place_of_file(path, layout, places, alone)
+    own_place = None
+    if layout.site is None and not layout.coordinates:
+        own_place = _place_of_file(path, layout, places, alone)
     dates = DateColumn(path, given.get("dates"))
     sites = _collect(path, layout, header, rows, comma, (own_place, metadata, dates), report)
     order = dates.order()
@@ -317,8 +320,10 @@ def readings_to_records(path, layout, rows, report, places=None, columns=None, a
 def _has_decimal_comma(rows, layout):
     """Say whether the first rows write decimals with a comma; return it with all the rows again."""
     first = list(islice(rows, 200))
-    places = list(layout.depths) or list(layout.months) or [layout.value]
-    comma = any(_NUMBER_WITH_COMMA.fullmatch(cells[i]) for _, cells in first for i in places if i < len(cells))
+    values = list(layout.depths) or list(layout.months) or [layout.value]
+    places = [column.column for column in layout.coordinates.values()]
+    comma = any(_NUMBER_WITH_COMMA.fullmatch(cells[i]) for _, cells in first for i in values if i < len(cells)) or any(
+        _COMMA_WITHIN.search(cells[i]) for _, cells in first for i in places if i < len(cells))
 
     def again():
         yield from first
@@ -432,7 +437,7 @@ def _place_of_row(path, layout, line, cells, number_format, metadata):
     ``number_format``: (whether decimals have a comma, metres in a unit of the elevation or None).
     """
     comma, metres = number_format
-    site = cells[layout.site]
+    site = Path(path).stem if layout.site is None else cells[layout.site]
     if is_missing(site):
         raise InputError(f"{path}, line {line}: the row has no site id.")
     if layout.dataset is not None:
