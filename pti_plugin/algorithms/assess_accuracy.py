@@ -14,6 +14,7 @@ from ..core.rasters.raster import display_name
 from ..core.reporting.accuracy_page import accuracy_page
 from . import compat
 from .base import PtiAlgorithm
+from .collections_input import crs_of, is_collection, points_in
 from .groups import STATIONS
 
 #: points left out that are named in the log; the table names all
@@ -147,13 +148,17 @@ class AssessAccuracy(PtiAlgorithm):
         if not field:
             raise InputError(f"FIELD is empty. Say which field of {layer.sourceName()} holds the true class: "
                              f"{', '.join(layer.fields().names())}.")
-        if not layer.sourceCrs().isValid():
+        whole = self.parameterAsVectorLayer(parameters, "REFERENCE_POINTS", context)
+        crs = crs_of(layer, whole)
+        if is_collection(layer):
+            progress.info("REFERENCE_POINTS is a layer of geometry collections; the points in them are read.")
+        if not crs.isValid():
             raise InputError(f"The points {layer.sourceName()} have no CRS. Assign the right one first, with the tool "
                              f"'Assign projection'.")
         ids, places, classes, strata = [], [], [], []
         for feature in layer.getFeatures():
             progress.check()
-            points = [] if feature.geometry().isNull() else list(feature.geometry().vertices())
+            points = points_in(feature.geometry())
             # a feature without one place stays in the list and is told as off the map
             places.append((points[0].x(), points[0].y()) if len(points) == 1 else (np.nan, np.nan))
             ids.append(feature.id())
@@ -162,7 +167,7 @@ class AssessAccuracy(PtiAlgorithm):
         if not ids:
             raise InputError(f"{layer.sourceName()} holds no points.")
         x, y = np.array(places, dtype=float).T
-        return assessment.Points(x, y, layer.sourceCrs().toWkt(), classes, ids, strata if strata_field else None)
+        return assessment.Points(x, y, crs.toWkt(), classes, ids, strata if strata_field else None)
 
     def _with_areas(self, parameters, context, comparison, areas, design, names):
         """Return the Comparison with the sizes of AREAS, in the unit asked for."""

@@ -23,6 +23,7 @@ VECTOR_POLYGON = QgsProcessing.SourceType.TypeVectorPolygon
 UNCHECKED_GEOMETRY = QgsProcessingFeatureSource.FlagSkipGeometryValidityChecks
 MAP_UNITS = QgsUnitTypes.DistanceUnknownUnit
 POINT = QgsWkbTypes.GeometryType.PointGeometry
+GEOMETRY_COLLECTION = QgsWkbTypes.Type.GeometryCollection
 FILE = QgsProcessingParameterFile.Behavior.File
 FOLDER = QgsProcessingParameterFile.Behavior.Folder
 

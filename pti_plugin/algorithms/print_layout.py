@@ -47,6 +47,7 @@ from ..core.reporting.polar_map import (
 )
 from . import compat
 from .base import PtiAlgorithm
+from .collections_input import crs_of
 from .groups import STATIONS
 from .map_layout import PAGES, MapTexts, View, map_cells, map_layout, page_factor, template_text
 from .report_pdf import without_times
@@ -167,9 +168,11 @@ class PrintLayout(PtiAlgorithm):
         place = source.fields().lookupField(RANK_FIELD)
         if place < 0:
             progress.warn(f"STATIONS has no field '{RANK_FIELD}'; its points are drawn without a rank.")
-        if not source.sourceCrs().isValid():
+        layer = self.parameterAsVectorLayer(parameters, "STATIONS", context)
+        crs = crs_of(source, layer)
+        if not crs.isValid():
             raise InputError("STATIONS has no coordinate reference system; assign one first.")
-        change = QgsCoordinateTransform(source.sourceCrs(), QgsCoordinateReferenceSystem("EPSG:4326"),
+        change = QgsCoordinateTransform(crs, QgsCoordinateReferenceSystem("EPSG:4326"),
                                         context.transformContext())
         found = []
         for feature in source.getFeatures():
@@ -177,7 +180,6 @@ class PrintLayout(PtiAlgorithm):
                 point = change.transform(feature.geometry().centroid().asPoint())
                 rank = feature[place] if place >= 0 else None
                 found.append((point.x(), point.y(), int(rank) if rank in BY_CODE else None))
-        layer = self.parameterAsVectorLayer(parameters, "STATIONS", context)
         parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source()) if layer else {}
         return found, parts.get("path")
 

@@ -13,6 +13,7 @@ from ..core.zonal.zone_polygons import ZoneLayer
 from ..core.zonal.zones import ZoneInputs, summarize_zones, zone_sentence
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
+from .collections_input import crs_of, is_collection
 from .groups import STATIONS
 
 #: zones that the log names one by one
@@ -106,6 +107,9 @@ class SummarizeZones(PtiAlgorithm):
             value = feature.attributes()[place]
             shape = bytes(feature.geometry().asWkb()) if feature.hasGeometry() else None
             features.append((feature.id(), None if value == NULL else value, shape))
-        crs, layer = source.sourceCrs(), self.parameterAsVectorLayer(parameters, "ZONES", context)
+        layer = self.parameterAsVectorLayer(parameters, "ZONES", context)
+        crs = crs_of(source, layer)
+        if is_collection(source):
+            progress.info("ZONES is a layer of geometry collections; the polygons in them are read.")
         path = layer.source().split("|")[0] if layer else source.sourceName()
         return ZoneLayer(source.sourceName(), crs.toWkt() if crs.isValid() else "", features), path

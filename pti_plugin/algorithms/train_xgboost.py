@@ -23,10 +23,11 @@ from ..core.learning import class_weights, feature_selection, training
 from ..core.learning.folds import block_folds, stratified_folds
 from ..core.learning.learner import TrainingOptions
 from ..core.learning.model_file import pack_samples, write_model
-from ..core.samples.sample_file import CLASS_FIELD, read_sample_features
+from ..core.samples.sample_file import CLASS_FIELD, predictor_fields, read_sample_features
 from ..core.samples.sampling import Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
+from .collections_input import crs_of, is_collection, points_in
 from .groups import LEARNING
 
 #: parameter of the tool → field of TrainingOptions
@@ -59,8 +60,8 @@ class TrainXgboost(PtiAlgorithm):
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         self.add(QgsProcessingParameterFeatureSource("SAMPLES", "Sample points", [compat.VECTOR_POINT], optional=True),
-                 "Points with the class in the field 'pti' and one field a predictor. Leave empty to draw samples from "
-                 "PTI and STACK.")
+                 "Points with the class in the field 'pti' and one field a predictor, named as its role. Names that a "
+                 "shapefile cut to ten letters are matched and said. Leave empty to draw samples from PTI and STACK.")
         self.add_raster("PTI", "PTI raster", "Ranks to learn, on the grid of the stack.", optional=True)
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors.",
                         optional=True)
@@ -215,7 +216,8 @@ class TrainXgboost(PtiAlgorithm):
         if not path:
             progress.warn("The sample points are not in a file. Save them to one to be able to repeat this run.")
         features = read_sample_features(path, parts.get("layerName")) if path else None
-        return _samples_of(layer, features, context, progress), None, [("SAMPLES", path or layer.sourceName())]
+        samples = _samples_of(layer, crs_of(layer, points), features, context, progress)
+        return samples, None, [("SAMPLES", path or layer.sourceName())]
 
     def _select(self, parameters, context, progress, samples, options, weights):
         """Return the Selection of features, and tell it."""
@@ -251,36 +253,53 @@ def _parts_of(layer):
     return QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
 
 
-def _samples_of(layer, features, context, progress):
-    """Return the Samples of a point layer, one a feature; raises InputError naming missing fields.
+def _samples_of(layer, crs, features, context, progress):
+    """Return the Samples of a point layer with this CRS, one a feature; raises InputError naming missing fields.
 
     ``features``: Features that the layer says it carries, or None to take the paper's roles by field name.
     """
-    if QgsWkbTypes.geometryType(layer.wkbType()) != compat.POINT:
-        raise InputError("SAMPLES is not a point layer. Give points with the class and the predictors as fields.")
+    if is_collection(layer):
+        progress.info("SAMPLES is a layer of geometry collections; the points in them are read.")
+    elif QgsWkbTypes.geometryType(layer.wkbType()) != compat.POINT:
+        raise InputError(f"SAMPLES is not a point layer, but one of {QgsWkbTypes.displayString(layer.wkbType())}. Give "
+                         f"points with the class and the predictors as fields.")
     names = [field.name() for field in layer.fields()]
     if CLASS_FIELD not in names:
         raise InputError(f"The sample points have no field '{CLASS_FIELD}' with the PTI rank. They have "
                          f"{', '.join(names)}.")
+    found = predictor_fields(list(PREDICTORS) if features is None else [feature.name for feature in features], names)
+    numeric = {field.name() for field in layer.fields() if field.isNumeric()}
+    texts = [field for field in found.fields.values() if field not in numeric]
+    if texts:
+        raise InputError(f"The field '{texts[0]}' of the sample points is a predictor, but does not hold numbers. "
+                         f"Convert it to a number, or remove it.")
     if features is None:
         features = tuple(Feature(name, PREDICTORS[name].group, PREDICTORS[name].categorical)
-                         for name in PREDICTORS if name in names)
+                         for name in PREDICTORS if name in found.fields)
     else:
-        gone = [feature.name for feature in features if feature.name not in names]
-        features = tuple(feature for feature in features if feature.name in names)
+        gone = [feature.name for feature in features if feature.name not in found.fields]
+        features = tuple(feature for feature in features if feature.name in found.fields)
         if gone:
             progress.warn(f"The sample points were drawn with {', '.join(gone)}, but have no such field any more; "
                           f"the model is trained without.")
+    if found.renamed:
+        progress.warn("Fields taken by the start of their names, or in another case: "
+                      + ", ".join(f"{field} as {name}" for field, name in found.renamed) + ".")
+    ignored = [field for field in found.ignored if field in numeric]
+    if ignored:
+        progress.warn(f"Fields of the sample points that are no known predictor and are not used: "
+                      f"{', '.join(ignored)}. To use one, give it the name of its predictor: "
+                      f"{', '.join(PREDICTORS)}.")
     if not features:
         raise InputError(f"The sample points have none of the predictors {', '.join(PREDICTORS)}.")
-    if not layer.sourceCrs().isValid():
+    if not crs.isValid():
         raise InputError("The sample points have no CRS. Assign one first.")
-    change = QgsCoordinateTransform(layer.sourceCrs(), QgsCoordinateReferenceSystem("EPSG:4326"),
+    change = QgsCoordinateTransform(crs, QgsCoordinateReferenceSystem("EPSG:4326"),
                                     context.transformContext())
     x, y, places, left_out = [], [], [], 0
     for feature in layer.getFeatures():
         progress.check()
-        values = [feature[predictor.name] for predictor in features]
+        values = [feature[found.fields[predictor.name]] for predictor in features]
         place = _place(feature.geometry(), change)
         if place is None or not all(map(_is_number, (*values, feature[CLASS_FIELD]))):
             left_out += 1
@@ -304,9 +323,7 @@ def _is_number(value):
 
 def _place(geometry, change):
     """Return (longitude, latitude) of a geometry of one point, or None where it has none or several."""
-    if geometry.isEmpty():
-        return None
-    points = geometry.asMultiPoint() if geometry.isMultipart() else [geometry.asPoint()]
+    points = points_in(geometry)
     if len(points) != 1:
         return None
     try:

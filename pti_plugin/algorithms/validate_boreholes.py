@@ -58,7 +58,7 @@ class ValidateBoreholes(PtiAlgorithm):
                       "As the networks publish them (GTN-P, PERMOS, NTGS, a PANGAEA .tab file), or a table with a row "
                       "a site and year (or a column a year): site, latitude, longitude, year, value, perhaps elevation "
                       "and depth. The path of a folder stands for all its files.", filters=_STATION_FILES)
-        self.add_file("STATIONS_ALT", "Thaw depth stations", "The same for the active layer thickness, cm or m; "
+        self.add_file("STATIONS_ALT", "Thaw depth stations", "The same for the active layer thickness; "
                       "CALM's summary table too.", optional=True, filters=_STATION_FILES)
         self.add_file("SITES", "Coordinates of the stations", "A table of site, latitude, longitude and perhaps "
                       "elevation, for station files that hold none.", optional=True, filters=_STATION_FILES)
@@ -82,7 +82,8 @@ class ValidateBoreholes(PtiAlgorithm):
                       "for example NIEER; each gets a note that stations are not independent of it.")
         self.add_profile()
         self.add_text("COLUMNS_MAGT", "Columns of the temperature table",
-                      "Only where the headers do not tell, for example value=Temp; year=Year; depth=Depth.",
+                      "Only where the headers do not tell, for example value=Temp; year=Year; unit=°F; "
+                      "longitude_side=W; dates=day first. docs/stations.md lists the keys.",
                       advanced=True)
         self.add_text("COLUMNS_ALT", "Columns of the thaw depth table", "The same for the thaw depth table.",
                       advanced=True)

@@ -184,3 +184,22 @@ def test_what_is_wrong_with_maps_and_stations_is_refused_with_its_remedy(run, in
     refused(run, {**inputs, "UNITS": "typo.tif=K"}, tmp_path / "out", "matches none")
     refused(run, {name: value for name, value in inputs.items() if name != "MAGT"}
             | {"OUTPUT_SCATTER_MAGT": str(tmp_path / "never.png")}, tmp_path / "out", "give MAGT")
+
+
+def test_stations_of_degrees_west_in_fahrenheit_and_inches_lie_in_alaska_with_their_values(run, tmp_path):
+    ranks = np.full((20, 40), 11)
+    pti = write_raster(tmp_path / "alaska.tif", ranks, nodata=0, crs="EPSG:4326",
+                       transform=(-170.0, 1.0, 0.0, 80.0, 0.0, -1.0), dtype="uint8")
+    magt, alt = tmp_path / "magt.csv", tmp_path / "alt.csv"
+    magt.write_text("Site,Latitude (°N),Longitude (°W),Year,MAGT (°F)\n" + "".join(
+        f"S1,68.25,149.5,{year},23\n" for year in YEARS), encoding="utf-8")
+    alt.write_text("Site;Lat;Lon;Year;ALT (in)\n" + "".join(
+        f"T1;68,25N;149,5W;{year};21\n" for year in YEARS), encoding="utf-16")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    made = run("validateboreholes", {"PTI": pti, "STATIONS_MAGT": str(magt), "STATIONS_ALT": str(alt),
+                                     **outputs(folder, "OUTPUT_TABLE")})
+    (row,) = rows_of(made["OUTPUT_TABLE"])
+    assert (row["site_magt"], row["site_alt"]) == ("S1", "T1")
+    assert (float(row["latitude"]), float(row["longitude"])) == (68.25, -149.5)
+    assert float(row["magt"]) == pytest.approx(-5) and row["map_rank"] == "11"

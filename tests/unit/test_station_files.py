@@ -509,8 +509,8 @@ def test_malformed_metadata_give_file_and_line(tmp_path):
 
 
 def test_readings_without_coordinates_are_refused_with_the_site(tmp_path):
-    assert "no coordinates: B7" in refusal(write(tmp_path, "B7.csv", gtnp()))
-    assert "no coordinates: 662" in refusal(write(tmp_path, "data.csv", gtnp_long()))
+    assert "has coordinates: B7" in refusal(write(tmp_path, "B7.csv", gtnp()))
+    assert "has coordinates: 662" in refusal(write(tmp_path, "data.csv", gtnp_long()))
 
 
 def test_swapped_coordinates_of_readings_are_refused(tmp_path):

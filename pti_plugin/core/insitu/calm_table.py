@@ -9,11 +9,12 @@ out and counted by the reader of tables.
 import re
 
 from ..common.errors import InputError
-from .stations import ALT, QUANTITY_NAMES, Table
+from .columns import ALT, QUANTITY_NAMES
+from .headers import parse_header, words_of
+from .text_tables import Table
 
 FORMAT = "CALM summary table"
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_UNIT = re.compile(r"\(\s*(cm|m)\s*\)", re.IGNORECASE)
 
 
 def is_calm(rows):
@@ -46,7 +47,8 @@ def calm_table(path, rows, report):
     pending = False
     for line, cells in rows:
         if _is_title(cells):
-            stated = {match.group(1).lower() for match in map(_UNIT.search, cells) if match}
+            titles = [parse_header(cell) for cell in cells if {"thaw", "depth"} & set(words_of(cell))]
+            stated = {title.unit or title.stray for title in titles} - {None}
             if len(stated) > 1 or unit and stated - {unit}:
                 raise InputError(f"{path}, line {line}: the table states more than one unit; bring it to one.")
             unit, pending = stated.pop() if stated else unit, True
@@ -79,7 +81,7 @@ def calm_table(path, rows, report):
     if not found:
         raise InputError(f"{path} holds the headers of a CALM table and no site.")
     report.rows = len(found)
-    suffix = f"_{unit}" if unit else ""
+    suffix = f" ({unit})" if unit else ""
     return Table(str(path), ["site", "name", "latitude", "longitude", *(f"{year}{suffix}" for year in years)], found)
 
 

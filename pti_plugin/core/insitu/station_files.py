@@ -11,23 +11,12 @@ from ..common.errors import InputError
 from ..common.progress import Progress
 from .annual_means import RULE
 from .calm_table import calm_table, is_calm
+from .columns import MAGT, QUANTITY_NAMES, find_columns, given_columns, named_headers
 from .reading_files import open_head, readings_to_records, recognize, text_rows
 from .spreadsheets import is_spreadsheet, read_sheets
 from .station_places import locate, read_places
-from .stations import (
-    MAGT,
-    QUANTITY_NAMES,
-    ZERO_AMPLITUDE,
-    ReadReport,
-    Table,
-    as_table,
-    check_coordinates,
-    find_columns,
-    given_columns,
-    read_rows,
-    series_of,
-    table_records,
-)
+from .stations import WITHOUT_PLACE, ZERO_AMPLITUDE, ReadReport, check_coordinates, read_rows, series_of, table_records
+from .text_tables import Table, as_table, header_row
 
 #: endings of what a download holds beside its data
 _BESIDE = (".metadata.txt", ".json", ".pdf", ".html", ".htm", ".xml", ".md", ".png", ".jpg")
@@ -53,9 +42,18 @@ def read_stations(path, quantity, columns=None, depth_rule=ZERO_AMPLITUDE, sites
         return _read_folder(path, quantity, columns, depth_rule, places, progress)
     report = ReadReport(path.name, quantity)
     records = _records(path, report, columns, places, True, progress)
+    _tell_sites(report, places)
     if not records:
         raise InputError(_no_full_year(path, report))
     return series_of(records, path, depth_rule, report)
+
+
+def _tell_sites(report, places):
+    """Add to the report how the table of sites was read."""
+    if places is not None:
+        name = Path(places.path).name
+        report.notes.extend(f"table of sites {name}: {note}" for note in places.notes)
+        report.warnings.extend(places.warnings)
 
 
 def _records(path, report, columns, places, alone, progress):
@@ -69,18 +67,18 @@ def _records(path, report, columns, places, alone, progress):
     if is_spreadsheet(path):
         records = _spreadsheet_records(path, report, columns, places, alone, progress)
     else:
-        encoding, start, delimiter, head = open_head(path, report)
+        codec, start, delimiter, head = open_head(path, report, columns)
         layout = recognize(path, head[0][1], head[1:], report.quantity, columns) if head else None
         if layout is not None:
             report.delimiter = delimiter
-            rows = text_rows(path, encoding, start, delimiter, progress.part(0, 0.9))
+            rows = text_rows(path, codec, start, delimiter, progress.part(0, 0.9))
             records = readings_to_records(path, layout, rows, report, places, columns, alone, progress.part(0.9, 1))
         else:
-            records = _annual_records(path, read_rows(path, report), report, columns, places)
+            records = _annual_records(path, read_rows(path, report, columns), report, columns, places)
     if places is not None and records:
         records = locate(records, places, path, report)
     if records:
-        check_coordinates(records, path, report)
+        check_coordinates(records, path, report, alone)
     return records
 
 
@@ -100,6 +98,8 @@ def _spreadsheet_records(path, report, columns, places, alone, progress):
         raise InputError(f"The spreadsheet {path} is empty; station data need a header row and rows below it.")
     records, reports, refused = [], [], {}
     for name, rows in sheets.items():
+        if not is_calm(rows):
+            rows = rows[header_row(rows, named_headers(columns)):]
         try:
             layout = None if is_calm(rows) else _sheet_layout(path, rows, columns, report.quantity, places)
         except InputError as error:
@@ -147,14 +147,17 @@ def _read_folder(folder, quantity, columns, depth_rule, places, progress):
         data = [file for file in data if file.resolve() != Path(places.path).resolve()]
     if not data:
         raise InputError(f"The folder {folder} holds no file of station data ({', '.join(_DATA)}).")
-    total, records, empty = ReadReport(folder.name, quantity), [], []
+    total, records, empty, placeless = ReadReport(folder.name, quantity), [], [], 0
     reports = []
     for number, file in enumerate(data):
         progress.check()
         report = ReadReport(file.name, quantity)
         part = progress.part(number / len(data), (number + 1) / len(data))
         found = _records(file, report, columns, places, False, part)
-        if not found:
+        # what has no place is named by the report of its own file
+        if not found and report.skipped[WITHOUT_PLACE]:
+            placeless += 1
+        elif not found:
             empty.append(file.name)
         for record in found:
             record.source = file.name
@@ -170,7 +173,11 @@ def _read_folder(folder, quantity, columns, depth_rule, places, progress):
     if others:
         total.warnings.append(f"{total.path}: {len(others)} file(s) were not taken for station data: "
                               f"{', '.join(others)}.")
+    _tell_sites(total, places)
     if not records:
+        if placeless:
+            raise InputError(f"None of the {len(data)} files of {folder} has a full year of readings at a site with "
+                             f"coordinates. Give a table of the sites with their coordinates.")
         raise InputError(f"None of the {len(data)} files of {folder} has a full year of readings. Needed are {RULE}.")
     return series_of(records, folder, depth_rule, total)
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import InputError
-from .stations import ReadReport, position, read_table
+from .cells import coordinate, height, is_missing
+from .columns import coordinate_columns
+from .headers import SIDES, TEMPERATURES, UNIT_WORDS, parse_header, words_of
+from .stations import ReadReport, elevation_factor, place_of, read_table, tell_coordinates
 
 #: role → header names of a table of sites, best first
 _COLUMNS = {
     "site": ("id", "site", "site_id", "station", "station_id", "borehole_id", "borehole", "code", "site_code", "name"),
     "name": ("name", "site_name", "station_name", "borehole_name"),
-    "latitude": ("latitude", "lat"),
-    "longitude": ("longitude", "lon", "long", "lng"),
-    "elevation": ("elevation", "elevation_m", "elev", "altitude", "height", "h"),
+    "elevation": ("elevation", "elev", "altitude", "height", "h"),
 }
 
 
@@ -35,9 +36,11 @@ class Place:
 class Places:
     """The rows of a table of sites, found by id or name in whatever case."""
 
-    def __init__(self, path, places):
+    def __init__(self, path, places, notes=(), warnings=()):
         #: where the table is
         self.path = path
+        #: what the log should say of how it was read
+        self.notes, self.warnings = notes, warnings
         self._all = places
         self._by_key = {}
         for key in ("name", "site"):
@@ -73,33 +76,40 @@ def read_places(path):
     Rows without coordinates are kept, since only a site that has measurements must have them. Raises InputError
     where columns are missing, a number is malformed, or an id stands twice with different coordinates.
     """
-    table = read_table(path, ReadReport(Path(path).name, ""))
-    names = [re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_") for header in table.header]
+    report = ReadReport(Path(path).name, "")
+    table = read_table(path, report)
+    names = [parse_header(header).name for header in table.header]
     columns = {role: next((names.index(alias) for alias in aliases if alias in names), None)
                for role, aliases in _COLUMNS.items()}
-    missing = [role for role in ("site", "latitude", "longitude") if columns[role] is None]
+    places = coordinate_columns(table, {}, {})
+    missing = [role for role in ("site", *SIDES) if role not in places and columns.get(role) is None]
     if missing:
         raise InputError(f"The table of sites {path} has no column for the {' and '.join(missing)}; its columns are "
                          f"{', '.join(table.header)}. Name them id, name, latitude, longitude and elevation.")
-    decimal_comma = table.header and not any("." in cells[columns["latitude"]] for _, cells in table.rows)
+    of_latitude = places["latitude"].column
+    decimal_comma = not any("." in cells[of_latitude] for _, cells in table.rows)
+    metres = None if columns["elevation"] is None else elevation_factor(table.header[columns["elevation"]], report)
     found = {}
     for line, cells in table.rows:
         def cell(role, cells=cells):
             text = "" if columns[role] is None else cells[columns[role]]
-            return "" if text.lower() in ("-", "na", "nan", "n/a", "null") else text
+            return "" if is_missing(text) else text
 
         if not cell("site"):
             raise InputError(f"{path}, line {line}: the site has no id.")
-        numbers = [position(cell(role).replace(",", ".") if decimal_comma else cell(role), role, line, path)
-                   for role in ("latitude", "longitude", "elevation")]
-        place = Place(cell("site"), cell("name") or cell("site"), *numbers)
+        text = cell("elevation")
+        elevation = height(text.replace(",", ".") if decimal_comma else text, "elevation", line, path)
+        place = Place(cell("site"), cell("name") or cell("site"),
+                      *place_of(places, cells, line, path, decimal_comma),
+                      None if elevation is None or metres is None else elevation * metres)
         known = found.setdefault(_key(place.site), place)
         if (known.latitude, known.longitude) != (place.latitude, place.longitude):
             raise InputError(f"{path}, line {line}: the site {place.site} stands twice with different coordinates; "
                              f"keep one row of it.")
+    tell_coordinates(places, path, report)
     if not found:
         raise InputError(f"The table of sites {path} has no rows below its header.")
-    return Places(str(path), list(found.values()))
+    return Places(str(path), list(found.values()), tuple(report.notes), tuple(report.warnings))
 
 
 def locate(records, places, path, report):
@@ -145,8 +155,8 @@ def gtnp_text_metadata(path):
         match = re.fullmatch(r"(Id|Name|Latitude|Longitude|Elevation): *(\S.*?)\s*", line)
         if match:
             known.setdefault(match.group(1).lower(), (match.group(2), number))
-    numbers = [position(*known[role][:1], role, known[role][1], file) if role in known else None
-               for role in ("latitude", "longitude", "elevation")]
+    numbers = [(height if role == "elevation" else coordinate)(known[role][0], role, known[role][1], file)
+               if role in known else None for role in (*SIDES, "elevation")]
     site = known.get("id", known.get("name", (path.stem, 0)))[0]
     return Place(site, known.get("name", (site, 0))[0], *numbers)
 
@@ -179,8 +189,12 @@ def _json_place(dataset, file):
         return None
     borehole = dataset["borehole"]
     location = borehole.get("location") or {}
-    numbers = [position("" if location.get(role) is None else str(location[role]), role, 1, file)
-               for role in ("latitude", "longitude", "elevation")]
-    unit = {"degc": "°C", "k": "K", "degk": "K"}.get(str((dataset.get("unit") or {}).get("abbreviation", "")).lower())
+    numbers = [(height if role == "elevation" else coordinate)(
+        "" if location.get(role) is None else str(location[role]), role, 1, file) for role in (*SIDES, "elevation")]
+    written = str((dataset.get("unit") or {}).get("abbreviation") or "")
+    unit = UNIT_WORDS.get("_".join(words_of(written)))
+    if written and unit not in TEMPERATURES:
+        raise InputError(f"{file}: the unit '{written}' of the data set {dataset['id']} is none of a temperature "
+                         f"({', '.join(TEMPERATURES)}). Correct it.")
     return Place(str(borehole["id"]), str(borehole.get("name") or borehole["id"]), *numbers, unit,
                  str(borehole.get("generic_citation") or ""))

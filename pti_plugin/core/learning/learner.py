@@ -201,8 +201,25 @@ def in_order(jobs, workers, progress, share_done):
 
 def kinds(features):
     """Return {feature_names, feature_types} as XGBoost's matrices take them."""
-    return {"feature_names": [feature.name for feature in features],
+    return {"feature_names": booster_names([feature.name for feature in features]),
             "feature_types": ["c" if feature.categorical else "q" for feature in features]}
+
+
+def booster_names(names):
+    """Return the names by which the boosters know predictors: their own, with %5B, %5D and %3C for [, ] and <.
+
+    XGBoost refuses names with these letters. Each has one name, whatever the others are, and none that another bears.
+    """
+    refused = {"%": "%25", "[": "%5B", "]": "%5D", "<": "%3C"}
+    plain = {name for name in names if not set(name) & set("[]<")}
+    found = []
+    for name in names:
+        if name not in plain:
+            name = "".join(refused.get(letter, letter) for letter in name)
+            while name in plain:
+                name += "%"
+        found.append(name)
+    return found
 
 
 def predicted_in_chunks(booster, x, rows, stop):

@@ -17,6 +17,7 @@ import numpy as np
 from ..common.errors import InputError
 from ..common.packages import require
 from ..ensembles.features import Feature
+from .learner import booster_names
 
 FORMAT = "pti-model"
 FORMAT_VERSION = 2
@@ -65,7 +66,7 @@ class Model:
             booster = xgboost.Booster({"nthread": 1})
             booster.load_model(bytearray(raw))
             booster.set_param({"nthread": 1})
-            if booster.feature_names != names:
+            if booster.feature_names != booster_names(names):
                 raise InputError(f"The model is damaged: a booster was trained on "
                                  f"{', '.join(booster.feature_names or ['predictors without names'])}, but the model "
                                  f"names {', '.join(names)}.")

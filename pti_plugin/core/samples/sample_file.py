@@ -7,6 +7,8 @@ scaling ranges of the predictors in its layer's metadata; other formats have a f
 
 import json
 import os
+import re
+from collections import namedtuple
 
 from osgeo import gdal, ogr
 
@@ -19,6 +21,14 @@ from ..rasters.vector import check_vector_file, write_points
 FEATURES_ITEM, FEATURES_ENDING = "PTI_FEATURES", ".features.json"
 VERSION = 1
 CLASS_FIELD = "pti"
+#: letters of a field's name in a shapefile (its table is a DBF)
+_DBF_LETTERS = 10
+#: fewer letters than these are no sign of a name that was cut
+_LEAST_LETTERS = 5
+#: fields by which programs number features
+_NUMBERING = {"fid", "ogc_fid", "id", "gid", "objectid", "oid", "index"}
+#: ``fields`` {predictor: field}, ``renamed`` [(field, predictor)] of those under another name, ``ignored`` fields
+PredictorFields = namedtuple("PredictorFields", "fields renamed ignored")
 _OWN_FIELDS = (
     (CLASS_FIELD, int, "", "PTI rank"),
     ("row", int, "", "row of the cell, from 0"),
@@ -26,6 +36,53 @@ _OWN_FIELDS = (
     ("longitude", float, "degrees", "longitude of the cell's centre, WGS 84"),
     ("latitude", float, "degrees", "latitude of the cell's centre, WGS 84"),
 )
+
+
+def predictor_fields(wanted, names):
+    """Return the PredictorFields of a layer: which of its fields ``names`` hold the predictors ``wanted``.
+
+    A field bears the name of its predictor, in whatever case, or its first ten letters, as a shapefile cuts it, where
+    that leaves one choice. Raises InputError for a field that looks like a predictor and cannot be matched, since the
+    model would be trained without it.
+    """
+    own = {field[0] for field in _OWN_FIELDS} | _NUMBERING
+    fields = {name: name for name in wanted if name in names}
+    free = [name for name in names if name not in fields and name.lower() not in own]
+    renamed = []
+    for same in (_same_but_for_case, _is_cut):
+        left = [name for name in wanted if name not in fields]
+        pairs = [(field, name) for field in free for name in left if same(field, name)]
+        for field, name in pairs:
+            others = [pair for pair in pairs if pair != (field, name) and (pair[0] == field or pair[1] == name)]
+            if others:
+                told = ", ".join(f"'{a}' may be {b}" for a, b in sorted({(field, name), *others}))
+                raise InputError(f"The fields of the sample points leave a choice: {told}. Rename the fields to the "
+                                 f"names of the predictors, or remove those that are none.")
+            fields[name] = field
+            renamed.append((field, name))
+            free.remove(field)
+    left = [name for name in wanted if name not in fields]
+    for field in free:
+        like = [name for name in left if _looks_cut(field, name)]
+        if like:
+            raise InputError(f"The sample points have the field '{field}', which looks like {' or '.join(like)} with "
+                             f"its name cut; the model would be trained without it. Rename the field to the name of "
+                             f"the predictor, or remove it.")
+    return PredictorFields(fields, renamed, free)
+
+
+def _same_but_for_case(field, name):
+    return field.lower() == name.lower()
+
+
+def _is_cut(field, name):
+    return len(field) == _DBF_LETTERS < len(name) and field.lower() == name[:_DBF_LETTERS].lower()
+
+
+def _looks_cut(field, name):
+    # a name that was cut and numbered, as coarse_f_1
+    stem = re.sub(r"_?\d{1,2}$", "", field.lower()).rstrip("_")
+    return _LEAST_LETTERS <= len(stem) < len(name) and name.lower().startswith(stem)
 
 
 def check_samples_file(path, features):
