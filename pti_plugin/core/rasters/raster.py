@@ -14,6 +14,7 @@ from osgeo import gdal, osr
 
 from ..common.errors import GridError, InputError
 from .containers import inner_paths
+from .dimensions import through_virtual
 from .gdal_errors import call, open_raster
 from .grid import Grid, coordinate_transformation
 from .warping import AT_CENTRE, Footprint, turned_into
@@ -57,7 +58,11 @@ def bounded_cache():
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What is known of a raster before its cells are read (one entry a band in the tuples)."""
+    """What is known of a raster before its cells are read (one entry a band in the tuples).
+
+    ``dimensions``: the Dimensions along which the bands are laid out; ``files``: names of the files that the bands of a
+    virtual raster come from, else empty.
+    """
 
     path: str
     name: str
@@ -71,6 +76,8 @@ class RasterInfo:
     driver: str
     block: tuple
     metadata: dict
+    dimensions: tuple = ()
+    files: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -162,16 +169,18 @@ def read_info(path, wkt=""):
     if len(bands) > 1 and bands[-1].GetColorInterpretation() == gdal.GCI_AlphaBand:
         # it is the mask of the others and no layer of its own
         bands.pop()
+    metadata, band_metadata = dataset.GetMetadata() or {}, tuple(band.GetMetadata() or {} for band in bands)
+    dimensions, files = through_virtual(dataset, metadata, band_metadata)
     return RasterInfo(
         path=str(path), name=name, grid=grid, bands=len(bands),
         dtypes=tuple(gdal.GetDataTypeName(band.DataType) for band in bands),
         units=tuple(band.GetUnitType() or band.GetMetadataItem("units") or "" for band in bands),
         descriptions=tuple(band.GetDescription() or "" for band in bands),
-        band_metadata=tuple(band.GetMetadata() or {} for band in bands),
+        band_metadata=band_metadata,
         scales=tuple((band.GetScale() if band.GetScale() is not None else 1.0, band.GetOffset() or 0.0)
                      for band in bands),
         driver=_driver_below(dataset),
-        block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+        block=tuple(bands[0].GetBlockSize()), metadata=metadata, dimensions=dimensions, files=files)
 
 
 def _driver_below(dataset):
