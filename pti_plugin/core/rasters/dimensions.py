@@ -5,6 +5,7 @@ and nowhere else: from GDAL's metadata, from the file itself where the metadata 
 What a coordinate of time means is the matter of time_decoding.
 """
 
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -66,7 +67,9 @@ def band_dimensions(dataset, metadata, band_metadata):
     variable = band_metadata[0].get("NETCDF_VARNAME") if band_metadata else None
     if variable and any(dimension.bounds is None for dimension in found) or variable and not any(
             _has_time(dimension) for dimension in found) and _other_coordinates(band_metadata[0], found):
-        return _completed(found, dataset, variable, len(band_metadata))
+        path = _place(dataset.GetDescription())[0]
+        return (_of_array(path, variable, len(band_metadata)) if os.path.exists(path) and driver == "netCDF" else
+                ()) or found
     if not found and driver in ("HDF4Image", "HDF5Image") and len(band_metadata) > 1:
         return _of_array(_place(dataset.GetDescription())[0], "", len(band_metadata),
                          (dataset.RasterYSize, dataset.RasterXSize))
@@ -109,9 +112,7 @@ def _of_netcdf(names, metadata, band_metadata):
         if not all(texts):
             # GDAL lists texts, but does not give each band its own
             listed = metadata.get(f"NETCDF_DIM_{name}_VALUES", "").strip("{}").split(",")
-            after = 1
-            for size in sizes[place + 1:]:
-                after *= size
+            after = math.prod(sizes[place + 1:])
             if sizes[place] != len(listed) or not after:
                 continue
             texts = [listed[band // after % len(listed)] for band in range(len(band_metadata))]
@@ -141,23 +142,6 @@ def _place(text):
         return quoted[1], quoted[2].lstrip(":")
     path, _, variable = text.partition(":")[2].rpartition(":")
     return path, variable
-
-
-def _completed(found, dataset, variable, bands):
-    """Return netCDF's dimensions with bounds and coordinates of other names, read from the file where it is there."""
-    files = [_place(dataset.GetDescription())[0]]
-    if dataset.GetDriver().ShortName == "VRT":
-        files = [_place(text)[0] for text, _ in dict.fromkeys(_sources(dataset).values())]
-    files = [path for path in dict.fromkeys(files) if os.path.exists(path)]
-    inside = _of_array(files[0], variable, bands) if len(files) == 1 else ()
-    by_name = {dimension.name: dimension for dimension in inside}
-    completed = []
-    for dimension in found:
-        other = by_name.pop(dimension.name, None)
-        same = other is not None and other.values == dimension.values
-        completed.append(other if same else dimension)
-    # a coordinate of another name or none of the dimensions', such as a single time
-    return (*completed, *(dimension for dimension in by_name.values() if _has_time(dimension)))
 
 
 def _of_array(path, variable, bands, cells=()):
@@ -211,9 +195,7 @@ def _along(group, array, bands):
     axes = array.GetDimensions()
     outer = axes[:-2] if len(axes) > 2 else []
     sizes = [int(axis.GetSize()) for axis in outer]
-    total = 1
-    for size in sizes:
-        total *= size
+    total = math.prod(sizes)
     if total != bands:
         return ()
     found, after = [], total
@@ -226,31 +208,31 @@ def _along(group, array, bands):
         dimension = None if coordinate is None else _read(group, coordinate, axis.GetName(), places)
         found.append(dimension or Dimension(axis.GetName(), tuple(float(place + 1) for place in places)))
     if not any(map(_has_time, found)):
-        found.extend(_auxiliary(group, array, outer, sizes, bands))
+        _put_auxiliary(group, array, [axis.GetName() for axis in outer], sizes, found)
     return tuple(found)
 
 
-def _auxiliary(group, array, outer, sizes, bands):
-    """Yield the one coordinate of time, single or along one axis, that the attribute 'coordinates' names."""
-    names = str(_attribute(array, "coordinates")).split()
+def _put_auxiliary(group, array, axes, sizes, found):
+    """Put the one coordinate of time that the attribute 'coordinates' names among the Dimensions ``found``.
+
+    One along an axis takes the place of that axis; a single time stands beside them.
+    """
     times = []
-    for name in names:
+    for name in str(_attribute(array, "coordinates")).split():
         coordinate, _ = call(group.OpenMDArray, name)
-        axes = [axis.GetName() for axis in coordinate.GetDimensions()] if coordinate is not None else None
-        if axes is None or len(axes) > 1 or axes and axes[0] not in [axis.GetName() for axis in outer]:
+        own = [axis.GetName() for axis in coordinate.GetDimensions()] if coordinate is not None else None
+        if own is None or len(own) > 1 or own and own[0] not in axes:
             continue
-        places = [0] * bands
-        if axes:
-            place = [axis.GetName() for axis in outer].index(axes[0])
-            after = 1
-            for size in sizes[place + 1:]:
-                after *= size
-            places = [band // after % sizes[place] for band in range(bands)]
+        place = axes.index(own[0]) if own else len(axes)
+        after = math.prod(sizes[place + 1:])
+        places = [band // after % sizes[place] if own else 0 for band in range(math.prod(sizes))]
         dimension = _read(group, coordinate, name, places)
         if dimension is not None and _has_time(dimension):
-            times.append(dimension)
-    first = [dimension for dimension in times if dimension.standard_name == "time"] or times
-    return first[:1] if len(first) == 1 else []
+            times.append((place, dimension))
+    times = [pair for pair in times if pair[1].standard_name == "time"] or times
+    if len(times) == 1:
+        place, dimension = times[0]
+        found[place:place + 1] = [dimension]
 
 
 def _attribute(array, name):
@@ -326,7 +308,7 @@ def through_virtual(dataset, metadata, band_metadata, depth=_DEPTH):
     if not all(band in places for band in bands):
         return found, ()
     names = tuple(os.path.basename(_place(places[band][0])[0]) for band in bands)
-    if found or depth == 0:
+    if depth == 0 or found and not any(dimension.bounds is None for dimension in found):
         return found, names
     opened, columns = {}, []
     for band in bands:
@@ -337,7 +319,7 @@ def through_virtual(dataset, metadata, band_metadata, depth=_DEPTH):
                 inner, inner.GetMetadata() or {},
                 [inner.GetRasterBand(i + 1).GetMetadata() or {} for i in range(inner.RasterCount)], depth - 1)[0]
         columns.append([dimension.of_bands([inside]) for dimension in opened[path]])
-    return _joined(columns), names
+    return _joined(columns) or found, names
 
 
 def _joined(columns):

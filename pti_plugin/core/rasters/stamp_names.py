@@ -56,10 +56,12 @@ FORMS = (
         rf"(?<!\d)(?P<one>0?[1-9]|[12]\d|3[01])(?P<sep>[-_./])(?P<two>0?[1-9]|[12]\d|3[01])(?P=sep)"
         rf"(?P<year>{_YEAR})(?!\d)")),
     ("month", re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_./]?(?P<month>{_MONTH})(?!\d)")),
-    ("month and year", re.compile(rf"(?<![\d.vV])(?P<month>{_MONTH})[-_./](?P<year>{_YEAR})(?!\d)")),
+    ("month and year", re.compile(rf"(?<!\d\.)(?<![\dvV])(?P<month>{_MONTH})[-_./](?P<year>{_YEAR})(?!\d)")),
     ("range of two-digit years", re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_](?P<short>\d\d)(?!\d)")),
     ("year", re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?!\d)")),
 )
+#: characters of a name that a message gives before a date
+_HINT = 20
 _RANGES = ("range of years", "range of months", "range of days")
 _CODES = {"%Y": rf"(?P<year>{_YEAR})", "%m": r"(?P<month>0?[1-9]|1[0-2])", "%d": r"(?P<day>0?[1-9]|[12]\d|3[01])",
           "%j": r"(?P<doy>\d{3})", "%b": rf"(?P<name>{_NAME})", "%B": rf"(?P<name>{_NAME})", "%y": r"(?P<short>\d\d)"}
@@ -83,7 +85,7 @@ def stamps_in(texts, date_format=""):
     found = [_all_in(text) for text in texts]
     notes = []
     found = _ranges_resolved(found)
-    found = _without_constants(found)
+    found = _without_versions(_without_constants(found))
     found = _in_day_order(found, texts, notes)
     return [_one(items, text, len(texts)) for items, text in zip(found, texts)], notes
 
@@ -151,14 +153,15 @@ def _all_in(text):
     found = []
     for form, pattern in FORMS:
         for match in list(pattern.finditer(taken)):
-            items = _found(form, match)
-            if items:
-                found.append((match.start(), items))
+            item = _found(form, match)
+            if item is not None:
+                found.append((match.start(), item))
                 taken = taken[:match.start()] + "\0" * (match.end() - match.start()) + taken[match.end():]
-    return [items for _, items in sorted(found, key=lambda item: item[0])]
+    return [item for _, item in sorted(found, key=lambda pair: pair[0]) if item.stamp is not None]
 
 
 def _found(form, match):
+    """Return the Found of a match, with the stamp None for a day that does not exist, or None where it is none."""
     parts = match.groupdict()
     if "one" in parts:
         return Found(form, match[0], Stamp(int(parts["year"])), order=(int(parts["one"]), int(parts["two"])))
@@ -167,10 +170,8 @@ def _found(form, match):
         follows = (year + 1) % 100 == int(parts["short"])
         return _winter(match[0], year) if follows else None
     first = _stamp(parts)
-    if first is None:
-        return None
     last = _stamp(parts, "2") if form in _RANGES else None
-    if form in _RANGES and (last is None or last < first):
+    if form in _RANGES and (first is None or last is None or last < first):
         return None
     return Found(form, match[0], first, last)
 
@@ -180,9 +181,10 @@ def _winter(text, year):
 
 
 def _ranges_resolved(found):
-    """Return the Founds without ranges that are no stamps: ranges count where all names have one of equal length.
+    """Return the Founds with ranges kept as stamps where each name has one of equal length.
 
-    Names such as 2000-01, 2001-02, 2002-03, each one year on, are winters and not months.
+    Those of a single name, or of all names alike, are left out; others become the two times they are written as. Names
+    such as 2000-01, 2001-02, 2002-03, each one year on, are winters and not months.
     """
     if len(found) > 1:
         ranges = any(item.form in _RANGES for items in found for item in items)
@@ -190,8 +192,20 @@ def _ranges_resolved(found):
         if ranges or all(len(items) == 1 and _next_year(items[0]) for items in months):
             found = [[_winter(item.text, item.stamp.year) if _next_year(item) and not any(
                 other.form in _RANGES for other in items) else item for item in items] for items in found]
-    series = _ranges_of_a_series(found)
-    return [[item for item in items if item.form not in _RANGES or item in series] for items in found]
+    if len(found) < 2:
+        return [[item for item in items if item.form not in _RANGES] for items in found]
+    shared = set.intersection(*(set(items) for items in found))
+    found = [[item for item in items if item.form not in _RANGES or item not in shared] for items in found]
+    series = _are_a_series([[item for item in items if item.form in _RANGES] for items in found])
+    return [[part for item in items for part in ([item] if item.form not in _RANGES or series else _parted(item))]
+            for items in found]
+
+
+def _parted(item):
+    """Return the two times that a range is written as."""
+    size = {"range of years": 4, "range of months": 6}.get(item.form, 10 if item.text[4] in "-." else 8)
+    form = {"range of years": "year", "range of months": "month"}.get(item.form, "day")
+    return [Found(form, item.text[:size], item.stamp), Found(form, item.text[-size:].lstrip("-_"), item.last)]
 
 
 def _next_year(item):
@@ -200,26 +214,18 @@ def _next_year(item):
             and (item.stamp.year + 1) % 100 == item.stamp.month)
 
 
-def _ranges_of_a_series(found):
-    """Return the set of ranges that are stamps: one varying range in each name, all of equal length."""
-    if len(found) < 2:
-        return set()
-    ranges = [[item for item in items if item.form in _RANGES] for items in found]
-    common = set.intersection(*(set(items) for items in ranges))
-    ranges = [[item for item in items if item not in common] for items in ranges]
+def _are_a_series(ranges):
+    """True where each name has one range, all of them of equal length."""
     if any(len(items) != 1 for items in ranges):
-        return set()
-    spans = [_length(items[0]) for items in ranges]
-    # months and years have days of their own number
-    if max(spans) - min(spans) > max(3.0, 0.02 * max(spans)):
-        return set()
-    return {items[0] for items in ranges}
+        return False
+    lengths = [(_first_day(items[0].last) - _first_day(items[0].stamp)).days for items in ranges]
+    years = {items[0].last.year - items[0].stamp.year for items in ranges}
+    # months and years do not all have the same number of days
+    return max(lengths) - min(lengths) <= 3 or ranges[0][0].form == "range of years" and len(years) == 1
 
 
-def _length(item):
-    """Length of a range in days, about."""
-    return sum(sign * (stamp.year * 365.25 + max(stamp.month - 1, 0) * 30.44 + max(stamp.day - 1, 0))
-               for sign, stamp in ((-1, item.stamp), (1, item.last)))
+def _first_day(stamp):
+    return datetime.date(stamp.year, stamp.month or 1, stamp.day or 1)
 
 
 def _without_constants(found):
@@ -230,6 +236,15 @@ def _without_constants(found):
     if all(set(items) - shared for items in found):
         return [[item for item in items if item not in shared or item.form == "acquisition"] for items in found]
     return found
+
+
+def _without_versions(found):
+    """Return the Founds with the year alone where one number behind it, 2001.061, is no day but the same each year."""
+    days = [item for items in found for item in items if item.form == "day of the year" and len(item.text) > 7]
+    if len({item.stamp.year for item in days}) < 3 or len({item.stamp.day_of_year for item in days}) > 1:
+        return found
+    return [[Found("year", item.text, Stamp(item.stamp.year)) if item in days else item for item in items]
+            for items in found]
 
 
 def _in_day_order(found, texts, notes):
@@ -311,7 +326,7 @@ def _hint(text, item):
     for number, code in ((item.stamp.month, "%m"), (item.stamp.day, "%d")):
         head, found, tail = shape.partition(f"{number:02d}") if number else (shape, "", "")
         shape = f"{head}{code}{tail}" if found else shape
-    return re.split(r"\d", text[:text.index(item.text)])[-1] + shape
+    return text[:text.index(item.text)][-_HINT:] + shape
 
 
 def years_of_span(text, length):

@@ -56,6 +56,8 @@ _CALENDARS = {"": "standard", "gregorian": "standard", "utc": "standard", "365_d
 _YEARS = (1000, 2999)
 #: the longest part of an interval, in days, after which the year is no more the one the interval begins in
 _INTO_INTERVAL = 92.0
+#: days of an interval that is a year
+_A_YEAR = (340.0, 390.0)
 
 
 def is_time(dimension):
@@ -153,7 +155,7 @@ def _check_day(dimension, day, calendar, name):
 
 
 def _inside_bounds(dimension, unit):
-    """Return (values, whether any moved) with stamps at the end of their interval, or outside it, moved into it."""
+    """Return (values, whether any was beyond) with stamps at the end of their interval or outside moved into it."""
     values = np.asarray(dimension.values, dtype=np.float64)
     if not dimension.bounds:
         return values, False
@@ -161,17 +163,19 @@ def _inside_bounds(dimension, unit):
     start, end = limits[:, 0], limits[:, 1]
     known = np.isfinite(limits).all(axis=1) & (start < end)
     beyond = known & ((values >= end) | (values < start))
-    if not beyond.any():
+    linear, factor = _LINEAR.get(unit, ("days", 1.0))
+    day = _DAYS[linear] / factor
+    length = end - start
+    # years are named after the calendar year they begin in, wherever in them the stamp stands
+    yearly = known & (length > _A_YEAR[0] * day) & (length < _A_YEAR[1] * day) if unit not in _MONTHS else beyond
+    if not (beyond | yearly).any():
         return values, False
     if unit in _MONTHS:
         moved = start
     else:
         # a little into the interval: bounds may lie half a day beside the midnights
-        linear, factor = _LINEAR.get(unit, ("days", 1.0))
-        day = _DAYS[linear] / factor
-        length = end - start
         moved = start + np.where(length <= 2 * day, length / 2, np.minimum(length / 4, _INTO_INTERVAL * day))
-    return np.where(beyond, moved, values), True
+    return np.where(beyond | yearly, moved, values), bool(beyond.any())
 
 
 def _by_cftime(dimension, values, units, calendar, name):
