@@ -16,8 +16,9 @@ def add_series(tool, title="Layers of the series", crs_title="CRS of files that 
     tool.add(QgsProcessingParameterFile("FOLDER", "Folder of layers", compat.FOLDER, optional=True),
              "Instead of INPUT: a folder with one raster a time step.")
     tool.add_text("PATTERN", "File names in the folder", "Which files of FOLDER to take; * and ? may be used.", "*.tif")
-    tool.add_file("FILE", "netCDF or HDF file", "Instead of INPUT: a file whose variable is the series.",
-                  optional=True, filters="netCDF, HDF (*.nc *.nc4 *.hdf *.h5 *.he5);;All files (*)")
+    tool.add_file("FILE", "netCDF, HDF or GRIB file", "Instead of INPUT: a file whose variable is the series.",
+                  optional=True,
+                  filters="netCDF, HDF, GRIB (*.nc *.nc4 *.hdf *.h5 *.he5 *.grib *.grib2 *.grb *.grb2);;All files (*)")
     tool.add_text("VARIABLE", "Variable of the file", "Name of the variable in FILE, or in every file of FOLDER; only "
                   "needed where they have several.")
     tool.add_text("SELECT", "Choice along other dimensions", "For files whose bands differ along more than the time, "

@@ -10,7 +10,6 @@ import os
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from xml.etree import ElementTree
 
 from osgeo import gdal
 
@@ -60,16 +59,19 @@ def band_dimensions(dataset, metadata, band_metadata):
     Empty where nothing is known of what tells the bands apart.
     """
     found = _of_grib(band_metadata) if band_metadata and "GRIB_VALID_TIME" in band_metadata[0] else ()
+    lacking = False
     names = [name.strip() for name in metadata.get("NETCDF_DIM_EXTRA", "").strip("{}").split(",") if name.strip()]
     if names:
         found = _of_netcdf(names, metadata, band_metadata)
+        lacking = found is None or any(dimension.bounds is None for dimension in found)
+        found = found or ()
     driver = dataset.GetDriver().ShortName
     variable = band_metadata[0].get("NETCDF_VARNAME") if band_metadata else None
-    if variable and any(dimension.bounds is None for dimension in found) or variable and not any(
-            _has_time(dimension) for dimension in found) and _other_coordinates(band_metadata[0], found):
-        path = _place(dataset.GetDescription())[0]
-        return (_of_array(path, variable, len(band_metadata)) if os.path.exists(path) and driver == "netCDF" else
-                ()) or found
+    if variable and driver == "netCDF":
+        elsewhere = not any(map(_has_time, found)) and _other_coordinates(band_metadata[0], found)
+        path, inside = _place(dataset.GetDescription())
+        if (lacking or elsewhere) and os.path.exists(path):
+            return _of_array(path, inside or variable, len(band_metadata)) or found
     if not found and driver in ("HDF4Image", "HDF5Image") and len(band_metadata) > 1:
         return _of_array(_place(dataset.GetDescription())[0], "", len(band_metadata),
                          (dataset.RasterYSize, dataset.RasterXSize))
@@ -103,6 +105,7 @@ def _of_grib(band_metadata):
 
 
 def _of_netcdf(names, metadata, band_metadata):
+    """Return the Dimensions that the metadata tell of, or None where they do not tell those of all bands."""
     found = []
     sizes = [int(metadata.get(f"NETCDF_DIM_{name}_DEF", "{0,0}").strip("{}").split(",")[0] or 0) for name in names]
     for place, name in enumerate(names):
@@ -113,15 +116,24 @@ def _of_netcdf(names, metadata, band_metadata):
             # GDAL lists texts, but does not give each band its own
             listed = metadata.get(f"NETCDF_DIM_{name}_VALUES", "").strip("{}").split(",")
             after = math.prod(sizes[place + 1:])
-            if sizes[place] != len(listed) or not after:
-                continue
+            if sizes[place] != len(listed) or math.prod(sizes) != len(band_metadata):
+                return None
             texts = [listed[band // after % len(listed)] for band in range(len(band_metadata))]
         kind = metadata.get(f"NETCDF_DIM_{name}_DEF", "").strip("{}").rpartition(",")[2]
+        said = {key: metadata.get(f"{name}#{key}", "") for key in (
+            "units", "calendar", "standard_name", "axis", "scale_factor", "add_offset")}
         found.append(Dimension(
-            name, tuple(map(_number, texts)), metadata.get(f"{name}#units", ""), metadata.get(f"{name}#calendar", ""),
-            metadata.get(f"{name}#standard_name", ""), metadata.get(f"{name}#axis", ""),
+            name, _unpacked(map(_number, texts), said["scale_factor"], said["add_offset"]), said["units"],
+            said["calendar"], said["standard_name"], said["axis"],
             None if f"{name}#bounds" in metadata else (), kind == _NC_FLOAT))
     return tuple(found)
+
+
+def _unpacked(values, scale, offset):
+    if not scale and not offset:
+        return tuple(values)
+    scale, offset = float(scale or 1.0), float(offset or 0.0)
+    return tuple(value if isinstance(value, str) else value * scale + offset for value in values)
 
 
 def _has_time(dimension):
@@ -247,6 +259,7 @@ def _read(group, coordinate, name, places):
     if values is None or failure:
         return None
     listed = list(values) if isinstance(values, (list, tuple)) else values.ravel().tolist()
+    listed = _unpacked(listed, coordinate.GetScale(), coordinate.GetOffset())
     if max(places, default=0) >= len(listed):
         return None
     bounds = ()
@@ -272,27 +285,46 @@ def _sources(dataset):
 
 @lru_cache(maxsize=8)
 def _sources_in(text, folder):
-    if not text:
-        return {}
-    try:
-        root = ElementTree.fromstring(text)  # nosec B314: GDAL has read the same text before
-    except ElementTree.ParseError:
-        return {}
-    shared = root.findtext(".//GDALWarpOptions/SourceDataset")
+    tree, _ = call(gdal.ParseXMLString, text) if text else (None, "")
     found = {}
-    for element in root.iter("VRTRasterBand"):
-        name = element.find(".//SourceFilename")
-        band = int(element.get("band", len(found) + 1))
-        if name is None or not name.text:
-            if shared:
-                found[band] = (shared, band)
+    if tree is None:
+        return found
+    # the source of a warped raster stands once for all bands
+    shared = next(_nodes(tree, "SourceDataset"), None)
+    for place, node in enumerate(_nodes(tree, "VRTRasterBand"), start=1):
+        number = _attribute_of(node, "band")
+        if place > 1 and not number:
+            # the band of a mask
             continue
-        path, inside = name.text, element.findtext(".//SourceBand", "1").split(",")[-1]
-        if name.get("relativeToVRT") == "1" and folder:
-            file = _place(path)[0]
-            path = path.replace(file, os.path.join(folder, file), 1) if not os.path.isabs(file) else path
-        found[band] = (path, int(inside) if inside.isdigit() else 1)
+        named = next(_nodes(node, "SourceFilename"), shared)
+        if named is None:
+            continue
+        path = _content(named)
+        inside = _content(next(_nodes(node, "SourceBand"), None)) or str(place)
+        file = _place(path)[0]
+        if _attribute_of(named, "relativeToVRT") == "1" and folder and not os.path.isabs(file):
+            path = path.replace(file, os.path.join(folder, file), 1)
+        if inside.isdigit():
+            found[int(number or place)] = (path, int(inside))
     return found
+
+
+def _nodes(node, name):
+    """Yield the elements called ``name`` of a tree of gdal.ParseXMLString: [kind, value, child, …]."""
+    if node[0] == gdal.CXT_Element and node[1] == name:
+        yield node
+        return
+    for child in node[2:]:
+        yield from _nodes(child, name)
+
+
+def _attribute_of(node, name):
+    found = next((child for child in node[2:] if child[0] == gdal.CXT_Attribute and child[1] == name), None)
+    return found[2][1] if found else ""
+
+
+def _content(node):
+    return "" if node is None else "".join(child[1] for child in node[2:] if child[0] == gdal.CXT_Text)
 
 
 def through_virtual(dataset, metadata, band_metadata, depth=_DEPTH):

@@ -97,18 +97,18 @@ def date_pattern(date_format):
     the month; * for any text; all else as it stands.
     """
     parts, used = [], []
-    tokens = re.findall(r"%.|\*|[^%*]+|%", date_format)
-    for place, token in enumerate(tokens):
-        if token in _CODES:
-            beside = place and tokens[place - 1] in _CODES or place + 1 < len(tokens) and tokens[place + 1] in _CODES
-            code = (_CODES_OF_TWO.get(token) if beside else None) or _CODES[token]
+    pieces = re.findall(r"%.|\*|[^%*]+|%", date_format)
+    for place, piece in enumerate(pieces):
+        if piece in _CODES:
+            beside = place and pieces[place - 1] in _CODES or place + 1 < len(pieces) and pieces[place + 1] in _CODES
+            code = (_CODES_OF_TWO.get(piece) if beside else None) or _CODES[piece]
             parts.append(code)
             used.append(re.search(r"<(\w+)>", code)[1])
-        elif token.startswith("%"):
-            raise InputError(f"DATE_FORMAT is '{date_format}'; '{token}' is none of its codes, which are "
+        elif piece.startswith("%"):
+            raise InputError(f"DATE_FORMAT is '{date_format}'; '{piece}' is none of its codes, which are "
                              f"{', '.join(_CODES)}.")
         else:
-            parts.append(".*?" if token == "*" else re.escape(token))
+            parts.append(".*?" if piece == "*" else re.escape(piece))
     known = set(used)
     if len(known) < len(used) or not known & {"year", "short"} or {"year", "short"} <= known or {
             "month", "name"} <= known or "doy" in known and known & {"day", "month", "name"} or "day" in known and not (
@@ -116,8 +116,8 @@ def date_pattern(date_format):
         raise InputError(f"DATE_FORMAT is '{date_format}'; write the year (%Y), and the month (%m, or %b for its name) "
                          f"or the day of the year (%j) where there is one, and the day (%d), each once, such as "
                          f"%d.%m.%Y.")
-    edge = r"(?<!\d)" if tokens[0] in _CODES else ""
-    return re.compile(edge + "".join(parts) + (r"(?!\d)" if tokens[-1] in _CODES else ""), re.IGNORECASE)
+    edge = r"(?<!\d)" if pieces[0] in _CODES else ""
+    return re.compile(edge + "".join(parts) + (r"(?!\d)" if pieces[-1] in _CODES else ""), re.IGNORECASE)
 
 
 def _by_format(text, pattern, date_format):

@@ -30,7 +30,8 @@ _REFERENCE = re.compile(
     r"(?P<year>[-+]?\d{1,4})(?:[-/](?P<month>\d{1,2})(?:[-/](?P<day>\d{1,2}))?)?(?P<clock>(?:[T ]|$).*)?$",
     re.IGNORECASE)
 _COMPACT = re.compile(r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?P<clock>(?:[T ]|$).*)?$", re.IGNORECASE)
-_ZONE = re.compile(r"\d\s*(?P<sign>[-+])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?$")
+_CLOCK = re.compile(r"(?:\d{1,2}(?::\d{1,2}(?::\d{1,2}(?:\.\d*)?)?)?)?\s*"
+                    r"(?:Z|UTC|GMT|(?P<sign>[-+])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?)?$", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"(?:0{1,2}(?::0{1,2}){0,2}(?:\.0*)?)?\s*(?:Z|UTC|GMT)?", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"(?:\w+\s+as\s+)?(?P<form>%Y(?:%m(?:%d)?)?)(?:\.%f)?$|^(?P<word>YYYY(?:MM(?:DD)?)?)(?:\.f+)?$",
                        re.IGNORECASE)
@@ -49,8 +50,7 @@ _MONTHS = {"month": 1, "months": 1, "mon": 1, "mons": 1, "year": 12, "years": 12
 #: UDUNITS' month in days
 _UDUNITS_MONTH = 365.242198781 / 12
 _YEAR_UNITS = {"", "1", "year", "years", "yr", "yrs", "a", "calendar year", "calendar years", "year ad", "year ce"}
-_YEAR_NAMES = {"year", "years", "yr"}
-_TIME_NAMES = {"time", "valid_time", "t", "date", "times", "day", "month"} | _YEAR_NAMES
+_TIME_NAMES = {"time", "valid_time", "date"} | {"year", "years", "yr"}
 _CALENDARS = {"": "standard", "gregorian": "standard", "utc": "standard", "365_day": "noleap", "366_day": "all_leap"}
 #: years that a coordinate of years, or of 20010731, can hold
 _YEARS = (1000, 2999)
@@ -101,7 +101,7 @@ def decode(dimension, name):
         return Decoded(moments, calendar, moved)
     if form["unit"].lower() not in _LINEAR:
         raise _refused(dimension, name, f"counts in '{form['unit']}', which is no known unit of time")
-    units = form["unit"].lower(), f"{year:04d}-{month:02d}-{day:02d} {clock}".rstrip()
+    units = form["unit"].lower(), f"{year:04d}-{month:02d}-{day:02d}", clock
     return Decoded(_by_cftime(dimension, values, units, calendar, name), calendar, moved)
 
 
@@ -137,6 +137,8 @@ def _reference(dimension, text, calendar, name):
     if year == 0 and calendar in ("standard", "julian"):
         raise _refused(dimension, name, "counts from a year 0, which this calendar does not have: it may mean "
                        "proleptic_gregorian, or the year 1")
+    if not _CLOCK.match(clock):
+        raise _refused(dimension, name, f"counts from '{text}', of which '{clock}' is no time of day")
     _check_day(dimension, (year, month, day), calendar, name)
     return year, month, day, clock
 
@@ -179,10 +181,11 @@ def _inside_bounds(dimension, unit):
 
 
 def _by_cftime(dimension, values, units, calendar, name):
-    """Return the moments of values in (unit, 'since' date)."""
+    """Return the moments of values in units of (unit, date, time of day)."""
     cftime = _cftime()
-    linear, factor = _LINEAR[units[0]]
-    text = f"{linear} since {units[1]}"
+    unit, day, clock = units
+    linear, factor = _LINEAR[unit]
+    text = f"{linear} since {day} {clock}".rstrip()
     whole = values == np.rint(values)
     scaled = values * factor
     if np.array_equal(scaled, np.rint(scaled)) and np.abs(scaled).max(initial=0) < 2 ** 53:
@@ -191,7 +194,7 @@ def _by_cftime(dimension, values, units, calendar, name):
         dates = np.atleast_1d(cftime.num2date(scaled, text, calendar, only_use_cftime_datetimes=True))
     except (ValueError, TypeError, OverflowError) as error:
         raise _refused(dimension, name, f"cannot be decoded ({error})") from error
-    dates = _in_own_zone(dates, text)
+    dates = _in_own_zone(dates, clock)
     # a number that is not whole is right within the last digits of its type
     spacing = np.spacing(np.abs(values).astype(np.float32 if dimension.single else np.float64)).astype(np.float64)
     slack = np.where(whole & ~dimension.single, 0.0, 2 * spacing * factor * 86400.0 / _DAYS[linear] + 2e-6)
@@ -207,10 +210,10 @@ def _by_cftime(dimension, values, units, calendar, name):
     return tuple(moments)
 
 
-def _in_own_zone(dates, units):
-    """Return dates, which are UTC, in the zone that the units state where they are midnights there and not in UTC."""
-    zone = _ZONE.search(units)
-    if zone is None:
+def _in_own_zone(dates, clock):
+    """Return dates, which are UTC, in the zone that ``clock`` states where they are midnights there and not in UTC."""
+    zone = _CLOCK.match(clock)
+    if not zone["sign"]:
         return dates
     shift = datetime.timedelta(hours=int(zone["hours"]), minutes=int(zone["minutes"] or 0))
     local = dates + (shift if zone["sign"] == "+" else -shift)
