@@ -61,7 +61,8 @@ def test_what_is_no_time(text):
 
 
 def test_a_version_or_the_years_of_a_product_are_no_stamps():
-    for before, after in (("UiO_20181128_2000_2016_", "_v20190101"), ("cci_1997-2021_", ""), ("v2015_", "_2020-05")):
+    for before, after in (("UiO_20181128_2000_2016_", "_v20190101"), ("cci_1997-2021_", ""), ("v2015_", "_2020-05"),
+                          ("T1999_", ""), ("", "_made1998")):
         names = [f"{before}{year}{after}" for year in range(1990, 2010)]
         assert [stamp.year for stamp in stamps_in(names)[0]] == list(range(1990, 2010))
         months = [f"{before}{year}-{month:02d}{after}" for year in (1998, 1999) for month in range(1, 13)]

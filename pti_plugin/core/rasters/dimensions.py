@@ -265,11 +265,13 @@ def _read(group, coordinate, name, places):
     bounds = ()
     if _attribute(coordinate, "bounds"):
         limits, _ = call(group.OpenMDArray, str(_attribute(coordinate, "bounds")))
-        limits = None if limits is None else limits.ReadAsArray()
+        ends = None if limits is None else limits.ReadAsArray()
         bounds = None
-        if limits is not None and limits.size == 2 * len(listed):
-            pairs = limits.reshape(-1, 2).tolist()
-            bounds = tuple(tuple(pairs[place]) for place in places)
+        if ends is not None and ends.size == 2 * len(listed):
+            # bounds are packed as their coordinate where they say nothing themselves
+            ends = _unpacked(ends.ravel().tolist(), limits.GetScale() or coordinate.GetScale(),
+                             limits.GetOffset() or coordinate.GetOffset())
+            bounds = tuple((ends[2 * place], ends[2 * place + 1]) for place in places)
     single = coordinate.GetDataType().GetNumericDataType() == gdal.GDT_Float32
     return Dimension(name, tuple(listed[place] for place in places), coordinate.GetUnit() or str(
         _attribute(coordinate, "units")), str(_attribute(coordinate, "calendar")),

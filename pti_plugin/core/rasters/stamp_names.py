@@ -232,10 +232,14 @@ def _without_constants(found):
     """Return the Founds without those that all names share, as long as each name has another one."""
     if len(found) < 2:
         return found
-    shared = set.intersection(*(set(items) for items in found))
-    if all(set(items) - shared for items in found):
-        return [[item for item in items if item not in shared or item.form == "acquisition"] for items in found]
-    return found
+    shared = [item for item in dict.fromkeys(found[0]) if item.form != "acquisition"
+              and all(item in items for items in found)]
+    # a year that stands in every name and is also the stamp of one stands twice there
+    kept = [list(items) for items in found]
+    for items in kept:
+        for item in shared:
+            items.remove(item)
+    return kept if all(kept) else found
 
 
 def _without_versions(found):
@@ -294,7 +298,7 @@ def _one(items, text, several):
             best = item if _exactness(item.stamp) > _exactness(best.stamp) else best
         elif several > 1:
             raise InputError(f"{text} carries two times, {best.text} and {item.text}. State in DATE_FORMAT which one "
-                             f"is meant and what stands beside it, such as {_hint(text, best)}.")
+                             f"is meant and what stands beside it, such as {_hint(text, best)}, or rename the files.")
         else:
             best = item if _exactness(item.stamp) >= _exactness(best.stamp) else best
     if best.order:
