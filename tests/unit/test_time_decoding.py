@@ -164,6 +164,8 @@ def test_composites_of_8_days_keep_their_place_in_the_year(tmp_path, calendar):
      [f"{1960 + month // 12}-{month % 12 + 1:02d}" for month in range(600)]),
     (np.arange(24), {"units": "month since 1960-01-15"}, 12,
      [f"{1960 + month // 12}-{month % 12 + 1:02d}" for month in range(24)]),
+    (np.round(np.arange(60) / 12, 4), {"units": "years since 1960-01-01"}, 12,
+     [f"{1960 + month // 12}-{month % 12 + 1:02d}" for month in range(60)]),
     (np.arange(40), {"units": "years since 1960-07-01"}, 1, [str(year) for year in range(1960, 2000)]),
     (np.arange(40) + 0.5, {"units": "years since 1960-01-01"}, 12, [f"{year}-07" for year in range(1960, 2000)]),
     # more units and dates to count from

@@ -240,7 +240,8 @@ def _moment(date, midnight):
 def _calendar_months(dimension, values, reference, calendar, name):
     """Return the moments of numbers of months after a (year, month, day): months of the calendar, not of 30.44 days."""
     whole = np.rint(values)
-    near = np.abs(values - whole) < 1e-4 * np.maximum(1.0, np.abs(values) * 1e-3)
+    # less than an hour beside a whole month is rounding
+    near = np.abs(values - whole) < 1e-3
     floor = np.where(near, whole, np.floor(values))
     part = np.where(near, 0.0, values - floor)
     first = reference[0] * 12 + reference[1] - 1
