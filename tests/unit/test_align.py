@@ -319,12 +319,12 @@ def test_years_need_layers_with_a_date(tmp_path):
     (lambda f: [p.freeze_thaw(f, 2004, day) for day in (366, 60, 1)], 366, ["2004-01-01", "2004-02-29", "2004-12-31"]),
     (lambda f: [p.glass_lst(f, 2003, month) for month in (2, 1)], 12, ["2003-01", "2003-02"])])
 def test_the_time_of_every_product_is_read_from_its_file_names(tmp_path, write, steps, stamps):
-    from pti_plugin.core.rasters.time_axis import DAILY, series
+    from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, series
 
     _, result, _ = run(write(tmp_path), tmp_path, SMALL)
     assert result["layers"] == stamps
     # and from the result again
-    layers = series([str(tmp_path / "out.tif")], DAILY if steps == 366 else steps, False, Log())
+    layers = series([str(tmp_path / "out.tif")], AxisOptions(DAILY if steps == 366 else steps), Log())
     assert [layer.band for layer in layers] == [1, 2, 3][:len(stamps)] and layers[0].index // steps >= 2001
 
 

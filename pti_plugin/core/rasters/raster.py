@@ -15,6 +15,7 @@ from osgeo import gdal, osr
 
 from ..common.errors import GridError, InputError
 from .containers import inner_paths
+from .dimensions import through_virtual
 from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
 from .gdal_errors import call, open_raster
 from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
@@ -60,7 +61,11 @@ def bounded_cache():
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What is known of a raster before its cells are read (one entry a band in the tuples)."""
+    """What is known of a raster before its cells are read (one entry a band in the tuples).
+
+    ``dimensions``: the Dimensions along which the bands are laid out; ``files``: names of the files that the bands of a
+    virtual raster come from, else empty.
+    """
 
     path: str
     name: str
@@ -71,6 +76,8 @@ class RasterInfo:
     driver: str
     block: tuple
     metadata: dict
+    dimensions: tuple = ()
+    files: tuple = ()
 
     @property
     def bands(self):
@@ -178,11 +185,13 @@ def read_info(path, wkt=""):
     _refuse_impossible_place(grid, name)
     encodings = encodings_of(dataset, name)
     bands = [dataset.GetRasterBand(i + 1) for i in range(len(encodings))]
+    metadata, band_metadata = dataset.GetMetadata() or {}, tuple(band.GetMetadata() or {} for band in bands)
+    dimensions, files = through_virtual(dataset, metadata, band_metadata)
     return RasterInfo(
         path=str(path), name=name, grid=grid, encodings=encodings,
         descriptions=tuple(band.GetDescription() or "" for band in bands),
-        band_metadata=tuple(band.GetMetadata() or {} for band in bands),
-        driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+        band_metadata=band_metadata, driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()),
+        metadata=metadata, dimensions=dimensions, files=files)
 
 
 def _refuse_impossible_place(grid, name):
