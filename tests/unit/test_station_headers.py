@@ -270,6 +270,17 @@ def test_what_cannot_be_told_is_refused_by_name(tmp_path, header, row, told):
     assert told in refusal(tmp_path, f"{header}\n{row}\n")
 
 
+def test_what_is_no_annual_mean_of_the_ground_is_not_taken_for_one(tmp_path):
+    for header in ("Temp (max, °C)", "temp_min", "Temperature (air)", "MAGT amplitude"):
+        assert "no column recognised as value" in refusal(tmp_path, f"site,lat,lon,year,\"{header}\"\nA,68,9,2000,-3\n")
+    text = "site,lat,lon,year,Temp (max),Temp (mean),Temp (min)\nA,68,9,2000,1,-3,-9\n"
+    assert read(tmp_path, text)[0][0].values == {2000: -3}
+    # the largest thaw depth of a year is what is looked for
+    assert read(tmp_path, "site,lat,lon,year,\"ALT (max, cm)\"\nA,68,9,2000,45\n", ALT)[0][0].values == {2000: 0.45}
+    (station,), report = read(tmp_path, "site,lat,lon,year,month,magt\nA,68,9,2000,8,-3\nA,68,9,2001,8,-3\n")
+    assert station.values == {2000: -3, 2001: -3} and any("month or day" in told for told in report.warnings)
+
+
 def test_the_altitude_is_not_taken_for_the_thaw_depth(tmp_path):
     text = "site,lat,lon,Alt (m),year,Thaw depth (cm)\nA,68,-149,350,2000,53\n"
     assert "Alt (m), Thaw depth (cm)" in refusal(tmp_path, text, ALT)
@@ -460,3 +471,6 @@ def test_a_table_of_sites_keeps_its_hemisphere_and_its_feet(tmp_path):
     (station,), report = read_stations(path, MAGT, sites=sites)
     assert (station.latitude, station.longitude, station.elevation_m) == (68.5, -149.5, pytest.approx(304.8))
     assert any("table of sites sites.csv: 'Lon (°W)' counts towards W" in note for note in report.notes)
+    sites.write_text("id;lat;Lon (°W)\nB7;68,5;-149,5\n", encoding="cp1252")
+    with pytest.raises(InputError, match="into the header, as in 'longitude"):
+        read_stations(path, MAGT, sites=sites)

@@ -10,6 +10,7 @@ from .headers import (
     CELSIUS,
     FAHRENHEIT,
     KELVIN,
+    NOT_MEANS,
     NOT_MEASURED,
     SIDES,
     TEMPERATURES,
@@ -292,7 +293,7 @@ def _month_columns(table, names):
     """Return {column index: (year or None, month)} of the columns headed by a month, {} where there are few."""
     found = {}
     for i, name in enumerate(names):
-        if any(part in name for part in _MODEL_PARTS) or set(name.split("_")) & NOT_MEASURED:
+        if any(part in name for part in _MODEL_PARTS) or set(name.split("_")) & (NOT_MEASURED | NOT_MEANS):
             continue
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _MONTH_COLUMN)), None)
         if match is None:
@@ -322,7 +323,8 @@ def _month_columns(table, names):
 def _value_column(table, names, quantity, taken):
     """Return the index of the measured value, or None; columns of model values and statistics never count."""
     free = [i for i, name in enumerate(names)
-            if i not in taken and not any(part in name for part in _MODEL_PARTS)]
+            if i not in taken and not any(part in name for part in _MODEL_PARTS)
+            and not (quantity == MAGT and set(name.split("_")) & NOT_MEANS)]
     for alias in _VALUE_ALIASES[quantity]:
         found = [i for i in free if names[i] == alias]
         if found:

@@ -46,13 +46,15 @@ percent pct permille dn digits dm2 mm2 cm2 m2 ppm au psi rad radian radians gon"
 #: words in brackets that tell about a column and are no unit
 _DESCRIPTIVE = set("""a active annual annually at average averaged avg below bottom by calculated calendar corrected
 daily data date day days decimal depth end estimated final from grid ground hydrological hydrologic in interpolated
-july june august september layer late manual mean measured measurement measurements median minimum maximum max min
+july june august september layer late manual mean measured measurement measurements
 monthly near observed observation of on per permafrost probe probed probing raw season seasonal sensor series site soil
 station summer surface table temp temperature thaw thawed thickness the top value values with year yearly yyyy
 magt alt ald t tp id no nr number code name""".split())
 #: words that mark a column as something else than annual values
 NOT_MEASURED = {"simulated", "predicted", "map", "trend", "slope", "std", "sd", "stdev", "error", "n", "count", "p",
                 "flag", "quality", "source", "method", "name", "se", "rmse", "anomaly", "uncertainty"}
+#: words of temperatures that are no annual mean of the ground
+NOT_MEANS = {"max", "min", "maximum", "minimum", "median", "air", "snow", "amplitude", "range"}
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 _KINDS = {
@@ -177,13 +179,13 @@ def _in_brackets(text):
         if not words:
             continue
         exact = UNIT_WORDS.get("_".join(words))
-        rest = words if exact else [word for word in words if word not in _DESCRIPTIVE | NOT_MEASURED]
+        rest = words if exact else [word for word in words if word not in _DESCRIPTIVE | NOT_MEASURED | NOT_MEANS]
         found = exact or UNIT_WORDS.get("_".join(rest))
         # a unit over or times something is another one
         if rest and (found is None or re.search(r"[/*×·^]", piece) or unit not in (None, found)):
             return kept, None, text.strip()
         unit = found or unit
-        kept += [word for word in words if word in NOT_MEASURED and not exact]
+        kept += [word for word in words if word in NOT_MEASURED | NOT_MEANS and not exact]
     return kept, unit, None
 
 
