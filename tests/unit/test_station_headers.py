@@ -159,7 +159,7 @@ class Made:
 
 
 @pytest.mark.parametrize("quantity", [MAGT, ALT])
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(80))
 def test_what_is_written_in_whatever_way_is_read_as_it_was_meant(tmp_path, seed, quantity):
     made = Made((seed, quantity == ALT), quantity)
     path = tmp_path / "stations.csv"
@@ -283,6 +283,19 @@ def test_what_is_no_annual_mean_of_the_ground_is_not_taken_for_one(tmp_path):
     assert read(tmp_path, "site,lat,lon,year,\"ALT (max, cm)\"\nA,68,9,2000,45\n", ALT)[0][0].values == {2000: 0.45}
     (station,), report = read(tmp_path, "site,lat,lon,year,month,magt\nA,68,9,2000,8,-3\nA,68,9,2001,8,-3\n")
     assert station.values == {2000: -3, 2001: -3} and any("month or day" in told for told in report.warnings)
+
+
+@pytest.mark.parametrize("form", ["{year} ({unit})", "ALT_{year} [{unit}]", "{unit}", "ALT {year}, {unit}"])
+@pytest.mark.parametrize("unit", list(DEPTHS))
+def test_a_column_a_year_states_its_unit_in_every_header(tmp_path, form, unit):
+    values = {2001: 0.53, 2002: 1.25, 2003: 2.0}
+    if form == "{unit}":
+        head = ",".join(map(str, values)) + f"\n,,,{','.join([unit] * 3)}"
+    else:
+        head = ",".join(f'"{form.format(year=year, unit=unit)}"' for year in values)
+    row = ",".join(f"{DEPTHS[unit][0](value):.6f}" for value in values.values())
+    (station,), report = read(tmp_path, f"site,lat,lon,{head}\nA,68,-149,{row}\n", ALT)
+    assert station.values == pytest.approx(values, abs=1e-5) and report.unit == unit
 
 
 def test_the_altitude_is_not_taken_for_the_thaw_depth(tmp_path):

@@ -40,9 +40,10 @@ _SPELLINGS = {
 }
 UNIT_WORDS = {word: unit for unit, words in _SPELLINGS.items() for word in words.split()}
 #: units that no column of a station table can be converted from
-_OTHER_UNITS = set("""m_v k_pa h_pa m_k d_n r rankine deg_r reaumur deg_re mk furlong furlongs fathom fathoms mile miles rod rods chain chains
-hand hands smoot arshin vershok um μm micron microns micrometre micrometer nm mv volt volts ohm ohms kohm kpa hpa pa bar
-percent pct permille dn digits dm2 mm2 cm2 m2 ppm au psi rad radian radians gon""".split())
+_OTHER_UNITS = set("""m_v k_pa h_pa m_k d_n r rankine deg_r reaumur deg_re mk
+furlong furlongs fathom fathoms mile miles rod rods chain
+chains hand hands smoot arshin vershok um μm micron microns micrometre micrometer nm mv volt volts
+ohm ohms kohm kpa hpa pa bar percent pct permille dn digits dm2 mm2 cm2 m2 ppm au psi rad radian radians gon""".split())
 #: words in brackets that tell about a column and are no unit
 _DESCRIPTIVE = set("""a active annual annually at average averaged avg below bottom by calculated calendar corrected
 daily data date day days decimal depth end estimated final from grid ground hydrological hydrologic in interpolated
