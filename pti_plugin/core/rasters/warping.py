@@ -199,6 +199,8 @@ class Footprint:
         moved = self._dataset(self.source, values.dtype.name, *values.shape, top, left, nodata)
         moved.GetRasterBand(1).WriteArray(values)
         result = self._dataset(self.target, values.dtype.name, rows, columns, row, column, nodata)
+        # where the warper finds that the two do not meet it leaves the result as it was given
+        result.GetRasterBand(1).Fill(nodata)
         # the warper is given all of the source: by itself it would find the cells it needs from too few points; and it
         # is kept from dividing the window, since it would read all of the source again for every part
         options = ["SAMPLE_GRID=YES", f"SOURCE_EXTRA={max(values.shape)}", "SRC_FILL_RATIO_HEURISTICS=NO",
