@@ -15,8 +15,8 @@ from ..common import ranks
 from ..common.errors import InputError
 from ..rasters.blocks import TILE, run_blocks
 from ..rasters.grid import AREA_UNITS_PER_KM2, coordinate_transformation, require_same, transform_points
+from ..rasters.placement import turned_into
 from ..rasters.raster import CLASS, NO_CLASS, SourceReader, read_info, source
-from ..rasters.warping import turned_into
 from .accuracy import kappa, kappa_interval, tier_accuracy
 from .accuracy_panel import class_rows, confusion_rows, row, share_row
 from .area_estimation import estimate
