@@ -4,6 +4,10 @@ import numpy as np
 
 #: target cells clipped at once
 AT_ONCE = 2000
+#: positions are rounded to so much of a source cell, corners by at most half of it either way
+ROUNDED = 2.0 ** -16
+#: classes whose shares differ by less than this part of a cell are tied
+TIED = 1 / 256
 
 
 def carried(target_crs, source_crs, x, y):
@@ -41,6 +45,25 @@ class Places:
             x[:, :4] = x[:, 4:] + np.mod(x[:, :4] - x[:, 4:] + self.circle / 2, self.circle) - self.circle / 2
         self.x, self.y, self.centre_x, self.centre_y = x[:, :4], y[:, :4], x[:, 4], y[:, 4]
         self.width, self.height = width, height
+        self._target, self._row, self._column = target_transform, rows, columns
+
+    def outlines(self):
+        """Return which cells have a clear outline, and which have none, so that their centre decides."""
+        middle = np.hypot(self.centre_x - self.x.mean(axis=1), self.centre_y - self.y.mean(axis=1))
+        size = np.maximum(np.ptp(self.x, axis=1), np.ptp(self.y, axis=1))
+        lost = ~np.isfinite(self.x + self.y).all(axis=1)
+        if not self.circle:
+            with np.errstate(invalid="ignore"):
+                return ~lost & (middle < 0.1 * size), lost | (middle > 0.3 * size)
+        # a cell that holds or touches the pole goes all round, or has a corner on every meridian
+        x0, dx, _, y0, _, dy = self._target
+        near = [np.abs(place + 0.5 + first / step) <= 0.5 + 1e-9
+                for place, first, step in ((self._column, x0, dx), (self._row, y0, dy))]
+        return ~lost & ~(near[0] & near[1]), lost
+
+    def wide(self):
+        """Return about how long the outlines are."""
+        return np.hypot(np.ptp(self.x, axis=1), np.ptp(self.y, axis=1))
 
     def turned(self):
         """Return the corners' x by whole circles turned to where they meet the source, one array a turn."""
@@ -149,9 +172,10 @@ def nearest(places, values):
 
 
 def bilinear(places, values):
-    """Return what lies between the four source cells round each centre that have data, NaN for none, and their weight.
+    """Return what lies between the four source cells round each centre that have data, and their weight.
 
-    The weight of all four is 1; the less those with data have, the more the place of the centre counts.
+    NaN where the cell that holds the centre has none. The weight of all four is 1; the less those with data have, the
+    more the place of the centre counts.
     """
     on = on_source(places)
     x, y = (np.where(on, part, 0.0) - 0.5 for part in (places.centre_x, places.centre_y))
@@ -164,4 +188,53 @@ def bilinear(places, values):
             total += np.where(np.isnan(found), 0, share * found)
             weight += np.where(np.isnan(found), 0, share)
     with np.errstate(invalid="ignore"):
-        return np.where(on & (weight > 0), total / weight, np.nan), weight
+        return np.where(on & ~np.isnan(nearest(places, values)), total / weight, np.nan), weight
+
+
+def check(found, places, values, resampling):
+    """Assert that cells (NaN = nodata) have what lies in the source, by near, mode, bilinear or average."""
+    clear, torn = places.outlines()
+    everywhere = np.ones(found.shape, dtype=bool)
+    if resampling in ("near", "mode"):
+        if resampling == "mode":
+            _check_mode(found, places, values, clear)
+        _same(found, nearest(places, values), 0, places, everywhere if resampling == "near" else torn)
+        return
+    if resampling == "average":
+        _check_average(found, places, values, clear)
+    expected, weight = bilinear(places, values)
+    with np.errstate(divide="ignore"):
+        _same(found, expected, 4 * ROUNDED * np.ptp(values[~np.isnan(values)]) / weight + 1e-9, places,
+              everywhere if resampling == "bilinear" else torn)
+
+
+def _check_average(found, places, values, clear):
+    known = values[~np.isnan(values)]
+    mean, weight = averages(places, values)
+    assert np.isnan(found[clear & (weight == 0)]).all()
+    given = found[~np.isnan(found)]
+    assert (given >= known.min() - 1e-4).all() and (given <= known.max() + 1e-4).all()
+    clear = np.flatnonzero(clear & (weight > 1e-3))
+    assert not np.isnan(found[clear]).any()
+    allowed = 8 * ROUNDED * np.ptp(known) * places.wide()[clear] / weight[clear] + 1e-6 * np.ptp(known)
+    assert (np.abs(found[clear] - mean[clear]) <= allowed).all()
+
+
+def _check_mode(found, places, values, clear):
+    classes = np.unique(values[~np.isnan(values)])
+    share = class_areas(places, values, classes)
+    total = share.sum(axis=1)
+    assert np.isnan(found[clear & (total == 0)]).all() and np.isin(found[~np.isnan(found)], classes).all()
+    clear = np.flatnonzero(clear & (total > 1e-3))
+    assert not np.isnan(found[clear]).any()
+    taken = share[clear, np.searchsorted(classes, found[clear])]
+    assert (taken >= share[clear].max(axis=1) - TIED - 8 * ROUNDED * places.wide()[clear]).all()
+
+
+def _same(found, expected, tolerance, places, where):
+    with np.errstate(invalid="ignore"):
+        x, y = places.centre_x, places.centre_y
+        # a centre on the line between two cells belongs to either; at halves other cells are interpolated between
+        on_line = (np.abs(2 * x - np.rint(2 * x)) < 0.002) | (np.abs(2 * y - np.rint(2 * y)) < 0.002)
+        different = ~((np.abs(found - expected) <= tolerance) | (np.isnan(found) & np.isnan(expected)))
+    assert not (different & where & ~on_line).any()

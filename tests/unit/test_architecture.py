@@ -9,7 +9,7 @@ from support import ROOT
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
 LAZY = {"pti_plugin.core.common.compiled", "pti_plugin.core.series.trend_numba", "pti_plugin.core.mapping.tree_numba",
-        "pti_plugin.core.samples.sampling_numba"}
+        "pti_plugin.core.samples.sampling_numba", "pti_plugin.core.rasters.resampling_numba"}
 HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",

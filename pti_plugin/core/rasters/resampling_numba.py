@@ -119,6 +119,9 @@ def _between_all(values, x, y, frame, cubic, result):
                 result[k] = total
                 continue
         total, weight = 0.0, 0.0
+        if np.isnan(_at(values, int(np.floor(y[k] - top + CENTRE)), int(np.floor(x[k] - left + CENTRE)), circle)):
+            result[k] = np.nan
+            continue
         for i in range(2):
             for j in range(2):
                 value = _at(values, row + i, column + j, circle)

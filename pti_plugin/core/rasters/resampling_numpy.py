@@ -32,7 +32,7 @@ def centres(values, nodata, codes, positions, frame, how):
     if how == "cubic":
         cubic = _cubic(values, x, y, frame[2])
         result = np.where(np.isnan(cubic), result, cubic)
-    return result
+    return np.where(np.isnan(_near(values, np.nan, x, y, frame[2])), np.nan, result)
 
 
 def polygons(values, nodata, codes, positions, frame, how):

@@ -16,8 +16,8 @@ min, max    the lowest and the highest of them
 med         their median by shares, the mean of the two middle ones where it lies between two
 
 Source cells without data take no part: a cell has a value where any of its outline lies on data, or with near,
-bilinear and cubic where its centre lies on the source and one of the cells mixed has data. A cell whose outline has no
-area or is torn apart by an interruption of the source's projection has the value at its centre.
+bilinear and cubic where the source cell that holds its centre has data. A cell whose outline has no area or is torn
+apart by an interruption of the source's projection has the value at its centre.
 """
 
 import importlib
@@ -131,6 +131,12 @@ class Target:
         if cells is None:
             return False
         values, nodata, codes = cells
+        if codes is None and resampling == "mode":
+            # of numbers too
+            codes, places = np.unique(values, return_inverse=True)
+            values, nodata = places.reshape(values.shape).astype(np.int32), codes.size
+            values[np.isnan(codes)[values]] = nodata
+            codes = np.append(codes, np.nan)
         top, _, left, _ = window
         frame = (top, left, self.footprint.circle)
         result = function(np.ascontiguousarray(values), nodata, 0 if codes is None else len(codes), positions, frame,
