@@ -133,6 +133,9 @@ def georeferenced(path, wkt="", extent=()):
         west, east, south, north = extent
         options["outputBounds"] = (west, north, east, south)
     virtual, failure = call(gdal.Translate, "", dataset, **options)
+    # GDAL makes 0 of a nodata value that the type does not hold; where none is stated, that of the file counts
+    for number in range(virtual.RasterCount if virtual is not None else 0):
+        virtual.GetRasterBand(number + 1).DeleteNoDataValue()
     text = virtual.GetMetadata("xml:VRT")[0] if virtual is not None else ""
     if failure or not text.startswith(VIRTUAL):
         raise InputError(f"{path} cannot be given another CRS or extent: {failure or 'GDAL made no virtual raster'}.")
