@@ -11,6 +11,9 @@ from osgeo import gdal
 
 from ..common.errors import InputError, OutputError
 
+#: how the names of netCDF files end
+_NETCDF = (".nc", ".nc3", ".nc4", ".cdf")
+
 
 class GdalErrors:
     """Context in which GDAL's errors are collected instead of printed; ``first`` is the first failure's text.
@@ -52,10 +55,24 @@ def call(function, *arguments, harmless=None, **options):
     return result, errors.first
 
 
+def _open_options(path):
+    """Return the options to open ``path`` with.
+
+    GDAL takes a netCDF valid range for one of stored numbers, whatever its type, and overwrites what lies outside; the
+    range is applied where it is known what it means.
+    """
+    netcdf = path.upper().startswith("NETCDF:") or path.lower().endswith(_NETCDF)
+    return ["HONOUR_VALID_RANGE=NO"] if netcdf else []
+
+
 def open_raster(path):
     """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
     path = str(path)
-    dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
+    options = _open_options(path)
+    dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER, open_options=options)
+    if options and dataset is not None and dataset.RasterCount and dataset.GetRasterBand(1).DataType == gdal.GDT_Byte:
+        # GDAL before 3.7 reads unsigned bytes only so
+        dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
     if dataset is None:
         if not os.path.exists(path) and ":" not in path[2:] and not path.startswith(("/vsi", "<")):
             raise InputError(f"The raster {path} does not exist. Check the path.")
