@@ -94,6 +94,21 @@ class RasterInfo:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Cells that are left out wherever they are read: those where the class raster ``source`` has one of ``codes``.
+
+    Where ``source`` itself is nodata, nothing is left out.
+    """
+
+    source: "Source"
+    codes: tuple
+
+    def holds(self, classes):
+        """Return where ``classes``, int as ``source`` reads them, are left out."""
+        return np.isin(classes, self.codes)
+
+
+@dataclass(frozen=True)
 class Source:
     """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
 
@@ -102,7 +117,8 @@ class Source:
     anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
     and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
-    a position in the source may have, in its cells) chosen once for the whole raster.
+    a position in the source may have, in its cells) chosen once for the whole raster. ``exclusion``: cells that are
+    nodata whatever the band holds; its source reads on the same grid as the band (exclusion.py, on_grid).
     """
 
     path: str
@@ -121,6 +137,7 @@ class Source:
     position_error: float = 0.0
     block: tuple = (256, 256)
     driver: str = "GTiff"
+    exclusion: "Exclusion | None" = None
 
     @property
     def name(self):
@@ -245,6 +262,8 @@ def on_grid(item, grid):
     Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
     right within WARP_ERROR. Raises GridError where the two do not overlap.
     """
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
     if item.grid.same(grid):
         return replace(item, target=None, resampling="", position_error=0.0)
     footprint = Footprint(item.grid, grid)
@@ -316,6 +335,10 @@ class SourceReader:
         Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
         Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
         """
+        if item.exclusion is not None:
+            values = self.read(replace(item, exclusion=None), row, rows, column, columns)
+            values[self._left_out(item, row, rows, column, columns)] = NO_CLASS if item.kind == CLASS else np.nan
+            return values
         if item.target is not None:
             return self._warped(item, row, rows, column, columns)
         values = self._own_grid(item, row, rows, column, columns)
@@ -325,6 +348,10 @@ class SourceReader:
             classes[known] = values[known].astype(np.int32)
             return classes
         return values
+
+    def _left_out(self, item, row, rows, column, columns):
+        """Return the cells of a window that the exclusion of a Source leaves out."""
+        return item.exclusion.holds(self.read(item.exclusion.source, row, rows, column, columns))
 
     def read_series(self, series, row, rows, column, columns):
         """Return the window of all layers as (layers, rows, columns): float64, ``single`` or ``codes``.
@@ -344,6 +371,7 @@ class SourceReader:
                 while stop < len(items) and items[stop].path == items[start].path:
                     stop += 1
                 self._stored(items[start:stop], values[start:stop], row, column)
+                self._leave_out(items[start:stop], values[start:stop], row, column)
             else:
                 layer = self.read(items[start], row, rows, column, columns)
                 values[start] = np.where(layer == NO_CLASS, 0, layer) if series.codes else layer
@@ -365,11 +393,20 @@ class SourceReader:
                 _guard(item, np.where(missing, np.nan, in_units(item, layer)))
             np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
 
+    def _leave_out(self, items, values, row, column):
+        """Make nodata of what the exclusions of ``items`` leave out of ``values`` as they are stored."""
+        cells = {}
+        for item, layer in zip(items, values):
+            if item.exclusion is not None:
+                if item.exclusion not in cells:
+                    cells[item.exclusion] = self._left_out(item, row, layer.shape[0], column, layer.shape[1])
+                layer[cells[item.exclusion]] = 0 if values.dtype == np.uint8 else np.nan
+
     def sample(self, item, size=512):
         """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
 
-        Where that meets no data at all, the rows are read in full until some is found, so that an all-NaN sample
-        means an empty raster.
+        An exclusion is not applied. Where that meets no data at all, the rows are read in full until some is found, so
+        that an all-NaN sample means an empty raster.
         """
         height, width = item.grid.height, item.grid.width
         with bounded_cache():
