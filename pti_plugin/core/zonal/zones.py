@@ -18,6 +18,7 @@ from ..ensembles.features import KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNI
 from ..index.pti import class_source, ranked_cells
 from ..index.rank_comparison import PLACES
 from ..rasters.blocks import run_blocks
+from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
 from ..rasters.raster import NO_CLASS, NUMBER, SourceReader, read_info, source
@@ -122,7 +123,7 @@ class ZoneInputs:
 
     ``layer``: ZoneLayer or None; ``classes``: path of a raster of zones or None; ``percent``: path of PP in % or None;
     ``predictors``: paths of rasters whose bands are averaged; ``chosen``: names of bands with commas between, all
-    where empty; ``units``: text as in UNITS.
+    where empty; ``units``: text as in UNITS; ``left_out``: LeftOutClasses whose cells are not counted, or None.
     """
 
     pti: str
@@ -132,6 +133,7 @@ class ZoneInputs:
     predictors: tuple = ()
     chosen: str = ""
     units: str = ""
+    left_out: LeftOutClasses = None
 
 
 def summarize_zones(inputs, outputs, staging, progress, settings=None):
@@ -164,6 +166,7 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     require_same((info.name, info.grid), [(band.item.name, band.item.grid) for band in bands], _REMEDY)
     if bands:
         sources["PREDICTORS"] = [band.item for band in bands]
+    sources["PTI"] = excluding(sources["PTI"], inputs.left_out, progress.part(0, 0.1), settings)
     zones, runs = _located(inputs.layer, info.grid, progress.part(0, 0.1)) if inputs.layer else ([], ())
     staging.reserve(outputs.get("table"))
     kernel = ZoneKernel(tuple(runs), tuple(range(len(bands))), info.name,
@@ -171,7 +174,9 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     tallies = run_blocks(info.grid, sources, kernel, {}, staging, progress.part(0.1, 1), settings,
                          extra_bytes=100 + 32 * len(bands))
     if not tallies:
-        raise InputError(f"{info.name} has no ranked cell. Check that it is a PTI map.")
+        raise InputError(f"{info.name} has no ranked cell"
+                         + (" outside the classes left out" if inputs.left_out else "")
+                         + ". Check that it is a PTI map.")
     figures = _Figures(tallies["cells"], tallies["area"], _by_zone(tallies["sums"]), bands, bool(inputs.percent))
     named = {WHOLE: WHOLE, **dict(enumerate(zone.name for zone in zones))}
     if inputs.classes:
