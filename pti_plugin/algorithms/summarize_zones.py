@@ -31,7 +31,8 @@ class SummarizeZones(PtiAlgorithm):
     SHORT = "Sums up a PTI map: areas by rank over the whole map and by zone, shares, and means of predictors."
     HELP = ("For the whole map and for each zone (ecoregions, climate classes, countries): the ranked area, the same "
             "weighted with PP, the rank with the largest share, the second one where the first has under 50 %, the "
-            "shares of the cold, cool and warm tier and of isolated patches, and area-weighted means of predictors.\n"
+            "shares of the cold, cool and warm tier and of isolated patches, and area-weighted means of predictors "
+            "(temperatures in °C).\n"
             "Areas are true ground areas on the WGS84 ellipsoid in any CRS. A cell belongs to a zone where its centre "
             "lies in it, so a zone smaller than the cells may get none; it is then listed with area 0 and named in a "
             "warning. Zones that overlap are each counted whole. Features with the same name are one zone.\n"
@@ -88,7 +89,8 @@ class SummarizeZones(PtiAlgorithm):
             for row in [row for row in result["rows"] if row["cells"]][:MOST_SENTENCES]:
                 progress.info(zone_sentence(row))
             return self.finish(staging, parameters, context, progress, inputs, outputs,
-                               results={"zones": result["rows"]})
+                               results={"zones": result["rows"],
+                                        "units": {name: unit for name, _, unit, _ in result["fields"] if unit}})
 
     def _zones(self, parameters, context, progress):
         """Return (ZoneLayer, its file or other source), or (None, None) where ZONES is empty."""

@@ -568,3 +568,31 @@ def test_water_and_glaciers_count_in_no_area_and_no_mean(tmp_path):
     assert any(f"{out:,} of {(index > 0).sum():,} cells of pti.tif, {625 * out:,} km²" in line for line in log.lines)
     with pytest.raises(InputError, match="no ranked cell outside the classes left out"):
         summarize(tmp_path, pti, left_out=LeftOutClasses(write_raster(tmp_path / "w.tif", np.full(shape, 210))))
+
+
+@pytest.mark.parametrize("unit, shift, told", [("K", 273.15, "degC"), ("kelvin", 273.15, "degC"), ("degC", 0, "degC"),
+                                               ("", 0, "")])
+def test_means_of_land_surface_temperature_are_in_celsius_as_in_the_paper(tmp_path, unit, shift, told):
+    rng = np.random.default_rng(2)
+    values, trend = rng.uniform(0, 100, (12, 9)).astype("float32"), rng.normal(0, 0.1, (12, 9)).astype("float32")
+    pti = write_raster(tmp_path / "pti.tif", np.full((12, 9), 12), nodata=0, dtype="uint8")
+    stack = write_raster(tmp_path / "stack.tif", np.stack([values, trend, values]), descriptions=(
+        "lst", "lst_trend", "probe"))
+    dataset = gdal.Open(stack, gdal.GA_Update)
+    for band, items in enumerate(({"PTI_MIN": "243.5", "PTI_MAX": "281.25", "PTI_RAW_UNIT": unit},
+                                  {"PTI_RAW_UNIT": f"{unit}/year"}, {"PTI_RAW_UNIT": unit}), start=1):
+        dataset.GetRasterBand(band).SetMetadata({"PTI_KIND": "number", **items})
+    dataset = None
+    log = Log()
+    with Staging() as staging:
+        result = summarize_zones(ZoneInputs(pti, predictors=(stack,)), {}, staging, log)
+    units = {name: unit for name, _, unit, _ in result["fields"]}
+    row = result["rows"][0]
+    assert row["mean_lst"] == pytest.approx(243.5 + 0.3775 * values.astype(float).mean() - shift, rel=1e-9)
+    assert row["mean_lst_trend"] == pytest.approx(trend.astype(float).mean(), rel=1e-9)
+    # a band that is no predictor of the paper stays as it is
+    assert row["mean_probe"] == pytest.approx(values.astype(float).mean(), rel=1e-9)
+    assert units["mean_lst"] == told
+    if shift and unit == "K":
+        assert units["mean_lst_trend"] == "degC/year" and units["mean_probe"] == "K"
+        assert any("lst: its means are in degC, in the layer it is in K" in line for line in log.lines)

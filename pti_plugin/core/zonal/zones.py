@@ -5,6 +5,7 @@ area. Sums are exact, so no figure depends on the blocks.
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
 from ..rasters.raster import NO_CLASS, NUMBER, SourceReader, read_info, source
 from ..rasters.tally import Tally
-from ..rasters.units import check_patterns, opened_in_unit, parse_assignments
+from ..rasters.units import ZERO_CELSIUS, check_patterns, opened_in_unit, parse_assignments, unit_named
 from ..rasters.vector import check_vector_file, write_polygons
 from .zone_polygons import ZoneCells, listed, name_order, read_zones
 
@@ -202,7 +203,8 @@ def predictor_bands(paths, chosen, progress):
     """Return the Bands to average, by the names of the files and in the order of their bands, or as ``chosen``.
 
     A band's name is its description; a file of one band that is no predictor by its description gives the file's name.
-    Scaled bands of a predictor stack come in their own unit again. Classes have no mean and are left out. Raises
+    Scaled bands of a predictor stack come in their own unit again, and predictors in kelvin in °C, as in the paper's
+    Table 5. Classes have no mean and are left out. Raises
     InputError for nameless or doubled bands and for chosen ones that do not exist or are classes.
     """
     bands, classes = {}, []
@@ -236,9 +238,9 @@ def predictor_bands(paths, chosen, progress):
 
 def _in_own_unit(name, info, band, tags, progress):
     item = source(info.path, NUMBER, band, info=info)
-    unit = tags.get(RAW_UNIT_TAG) or info.units[band - 1]
+    unit = unit_named(tags.get(RAW_UNIT_TAG) or info.units[band - 1])
     if MIN_TAG not in tags or MAX_TAG not in tags:
-        return Band(name, unit, item)
+        return _in_celsius(Band(name, unit, item), progress)
     try:
         low, high = float(tags[MIN_TAG]), float(tags[MAX_TAG])
     except ValueError:
@@ -246,7 +248,17 @@ def _in_own_unit(name, info, band, tags, progress):
                          f"{tags[MAX_TAG]}). Write the stack again.") from None
     progress.info(f"{name}: scaled 0–100 in {info.name}; its means are in its own unit again ({low:.6g} to "
                   f"{high:.6g}{unit and ' '}{unit}).")
-    return Band(name, unit, replace(item, scale=(high - low) / 100.0, offset=low))
+    return _in_celsius(Band(name, unit, replace(item, scale=(high - low) / 100.0, offset=low)), progress)
+
+
+def _in_celsius(band, progress):
+    """Return the Band of a predictor of the paper in °C where it is in kelvin; a change per time keeps its numbers."""
+    if band.name not in PREDICTORS or not re.fullmatch(r"K(/.*| .*)?", band.unit):
+        return band
+    progress.info(f"{band.name}: its means are in {band.unit.replace('K', 'degC', 1)}, in the layer it is in "
+                  f"{band.unit}.")
+    shift = ZERO_CELSIUS if band.unit == "K" else 0.0
+    return Band(band.name, band.unit.replace("K", "degC", 1), replace(band.item, offset=band.item.offset - shift))
 
 
 def zone_sentence(row):
