@@ -15,7 +15,17 @@ from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import CLASS, NO_CLASS, Exclusion, Source, SourceReader, on_grid, read_info, source
+from ..rasters.raster import (
+    CLASS,
+    NO_CLASS,
+    Exclusion,
+    Source,
+    SourceReader,
+    on_grid,
+    read_info,
+    require_codes,
+    source,
+)
 from ..rasters.tally import Tally
 from ..rasters.units import opened_in_unit, parse_assignments
 
@@ -138,14 +148,6 @@ def require_signs(arrays, names):
     """Raise InputError where a block of the trends, called ``names``, holds anything but −1, 0, 1 and nodata."""
     for role, name in zip(TRENDS, names):
         require_codes(arrays[role], (-1, 0, 1), name, "a significant-sign raster (−1, 0, 1) of the trend tool")
-
-
-def require_codes(values, allowed, name, expected):
-    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
-    known = values[values != NO_CLASS]
-    wrong = ~np.isin(known, allowed)
-    if wrong.any():
-        raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
 
 
 def ranked_cells(values, name):

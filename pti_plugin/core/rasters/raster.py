@@ -737,6 +737,14 @@ def _guard(item, values):
             f"Check its unit, its scale, its nodata value and its flag codes.")
 
 
+def require_codes(values, allowed, name, expected):
+    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
+    known = values[values != NO_CLASS]
+    wrong = ~np.isin(known, allowed)
+    if wrong.any():
+        raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
+
+
 def cells_of(grid, wkt, x, y):
     """Return (rows, columns, whether they lie on the grid) of points in the CRS ``wkt``; −1 where they do not."""
     x, y = transform_points(coordinate_transformation(wkt, grid.wkt), x, y)
