@@ -1,8 +1,8 @@
 """Tool: validate against boreholes and thaw-depth sites."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
 from ..core.assessment.accuracy_panel import accuracy_rows, confusion_of
@@ -11,16 +11,19 @@ from ..core.common.errors import InputError
 from ..core.common.provenance import collect_records, link_inputs, record_path
 from ..core.index.pti import map_areas
 from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
+from ..core.insitu.point_values import point_values
 from ..core.insitu.station_files import read_stations
 from ..core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
-from ..core.insitu.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
-from ..core.rasters.raster import CLASS, SourceReader, read_info, source, values_at
+from ..core.insitu.validation import FIELDS, ValidationOptions, validate, write_table
+from ..core.rasters.exclusion import excluding, exclusion_on
+from ..core.rasters.raster import CLASS, SourceReader, read_info, source
 from ..core.rasters.units import check_patterns, opened_in_unit, parse_assignments
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import STATIONS
 from .report_pdf import write_pdf
 
@@ -96,6 +99,9 @@ class ValidateBoreholes(PtiAlgorithm):
         self.add_text("THRESHOLDS", "Thresholds of the map",
                       "Cold below, cool up to, warm up to (°C) and isolated below (% PP), for example -3; -1.5; 3; 10. "
                       "Empty: as the records of the map state them, else those of the paper.", advanced=True)
+        add_exclusion(self, "A station on a cell of the classes EXCLUDE_CODES is compared with the nearest other cell "
+                            "within SEARCH, as where the map has no rank, and its note says so; areas and the map "
+                            "figure leave these cells out.")
         self.add_text("UNITS", "Units of MAGT and PP (name=unit; …)", UNITS_HELP, advanced=True)
         self.add_raster("BASE", "Permafrost base map", "Drawn as land under the map of the report.", optional=True)
         self.add_file("METRICS", "Metrics of the model", "CSV of the training tool, or of the prediction tool with the "
@@ -132,6 +138,8 @@ class ValidateBoreholes(PtiAlgorithm):
                  for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
                                                   *_single_files(files)) if path]
+        left_out = left_out_classes(self, parameters, context)
+        inputs += exclusion_inputs(left_out)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         outputs.update({name: self.file_output_path(parameters, name, context)
                         for name in ("OUTPUT_TABLE", "OUTPUT_SCATTER", "OUTPUT_SCATTER_MAGT", "OUTPUT_MAP",
@@ -142,10 +150,11 @@ class ValidateBoreholes(PtiAlgorithm):
         profile = self.profile(parameters, context)
         note = self.parameterAsString(parameters, "NOTE", context)
         search = self.parameterAsInt(parameters, "SEARCH", context)
-        options = self._options(parameters, context, pti, profile)
+        options = self._options(parameters, context, pti, profile, left_out)
         options.check()
+        ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
         numbers = _number_sources({"magt": magt, "pp": pp}, self.parameterAsString(parameters, "UNITS", context),
-                                  progress)
+                                  left_out, progress)
         depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
             self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
         learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
@@ -163,9 +172,10 @@ class ValidateBoreholes(PtiAlgorithm):
                     progress.info(sentence)
                 for warning in read.warnings:
                     progress.warn(warning)
-        areas = map_areas(pti, progress.part(0.2, 0.4))
-        result = validate(series[MAGT], series[ALT], _point_values(source(pti, CLASS), search, progress), options,
-                          **{f"{name}_values": _point_values(item, search, progress) for name, item in numbers.items()})
+        areas = map_areas(ranked, progress.part(0.2, 0.4))
+        result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
+                          **{f"{name}_values": point_values(item, search, progress.check)
+                             for name, item in numbers.items()})
         for sentence in result.sentences:
             progress.info(sentence)
         for warning in result.warnings:
@@ -173,8 +183,8 @@ class ValidateBoreholes(PtiAlgorithm):
         progress.set(0.5)
         with self.staging(inputs) as staging:
             limits = options.thresholds
-            figure = pti_map(pti, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows), note,
-                             limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
+            figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
+                             note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
             progress.check()
             progress.set(0.8)
             write_points(outputs["OUTPUT"], result.rows, FIELDS, "longitude", "latitude", "stations", staging)
@@ -203,7 +213,7 @@ class ValidateBoreholes(PtiAlgorithm):
                 outputs["OUTPUT_PDF"] = None
             return self.finish(staging, parameters, context, progress, inputs, outputs, record=record)
 
-    def _options(self, parameters, context, pti, profile):
+    def _options(self, parameters, context, pti, profile, left_out):
         """Return the ValidationOptions of the parameters."""
         stated = self.parameterAsString(parameters, "THRESHOLDS", context).strip()
         thresholds, known_from = (parse_thresholds(stated), "as given") if stated else map_thresholds(pti)
@@ -212,7 +222,7 @@ class ValidateBoreholes(PtiAlgorithm):
             self.parameterAsDouble(parameters, "MAX_DISTANCE", context),
             self.parameterAsDouble(parameters, "ALPHA", context), profile, thresholds,
             self.parameterAsDouble(parameters, "ELEVATION_LIMIT", context) or None, known_from,
-            tuple(product.strip() for product in products if product.strip()))
+            tuple(product.strip() for product in products if product.strip()), left_out.text if left_out else "")
 
 
 def _single_files(files):
@@ -252,29 +262,20 @@ def _report(learned, record, outputs, **parts):
                  **{name.lower(): stated[name] for name in ("SHAP", "SELECTION", "ZONES", "COMPARISON")}}, **parts)
 
 
-def _number_sources(paths, units, progress):
-    """Return {quantity: Source in its own unit} of those of the rasters {quantity: path} that are given."""
+def _number_sources(paths, units, left_out, progress):
+    """Return {quantity: Source in its own unit} of those of the rasters {quantity: path} that are given.
+
+    All leave out the cells of ``left_out``, so that map, temperature and percent are of the same land.
+    """
     infos = {quantity: read_info(path) for quantity, path in paths.items() if path}
     stated = parse_assignments(units, "UNITS")
     check_patterns(stated, [info.name for info in infos.values()], "UNITS")
     sources, reader = {}, SourceReader()
     for quantity, info in infos.items():
-        sources[quantity] = opened_in_unit(info, quantity, stated, reader, progress)
+        item = opened_in_unit(info, quantity, stated, reader, progress)
+        sources[quantity] = replace(item, exclusion=exclusion_on(left_out, item.grid)) if left_out else item
     reader.close()
     return sources
-
-
-def _point_values(item, search, progress):
-    """Return the function by which core.insitu.validation asks a raster for its values at points."""
-    def values(longitudes, latitudes):
-        progress.check()
-        found, distances = values_at(item, longitudes, latitudes, search=search)
-        reasons = np.where(np.isnan(distances), OFF_MAP, np.where(np.isinf(distances), NO_DATA, "")).astype(object)
-        for i in np.flatnonzero((distances > 0) & np.isfinite(distances)):
-            reasons[i] = f"{NEAREST} {distances[i]:.1f} cells away"
-        return found, reasons
-
-    return values
 
 
 def _marks(rows):

@@ -137,6 +137,58 @@ def test_map_and_temperatures_on_grids_of_their_own_are_compared_at_the_stations
         "Same rank": 8, "Further off": 1, **{rank.label: 1 for rank in RANKS[:9]}}
 
 
+def test_stations_on_water_are_searched_like_those_without_a_rank_and_listed(run, inputs, tmp_path):
+    """Rows of the map are ranks; those of stations 0 and 4 to 6 are water, so that 5 has no other cell near it."""
+    cover = np.full((20, 40), 130)
+    cover[[0, 4, 5, 6]] = 210
+    cover[2, 20:] = 220
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, crs="EPSG:4326", transform=DEGREES, dtype="uint8")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**inputs, "EXCLUDE": exclude, **outputs(folder, "OUTPUT_TABLE", "OUTPUT_MAP")})
+    rows = {row["site_magt"]: row for row in rows_of(made["OUTPUT_TABLE"])}
+    by_row = [CODES[i % 10] for i in range(20)]
+    by_row[2] = 23
+    near = {0: 1, 4: 3, 6: 7}
+    for i in range(9):
+        row = rows[f"M{i}"]
+        if i == 5:
+            assert (row["map_rank"], row["match"]) == ("", "") and "its own has a class left out (210)" in row["note"]
+            continue
+        assert row["map_rank"] == str(by_row[near.get(i, i)])
+        said = "map value from the nearest valid cell 1.0 cells away, its own has a class left out (210)"
+        assert (said in row["note"]) == (i in near), row["note"]
+    summary = summary_beside(made["OUTPUT"])
+    assert (summary["left_out"], summary["no_data"], summary["from_neighbour"], summary["compared"]) == (4, 1, 3, 8)
+    record = json.loads(Path(made["OUTPUT"]).with_suffix(".provenance.json").read_text(encoding="utf-8"))
+    assert record["parameters"]["EXCLUDE_CODES"] == "210, 220"
+    assert next(entry for entry in record["inputs"] if entry["role"] == "EXCLUDE")["path"] == exclude
+    # the areas of the report leave the cells out, too
+    kept = np.repeat(np.array(by_row)[:, None], 40, axis=1)[np.isin(cover, (210, 220), invert=True)]
+    assert {row["rank"]: row["cells"] for row in record["results"]["areas"]} == {
+        code: int((kept == code).sum()) for code in CODES}
+    page = Path(made["OUTPUT_REPORT"]).read_text(encoding="utf-8")
+    assert "4 temperature site(s) lie on a cell that is left out (classes 210, 220 of cover.tif)" in page
+
+
+def test_temperature_and_percent_at_stations_leave_out_the_same_cells(run, inputs, tmp_path):
+    cover = write_raster(tmp_path / "cover.tif", np.full((20, 40), 210), nodata=0, crs="EPSG:4326", transform=DEGREES,
+                         dtype="uint8")
+    half = np.full((20, 40), 130)
+    half[3] = 220
+    half = write_raster(tmp_path / "half.tif", half, nodata=0, crs="EPSG:4326", transform=DEGREES, dtype="uint8")
+    magt = write_raster(tmp_path / "magt.tif", np.repeat(np.arange(20.0)[:, None] - 10, 40, axis=1), crs="EPSG:4326",
+                        transform=DEGREES)
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**inputs, "MAGT": magt, "EXCLUDE": half, **outputs(folder, "OUTPUT_TABLE")})
+    rows = {row["site_magt"]: row for row in rows_of(made["OUTPUT_TABLE"])}
+    assert float(rows["M3"]["map_magt"]) == -8.0 and float(rows["M4"]["map_magt"]) == -6.0
+    assert "MAGT from the nearest valid cell" in rows["M3"]["note"]
+    refused(run, {**inputs, "EXCLUDE": cover}, tmp_path / "refused", "holds no PTI rank")
+    refused(run, {**inputs, "EXCLUDE": half, "EXCLUDE_CODES": "water"}, tmp_path / "words", "whole numbers")
+
+
 def without_coordinates(table, folder):
     """Write a station table as a folder of one file without coordinates, and a table of its sites; return both."""
     rows = rows_of(table)

@@ -15,7 +15,17 @@ from ..common.errors import InputError
 from ..common.progress import Progress
 from .blocks import Settings, run_blocks
 from .grid import AREA_UNITS_PER_KM2, Grid
-from .raster import CLASS, NO_CLASS, Exclusion, Source, SourceReader, on_grid, read_info, source
+from .raster import (
+    CLASS,
+    NO_CLASS,
+    Exclusion,
+    Source,
+    SourceReader,
+    display_name,
+    on_grid,
+    read_info,
+    source,
+)
 from .tally import Tally
 
 #: water and glacier ice of the ensemble land cover, and of LandCover_CCI
@@ -31,6 +41,11 @@ class LeftOutClasses:
 
     path: str
     codes: tuple = WATER_AND_ICE
+
+    @property
+    def text(self) -> str:
+        """What is left out, in words."""
+        return f"classes {', '.join(map(str, self.codes))} of {display_name(self.path)}"
 
 
 def parse_codes(text: str, name: str) -> tuple:

@@ -761,11 +761,11 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     ``values``: float64, NaN where the point is off the raster or has no data; ``distances``: cells to the valid cell
     used (0 = the point's own cell, infinite = no data within reach, NaN = off the raster). With ``search`` > 0 the
     nearest valid cell within that many cells stands in, the first in row order among equals. ``path`` may be a Source
-    in the unit wanted; its own kind counts then.
+    in the unit wanted; its own kind counts then, and its cells are those of the grid it reads on.
     """
     item = path if isinstance(path, Source) else source(path, kind)
     reader = SourceReader()
-    rows, columns, inside = cells_of(item.grid, _WGS84, longitudes, latitudes)
+    rows, columns, inside = cells_of(item.target or item.grid, _WGS84, longitudes, latitudes)
     values = np.full(len(longitudes), np.nan)
     distances = np.full(len(longitudes), np.nan)
     side = 2 * search + 1

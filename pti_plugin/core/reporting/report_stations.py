@@ -26,6 +26,7 @@ SUMMARY_NAMES = {
     "magt_sites": "Temperature sites", "alt_sites": "Thaw-depth sites", "paired": "Pairs",
     "without_elevation": "Pairs without elevations", "off_map": "Off the map",
     "swapped": "Latitude and longitude look swapped", "no_data": "On a cell without a rank",
+    "left_out": "On a cell of a class left out",
     "from_neighbour": "Map rank from a neighbouring cell", "too_warm": "Above the MAGT limit",
     "not_testable": "Pairs with a trend that is not testable", "compared": "Compared by rank", "exact": "Exact rank",
     "within_one": "Within one rank", "tier": "Same tier", "map_isolated": "Map has rank 40",
