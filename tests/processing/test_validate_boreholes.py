@@ -189,6 +189,57 @@ def test_temperature_and_percent_at_stations_leave_out_the_same_cells(run, input
     refused(run, {**inputs, "EXCLUDE": half, "EXCLUDE_CODES": "water"}, tmp_path / "words", "whole numbers")
 
 
+def test_other_maps_and_single_products_stand_side_by_side_at_the_same_stations(run, inputs, tmp_path):
+    def rows_of_values(values, name, **options):
+        layer = np.repeat(np.array(values, dtype="float32")[:, None], 40, axis=1)
+        return write_raster(tmp_path / name, layer, crs="EPSG:4326", transform=DEGREES, **options)
+
+    by_row = [CODES[i % 10] for i in range(20)]
+    other = [*by_row[:7], 0, *by_row[8:]]
+    other[1] = 13
+    concept = rows_of_values(other, "concept.tif", nodata=0, dtype="uint8")
+    truth = [MEANS.get(code // 10, -1.0) for code in by_row]
+    # one product warm by 1 °C and in kelvin, one right but without a value at station 8 or near it
+    magt = [rows_of_values(np.array(truth) + 274.15, "warm_magt.tif", unit="K"),
+            rows_of_values([*truth[:7], *[-9999] * 3, *truth[10:]], "right_magt.tif", nodata=-9999)]
+    pp = [rows_of_values(np.full(20, 90.0), f"{name}_pp.tif") for name in ("warm", "right")]
+    trends = [rows_of_values([TRENDS[code % 10][k] if code != 40 else 0 for code in by_row], f"sign_{k}.tif")
+              for k in (0, 1)]
+    given = {**inputs, "OTHER_MAPS": [concept], "PRODUCTS_MAGT": magt, "PRODUCTS_PP": pp, "SEARCH": 0,
+             "MAGT_TREND": trends[0], "ALT_TREND": trends[1]}
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**given, **outputs(folder, "OUTPUT_TABLE"),
+                                     "OUTPUT_SIDE_BY_SIDE": str(folder / "beside.csv")})
+    rows = {row["map"]: row for row in rows_of(made["OUTPUT_SIDE_BY_SIDE"])}
+    assert [row["kind"] for row in rows.values()] == ["the map validated", "ground temperature", "PTI map",
+                                                     "single product", "single product"]
+    # stations 7 and 8 lack a rank in the other map or in a product: seven are common to all
+    assert {row["with_rank"] for row in rows.values()} == {"9", "", "8", "7"}
+    assert {row["ranks_compared"] for row in rows.values()} == {"7", ""}
+    # the map misses station 2 by three places, the other one station 1 by one; warm shifts -2 to -1 °C: cool to warm
+    right = {"pti.tif": (6, 6), "concept.tif": (6, 7), "right": (7, 7), "warm": (4, 4)}
+    for name, (exact, near) in right.items():
+        assert float(rows[name]["exact_percent"]) == pytest.approx(100 * exact / 7)
+        assert float(rows[name]["within_one_percent"]) == pytest.approx(100 * near / 7)
+    assert float(rows["warm"]["tier_percent"]) == pytest.approx(100 * 4 / 7)
+    stations = {row["site_magt"]: float(row["magt"]) for row in rows_of(made["OUTPUT_TABLE"])}
+    misses = np.array([truth[i] + 1 - stations[f"M{i}"] for i in range(7)])
+    assert float(rows["warm"]["magt_bias"]) == pytest.approx(misses.mean(), abs=1e-4)
+    assert float(rows["warm"]["magt_rmse"]) == pytest.approx(np.sqrt((misses ** 2).mean()), abs=1e-4)
+    assert float(rows["right"]["magt_mae"]) == pytest.approx(np.abs(misses - 1).mean(), abs=1e-4)
+    assert {row["magt_compared"] for row in rows.values()} == {"", "7"}
+    page = Path(made["OUTPUT_REPORT"]).read_text(encoding="utf-8")
+    assert "Maps and single products side by side, at the same stations" in page and "concept.tif" in page
+    for changed, told in (({"ALT_TREND": None}, "Give both"), ({"PRODUCTS_MAGT": None}, "without PRODUCTS_MAGT"),
+                          ({"PRODUCTS_PP": None}, "rank the single products"),
+                          ({"OTHER_MAPS": None, "PRODUCTS_PP": None, "PRODUCTS_MAGT": None, "ALT_TREND": None,
+                            "MAGT_TREND": None, "OUTPUT_SIDE_BY_SIDE": str(tmp_path / "refused" / "b.csv")},
+                           "needs other maps or products"),
+                          ({"OTHER_MAPS": [trends[0]]}, "no PTI rank")):
+        refused(run, {**given, **changed}, tmp_path / "refused", told)
+
+
 def without_coordinates(table, folder):
     """Write a station table as a folder of one file without coordinates, and a table of its sites; return both."""
     rows = rows_of(table)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from ..rasters.raster import Source, values_at
+from ..common.progress import Progress
+from ..rasters.exclusion import LeftOutClasses, exclusion_on
+from ..rasters.raster import Source, SourceReader, read_info, values_at
+from ..rasters.units import check_patterns, opened_in_unit, parse_assignments
 from .validation import LEFT_OUT, NEAREST, NO_DATA, OFF_MAP
 
 
@@ -30,6 +34,23 @@ def point_values(item: Source, search: int, check: Callable) -> Callable:
         return found, reasons
 
     return values
+
+
+def number_sources(paths: dict, units: str, left_out: LeftOutClasses | None, progress: Progress) -> dict:
+    """Return {path: Source in its own unit} of rasters {path: quantity of QUANTITIES}; ``units``: text as in UNITS.
+
+    All leave out the cells of ``left_out``, so that rank, temperature and percent are of the same land. Raises
+    InputError for units that contradict the values, and patterns that match none of the rasters.
+    """
+    infos = {path: read_info(path) for path in paths}
+    stated = parse_assignments(units, "UNITS")
+    check_patterns(stated, [info.name for info in infos.values()], "UNITS")
+    sources, reader = {}, SourceReader()
+    for path, quantity in paths.items():
+        item = opened_in_unit(infos[path], quantity, stated, reader, progress)
+        sources[path] = replace(item, exclusion=exclusion_on(left_out, item.grid)) if left_out else item
+    reader.close()
+    return sources
 
 
 def _left_out(item, longitudes, latitudes):

@@ -7,7 +7,7 @@ with the map's at the temperature site. This module reads no raster: the caller 
 import csv
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -136,12 +136,14 @@ class ValidationResult:
     "within_one" and "tier" shares with Wilson's interval, "spearman" and "kendall" correlations, "magt_agreement"
     {n, bias, rmse, mae, r} in °C, map less station, or None, and "tier_confusion" {labels, matrix} with a row a tier
     of the map and a column a tier of the stations. ``sentences``, ``warnings``: for the log and the report.
+    ``side_by_side``: rows of the table of side_by_side.py, where other maps were given.
     """
 
     rows: list
     summary: dict
     sentences: list
     warnings: list
+    side_by_side: list = field(default_factory=list)
 
 
 def station_trend(values, profile=DEFENSIBLE, alpha=0.05):
