@@ -208,6 +208,16 @@ def test_codes_that_do_not_occur_are_said(tmp_path):
     assert "None of the 4 cells of pti.tif has a class 210, 220 in cover.tif" in progress.warnings[0]
 
 
+def test_maps_that_lack_the_cells_already_are_no_reason_to_warn(tmp_path):
+    cover = write_raster(tmp_path / "cover.tif", np.array([[210, 130], [220, 0]]), nodata=0, dtype="uint8")
+    pti = write_raster(tmp_path / "pti.tif", np.array([[0, 11], [0, 11]]), nodata=0, dtype="uint8")
+    log = Log()
+    item = excluding(source(pti, CLASS), LeftOutClasses(cover), log)
+    assert whole(item).tolist() == [[NO_CLASS, 11], [NO_CLASS, 11]] and not log.warnings
+    assert log.lines == ["cover.tif: none of the 2 cells of pti.tif has a class left out (210, 220); 2 other cells "
+                         "have.", "cover.tif has no class in 1 of 2 cells of pti.tif (50 %); nothing is left out there."]
+
+
 def test_nodata_value_among_the_codes_is_refused(tmp_path):
     cover = write_raster(tmp_path / "cover.tif", np.array([[210, 130]]), nodata=210, dtype="uint8")
     pti = source(write_raster(tmp_path / "pti.tif", np.full((1, 2), 11), dtype="uint8"), CLASS)

@@ -31,8 +31,9 @@ from .tally import Tally
 #: water and glacier ice of the ensemble land cover, and of LandCover_CCI
 WATER_AND_ICE = (210, 220)
 _SEPARATORS = re.compile(r"[,;\s]+")
-#: keys of the tally of a map: neither a class left out nor nodata, left out, and nodata of the class raster
-_KEPT, _LEFT_OUT, _UNKNOWN = range(3)
+#: keys of the tally of a map: its cells kept, left out, and without a class in the class raster; and the cells of the
+#: classes left out that the map does not have anyway
+_KEPT, _LEFT_OUT, _UNKNOWN, _ELSEWHERE = range(4)
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,11 @@ class _CountKernel:
 
 def count_left_out(classes, exclusion: Exclusion, among, window, grid: Grid) -> Tally:
     """Return the Tally of the cells ``among`` (bool) of a block, for ``tell``; ``classes`` as the exclusion reads."""
-    here = np.where(classes == NO_CLASS, _UNKNOWN, np.where(exclusion.holds(classes), _LEFT_OUT, _KEPT))
+    out = exclusion.holds(classes)
+    here = np.where(out, np.where(among, _LEFT_OUT, _ELSEWHERE), np.where(classes == NO_CLASS, _UNKNOWN, _KEPT))
     areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
-    return Tally.of(here[among], areas[among], 3)
+    counted = among | out
+    return Tally.of(here[counted], areas[counted], 4)
 
 
 def tell(found: Tally, exclusion: Exclusion, what: str, progress: Progress) -> dict:
@@ -127,14 +130,17 @@ def tell(found: Tally, exclusion: Exclusion, what: str, progress: Progress) -> d
     """
     cells, area = found.cells, found.area
     name, codes = exclusion.source.name, ", ".join(map(str, exclusion.codes))
-    whole = sum(cells.values())
-    if whole and not cells[_LEFT_OUT]:
+    whole, whole_area = found.sum((_KEPT, _LEFT_OUT, _UNKNOWN))
+    if whole and not cells[_LEFT_OUT] and cells[_ELSEWHERE]:
+        progress.info(f"{name}: none of the {whole:,} {what} has a class left out ({codes}); {cells[_ELSEWHERE]:,} other "
+                      f"cells have.")
+    elif whole and not cells[_LEFT_OUT]:
         progress.warn(f"None of the {whole:,} {what} has a class {codes} in {name}, so nothing is left out. Check that "
                       f"it is the right class raster and that its codes mean water and glaciers.")
     elif whole:
         progress.info(f"Left out by {name} (classes {codes}): {cells[_LEFT_OUT]:,} of {whole:,} {what}, "
                       f"{area[_LEFT_OUT] / AREA_UNITS_PER_KM2:,.0f} km² "
-                      f"({100 * area[_LEFT_OUT] / sum(area.values()):.2f} % of the area).")
+                      f"({100 * area[_LEFT_OUT] / whole_area:.2f} % of the area).")
     if cells[_UNKNOWN]:
         progress.info(f"{name} has no class in {cells[_UNKNOWN]:,} of {whole:,} {what} "
                       f"({100 * cells[_UNKNOWN] / whole:.3g} %); nothing is left out there.")
