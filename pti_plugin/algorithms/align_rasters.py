@@ -8,7 +8,7 @@ from ..core.rasters.products import AUTO, NONE, RECOGNISE, RESAMPLINGS, read_pro
 from ..core.rasters.raster import CLASS, NUMBER
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import DATASET
-from .series_input import add_nodata, add_series, nodata_of, series_files, wkt_of
+from .series_input import add_nodata, add_series, nodata_of, series_files, time_of, wkt_of
 
 KINDS = (AUTO, NUMBER, CLASS)
 
@@ -80,7 +80,8 @@ class AlignRasters(PtiAlgorithm):
                      for name in ("PRODUCT", "KIND", "RESAMPLING")})
         options = AlignOptions(
             **{name.lower(): value for name, value in text.items()}, **nodata_of(self, parameters, context),
-            wkt=wkt_of(self, parameters, "CRS", context), extent=self._extent(parameters, "EXTENT", context),
+            **time_of(self, parameters, context), wkt=wkt_of(self, parameters, "CRS", context),
+            extent=self._extent(parameters, "EXTENT", context),
             period=self.parameterAsInt(parameters, "PERIOD", context),
             min_latitude=self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
             band=self.parameterAsInt(parameters, "BAND", context))

@@ -11,7 +11,7 @@ from ..core.series.composites import (
 )
 from .base import PtiAlgorithm
 from .groups import DATASET
-from .series_input import add_nodata, add_series, nodata_of, series_paths, wkt_of
+from .series_input import add_nodata, add_series, nodata_of, series_paths, time_of, wkt_of
 
 OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT"}
 
@@ -31,7 +31,8 @@ class CompositeSeries(PtiAlgorithm):
             "class. Layers that are missing or empty are filled with the mean of the same season in other years, and "
             "the log and the record list them; classes are never filled. OUTPUT_SERIES holds a band a year, ready for "
             "the trend tool. The layers stay on their own grid: make the composite first, then align it. Time stamps "
-            "are read as in the trend tool. A series of any length is read a few layers at a time.")
+            "are read as in the trend tool; a mean of all layers needs none, the other statistics do. A series of any "
+            "length is read a few layers at a time.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -49,7 +50,7 @@ class CompositeSeries(PtiAlgorithm):
         self.add(QgsProcessingParameterBoolean("SORT", "Sort layers by their time stamps", False),
                  "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
         self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
-                      "2000-07-01; the others follow one step apart.")
+                      "2000-07-01; the others follow one step apart, in the order given.")
         self.add_integer("SEASON_START", "First month of the year",
                          "Years are named after the calendar year they begin in; 0 takes 7 for snow_year_mean and 1 "
                          "for the others.", 0, 0, 12, advanced=True)
@@ -81,7 +82,7 @@ class CompositeSeries(PtiAlgorithm):
             statistic=STATISTICS[self.parameterAsEnum(parameters, "STATISTIC", context)],
             period=self.parameterAsInt(parameters, "PERIOD", context),
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
-            **nodata_of(self, parameters, context),
+            **nodata_of(self, parameters, context), **time_of(self, parameters, context),
             fill=self.parameterAsBool(parameters, "FILL", context),
             fill_years=self.parameterAsString(parameters, "FILL_YEARS", context),
             min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),

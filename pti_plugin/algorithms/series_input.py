@@ -10,16 +10,24 @@ from . import compat
 
 def add_series(tool, title="Layers of the series", crs_title="CRS of files that state none",
                crs_help="netCDF files often state no CRS; for longitudes and latitudes choose EPSG:4326."):
-    """Add the parameters INPUT, FOLDER, PATTERN, FILE, VARIABLE and CRS to ``tool``."""
+    """Add the parameters INPUT, FOLDER, PATTERN, FILE, VARIABLE, SELECT, DATE_FORMAT and CRS to ``tool``."""
     tool.add_rasters("INPUT", title, "Single-band rasters, or one multi-band raster. Leave empty to use FOLDER or "
                      "FILE.", optional=True)
     tool.add(QgsProcessingParameterFile("FOLDER", "Folder of layers", compat.FOLDER, optional=True),
              "Instead of INPUT: a folder with one raster a time step.")
     tool.add_text("PATTERN", "File names in the folder", "Which files of FOLDER to take; * and ? may be used.", "*.tif")
-    tool.add_file("FILE", "netCDF or HDF file", "Instead of INPUT: a file whose variable is the series.",
-                  optional=True, filters="netCDF, HDF (*.nc *.nc4 *.hdf *.h5 *.he5);;All files (*)")
+    tool.add_file("FILE", "netCDF, HDF or GRIB file", "Instead of INPUT: a file whose variable is the series.",
+                  optional=True,
+                  filters="netCDF, HDF, GRIB (*.nc *.nc4 *.hdf *.h5 *.he5 *.grib *.grib2 *.grb *.grb2);;All files (*)")
     tool.add_text("VARIABLE", "Variable of the file", "Name of the variable in FILE, or in every file of FOLDER; only "
                   "needed where they have several.")
+    tool.add_text("SELECT", "Choice along other dimensions", "For files whose bands differ along more than the time, "
+                  "such as depth or member: dimension=value pairs, such as depth=1; member=3. The error that asks for "
+                  "it lists the choices.")
+    tool.add_text("DATE_FORMAT", "Form of the dates in names", "Only where the names of files or bands can be read in "
+                  "several ways, such as 01.02.2000: %d.%m.%Y. Codes: %Y year, %y its last two digits, %m month, %d "
+                  "day, %j day of the year, %b English name of the month, * any text; all else as it stands.",
+                  advanced=True)
     tool.add(QgsProcessingParameterCrs("CRS", crs_title, optional=True), crs_help, advanced=True)
 
 
@@ -29,6 +37,12 @@ def add_nodata(tool, advanced=False):
                   "scale and offset; anything else is nodata. MOD10CM has flags above 100.", advanced=advanced)
     tool.add_text("FLAGS", "Flag codes", "Codes that mean nodata, as they are stored, with commas between: "
                   "211, 250, 255.", advanced=advanced)
+
+
+def time_of(tool, parameters, context):
+    """Return {"select", "date_format"} as the options of the core take them."""
+    return {name.lower(): tool.parameterAsString(parameters, name, context).strip()
+            for name in ("SELECT", "DATE_FORMAT")}
 
 
 def nodata_of(tool, parameters, context):

@@ -7,7 +7,7 @@ from ..core.series.corrections import METHODS
 from ..core.series.trends import TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
-from .series_input import add_nodata, add_series, nodata_of, series_paths, wkt_of
+from .series_input import add_nodata, add_series, nodata_of, series_paths, time_of, wkt_of
 
 OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
            "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "lag_1": "OUTPUT_LAG1",
@@ -24,12 +24,13 @@ class TrendRasters(PtiAlgorithm):
     SHORT = "Computes Mann-Kendall tests and Sen slopes of a raster time series, cell by cell."
     HELP = ("Annual series (PERIOD 1) use the original Mann-Kendall test, others the seasonal test of Hirsch (1982), "
             "both with ties and gaps. The layers are single rasters, the bands of one file, the files of a folder, or "
-            "a variable of a netCDF file; time stamps are read from the time axis, band metadata, band names or file "
-            "names (2001, 2001-07, 20010715, A2001195), or counted from START. Every run recomputes 64 random cells "
-            "with pymannkendall and fails if they differ. Serially correlated series give too many significant trends "
-            "under the plain test: the log states the share of cells at risk, and the documentation (docs/trends.md) "
-            "says which METHOD to choose. Trend first, warp afterwards: the result keeps the grid of the series unless "
-            "TARGET is given.")
+            "a variable of a netCDF, HDF or GRIB file; their time is read from the time axis, whatever its calendar "
+            "and units, from band metadata, band names or file names (2001, 2001-07, Jul 2001, 20010715, A2001195, "
+            "winters such as 2000-2001), or counted from START. Layers without a time are an error. Every run "
+            "recomputes 64 random cells with pymannkendall and fails if they differ. Serially correlated series give "
+            "too many significant trends under the plain test: the log states the share of cells at risk, and the "
+            "documentation (docs/trends.md) says which METHOD to choose. Trend first, warp afterwards: the result "
+            "keeps the grid of the series unless TARGET is given.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -45,7 +46,7 @@ class TrendRasters(PtiAlgorithm):
         self.add(QgsProcessingParameterBoolean("SORT", "Sort layers by their time stamps", False),
                  "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
         self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
-                      "2000-07-01; the others follow one step apart.")
+                      "2000-07-01; the others follow one step apart, in the order given.")
         add_nodata(self, advanced=True)
         self.add_integer("SEASON_START", "First month of the year", "7 for snow years from July to June.", 1, 1, 12,
                          advanced=True)
@@ -98,7 +99,7 @@ class TrendRasters(PtiAlgorithm):
             fill=self.parameterAsBool(parameters, "FILL", context),
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip(),
-            **nodata_of(self, parameters, context))
+            **nodata_of(self, parameters, context), **time_of(self, parameters, context))
         if outputs["OUTPUT_STEP"] and not options.step_at:
             raise InputError("OUTPUT_STEP needs STEP_YEAR, the first year after the suspected step.")
         with self.staging(inputs) as staging:

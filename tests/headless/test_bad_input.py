@@ -137,7 +137,9 @@ INSIDE = {
     "no CRS in a series": bad("trendrasters", {"INPUT": ["{in}/pp_no_crs.tif", "{in}/pp_a.tif"]},
                               "pp_no_crs.tif has no CRS"),
     "all nodata in buildpti": bad("buildpti", {"BASE": "{in}/base_empty.tif"}, "base_empty.tif has no data at all"),
-    "all nodata in trendrasters": bad("trendrasters", {"INPUT": "{in}/series_empty.tif"}, "empty", "nodata"),
+    "all nodata in trendrasters": bad("trendrasters", {"INPUT": "{in}/series_empty.tif", "START": "2000"}, "empty",
+                                      "nodata"),
+    "no time in trendrasters": bad("trendrasters", {"INPUT": "{in}/series_empty.tif"}, "carries no time", "START"),
     "output is the target": bad("buildpti", {"OUTPUT": "{in}/grid.tif", "TARGET": "{in}/grid.tif"},
                                 "{in}/grid.tif is an input of this run"),
     "output is the samples": bad("trainxgboost", {

@@ -319,12 +319,12 @@ def test_years_need_layers_with_a_date(tmp_path):
     (lambda f: [p.freeze_thaw(f, 2004, day) for day in (366, 60, 1)], 366, ["2004-01-01", "2004-02-29", "2004-12-31"]),
     (lambda f: [p.glass_lst(f, 2003, month) for month in (2, 1)], 12, ["2003-01", "2003-02"])])
 def test_the_time_of_every_product_is_read_from_its_file_names(tmp_path, write, steps, stamps):
-    from pti_plugin.core.rasters.time_axis import DAILY, series
+    from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, series
 
     _, result, _ = run(write(tmp_path), tmp_path, SMALL)
     assert result["layers"] == stamps
     # and from the result again
-    layers = series([str(tmp_path / "out.tif")], DAILY if steps == 366 else steps, False, Log())
+    layers = series([str(tmp_path / "out.tif")], AxisOptions(DAILY if steps == 366 else steps), Log())
     assert [layer.band for layer in layers] == [1, 2, 3][:len(stamps)] and layers[0].index // steps >= 2001
 
 
@@ -688,3 +688,41 @@ def test_a_preset_of_ones_own(tmp_path):
     np.testing.assert_array_equal(found[0], np.where(values == 99, np.nan, np.where(values == 90, 0, values * 2 + 1)))
     own.write_text("product,kind,files,crs\nthaw,number,thaw_*.tif,EPSG:1\n", encoding="utf-8")
     refused(tmp_path, path, "'EPSG:1' is no CRS.", products=str(own))
+
+
+# regional sources ---------------------------------------------------------------------------------------------------
+
+#: a source of a few cells on the default target in coarse cells: CRS, transform, columns and rows
+REGIONS = {
+    "UTM zone 60": ("EPSG:32660", (450000.0, 10000.0, 0.0, 7600000.0, 0.0, -10000.0), 10, 10),
+    "degrees": ("EPSG:4326", (100.0, 0.1, 0.0, 70.0, 0.0, -0.1), 30, 30),
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("kind", [NUMBER, CLASS])
+def test_a_region_gives_values_where_it_lies_and_nowhere_else(tmp_path, region, kind):
+    crs, transform, columns, rows = REGIONS[region]
+    # as a class 0 is one of them
+    values = np.resize(np.array([10, 20, 30, 40, 50 if kind == NUMBER else 0], "uint8"), (rows, columns))
+    target = polar_grid(cell=10_000.0)
+    found, result, _ = run(write_raster(tmp_path / "a.tif", values, crs=crs, transform=transform), tmp_path, target,
+                           kind=kind, product=NONE)
+    x, y = _carried(target, crs)
+    column, row = (x - transform[0]) / transform[1], (y - transform[3]) / transform[5]
+    beyond = np.maximum(np.maximum(-column, column - columns), np.maximum(-row, row - rows))
+    beyond[np.isnan(beyond)] = np.inf
+    width = 1 if region != "degrees" else 3
+    assert not np.isnan(found[0][beyond < -1e-6]).any() and (beyond < 0).sum() > 80
+    # a cell that the source touches with its rim only may have a value too
+    assert np.isnan(found[0][beyond > width]).all()
+    assert result["cells"]["valid"] == np.isfinite(found).sum() < 600
+    assert values.min() <= np.nanmin(found) and np.nanmax(found) <= values.max()
+
+
+def _carried(target, crs):
+    """Return the coordinates of the centres of a target's cells in another CRS, by pyproj."""
+    from pyproj import Transformer
+
+    columns, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
+    return np.array(Transformer.from_crs("EPSG:6931", crs, always_xy=True).transform(*target.xy(columns, rows)))

@@ -9,8 +9,9 @@ from support import ROOT
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
 LAZY = {"pti_plugin.core.common.compiled", "pti_plugin.core.series.trend_numba", "pti_plugin.core.mapping.tree_numba",
-        "pti_plugin.core.samples.sampling_numba"}
-HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas"}
+        "pti_plugin.core.samples.sampling_numba", "pti_plugin.core.rasters.resampling_numba"}
+HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas", "cftime", "xarray",
+         "netCDF4"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",
                   "pty", "commands"}
@@ -172,15 +173,16 @@ def reaches_up(module, source):
 READS = {"ReadAsArray", "ReadRaster", "ReadRaster1", "ReadBlock", "GetVirtualMemArray", "GetVirtualMem", "Warp",
          "WarpedVRT", "AutoCreateWarpedVRT", "ReprojectImage", "BuildVRT"}
 MEANS = {"GetNoDataValue", "GetScale", "GetOffset", "GetMaskFlags", "GetMaskBand", "GetUnitType"}
-#: who may: the reader, what it rests on, and the writer, which reads its own file back
-READERS = {"pti_plugin.core.rasters.raster": READS, "pti_plugin.core.rasters.warping": READS,
-           "pti_plugin.core.rasters.blocks": {"ReadAsArray"},
-           "pti_plugin.core.rasters.encoding": {"ReadAsArray"} | MEANS}
+#: who may: the reader, what it rests on, the writer, which reads its own file back, and what reads coordinates
+CELL_READERS = {"pti_plugin.core.rasters.raster": {"ReadAsArray"},
+                "pti_plugin.core.rasters.blocks": {"ReadAsArray"},
+                "pti_plugin.core.rasters.dimensions": {"ReadAsArray", "GetScale", "GetOffset"},
+                "pti_plugin.core.rasters.encoding": {"ReadAsArray"} | MEANS}
 
 
 def reads_cells(module, source):
     """One reader: nothing else takes stored values from GDAL, or decides what they mean."""
-    allowed = READERS.get(module, set())
+    allowed = CELL_READERS.get(module, set())
     return [f"{module}:{node.lineno} calls {node.attr}" for node in ast.walk(ast.parse(source))
             if isinstance(node, ast.Attribute) and node.attr in (READS | MEANS) - allowed]
 
@@ -190,6 +192,44 @@ def undocumented(module, source):
     return [f"{module}:{node.lineno} {node.name} has no docstring" for node in ast.parse(source).body
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
             and not node.name.startswith("_") and not ast.get_docstring(node)]
+
+
+#: the only modules that read times: of dimensions, of coordinates, of names, and the axis that joins them
+READS_TIME = {f"pti_plugin.core.rasters.{name}" for name in ("dimensions", "time_decoding", "stamp_names", "time_axis")}
+#: those that only the others of READS_TIME ask
+READERS = {f"pti_plugin.core.rasters.{name}" for name in ("time_decoding", "stamp_names")}
+#: what reads the times in tables of stations, which are no rasters, and the clock of the record
+OTHER_CLOCKS = ("pti_plugin.core.insitu", "pti_plugin.core.common.provenance")
+CLOCKS = {"cftime", "datetime", "calendar", "dateutil", "pandas"}
+#: where a raster says when it is
+TIMES_OF_GDAL = ("NETCDF_DIM", "GRIB_VALID_TIME", "GRIB_REF_TIME", "#units", "#calendar", "TIFFTAG_DATETIME")
+#: parts of a pattern that finds years or months in a text
+PATTERNS_OF_TIME = ("18|19|20", "19|20", "[12]\\d{3}", "(19", "(20", "1[0-2]", "3[01]", "%Y", "%m", "%d.", "%j")
+READING = {"strptime", "fromisoformat", "fromtimestamp", "to_datetime", "datetime64"}
+
+
+def reads_times(module, source):
+    """What a file means by a time is decided in READS_TIME alone; a message or a help may name a form of it."""
+    if module in READS_TIME or module.startswith(OTHER_CLOCKS):
+        return []
+    found = [f"{module}:{line} imports {name}" for line, name in imports(module, source)
+             if name.split(".")[0] in CLOCKS or {name, name.rpartition(".")[0]} & READERS]
+    for node in ast.walk(ast.parse(source)):
+        called = getattr(getattr(node, "func", None), "attr", None)
+        if called in READING:
+            found.append(f"{module}:{node.lineno} calls {called}")
+        texts = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and (
+                getattr(node.func.value, "id", None) in ("re", "fnmatch")):
+            # the pieces of plain and of formatted patterns
+            texts = [part.value for argument in node.args[:1] for part in ast.walk(argument)
+                     if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            found.extend(f"{module}:{node.lineno} matches {text}" for text in texts
+                         if any(piece in text for piece in PATTERNS_OF_TIME))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.extend(f"{module}:{node.lineno} reads {key}" for key in TIMES_OF_GDAL
+                         if key in node.value and (key != "#units" or node.value != "#units"))
+    return found
 
 
 def cycles(files):
@@ -221,7 +261,7 @@ def cycles(files):
 
 
 CORE_RULES = [core_reaches_out, reaches_up, undocumented]
-RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed, reads_cells]
+RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed, reads_cells, reads_times]
 CORE = source_files(PLUGIN / "core")
 ALL = source_files()
 
@@ -300,6 +340,18 @@ BREACHES = [
     (reads_cells, "gdal.Warp('', dataset)"),
     (undocumented, "def median(values):\n    return values"),
     (undocumented, "class Grid:\n    size = 1"),
+    (reads_times, "import cftime"),
+    (reads_times, "def run():\n    cftime = require('cftime', 'time')"),
+    (reads_times, "from datetime import datetime"),
+    (reads_times, "from ..rasters.stamp_names import stamp_in"),
+    (reads_times, "from ..rasters import time_decoding"),
+    (reads_times, "import re\nYEAR = re.compile(r'(?:18|19|20)\\d\\d')"),
+    (reads_times, "import re\ndef run(name, y):\n    return re.findall(rf'{y}-(1[0-2])', name)"),
+    (reads_times, "def run(text):\n    return clock.strptime(text, form)"),
+    (reads_times, "def run(band):\n    return band.GetMetadataItem('NETCDF_DIM_time')"),
+    (reads_times, "def run(band, name):\n    return band.GetMetadataItem(f'NETCDF_DIM_{name}')"),
+    (reads_times, "def run(data):\n    return data.GetMetadataItem('time#units')"),
+    (reads_times, "def run(band):\n    return band.GetMetadata()['GRIB_VALID_TIME']"),
 ]
 
 
@@ -315,6 +367,7 @@ KEPT = [
     (dangerous, "import os\nos.replace('a', 'b')\nnp.load('a.npy', allow_pickle=False)\nnp.random.default_rng(1)"),
     (swallowed, "try:\n    run()\nexcept OSError:\n    pass"),
     (reads_cells, "from ..rasters.raster import SourceReader\nband.SetNoDataValue(0)\nreader.read(item, 0, 1, 0, 1)"),
+    (reads_times, "import re\ndef run(text):\n    return re.fullmatch(r'(\\d{4})-(\\d{4})', text), 'such as %d.%m.%Y'"),
     (undocumented, "def _hidden():\n    return 1\n\n\ndef shown():\n    'Return one.'\n    return 1"),
 ]
 

@@ -14,7 +14,7 @@ from pti_plugin.core.rasters.blocks import Settings, plan_windows
 from pti_plugin.core.rasters.encoding import Encoding
 from pti_plugin.core.rasters.grid import epsg_wkt
 from pti_plugin.core.rasters.raster import NUMBER, Source, read_info
-from pti_plugin.core.rasters.time_axis import DAILY, series, stamp_of, steps_of_year, year_of
+from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, series, stamp_of, steps_of_year, year_of
 from pti_plugin.core.rasters.units import parse_flags, parse_range
 from pti_plugin.core.series import composites
 from pti_plugin.core.series.composites import CompositeOptions, composite_series
@@ -101,7 +101,7 @@ def test_composites_are_what_numpy_gives_on_the_whole_cube(tmp_path, statistic):
     np.testing.assert_array_equal(got["count"], (~np.isnan(counted)).sum(axis=0))
     info = read_info(outputs["series"])
     assert info.descriptions == ("2000", "2001", "2002", "2003", "2004", "2005")
-    assert [layer.index for layer in series([outputs["series"]], 1, False, Progress())] == list(range(2000, 2006))
+    assert [layer.index for layer in series([outputs["series"]], AxisOptions(1), Progress())] == list(range(2000, 2006))
     assert result["years"] == list(range(2000, 2006)) and result["filled"] == [] and result["left_out"] == []
 
 
@@ -380,11 +380,11 @@ def test_years_and_days_of_the_calendar():
 
 def test_daily_layers_counted_from_a_start_fall_on_calendar_days(tmp_path):
     path = write_raster(tmp_path / "days.tif", np.zeros((731, 1, 1)), dtype="uint8")
-    layers = series([path], DAILY, False, Progress(), "2003-07-01")
+    layers = series([path], AxisOptions(DAILY, start="2003-07-01"), Progress())
     assert layers[-1].index == stamp_of("2005-06-30", DAILY)
     log = Log()
     stamps = [s for s in days((2001, 1, 1), (2002, 2, 1)) if s != "2001-03-04"]
-    series(write_cube(tmp_path, np.zeros((len(stamps), 1, 1)), stamps), DAILY, False, log)
+    series(write_cube(tmp_path, np.zeros((len(stamps), 1, 1)), stamps), AxisOptions(DAILY), log)
     assert log.warnings == ["The series has no layer for 2001-03-04; the gap is kept in the time axis."]
 
 

@@ -28,9 +28,9 @@ from pti_plugin.core.ensembles.landcover import (
     read_crosswalk,
 )
 from pti_plugin.core.rasters.raster import CLASS, NO_CLASS, Series, SourceReader, read_info, source
-from pti_plugin.core.rasters.time_axis import band_stamps
+from pti_plugin.core.rasters.time_axis import layer_stamps
 from pti_plugin.core.series.composites import LOWEST, RECENT, TIES
-from support import ROOT, read_raster, write_raster
+from support import ROOT, Log, read_raster, write_raster
 
 TABLES = ROOT.parent / "shared" / "spec" / "tables"
 # the codes LandCover_CCI has, by its user guide; 203 to 205 do not exist
@@ -417,8 +417,8 @@ def test_without_years_in_the_names_the_lowest_code_still_decides(tmp_path):
 ])
 def test_years_of_the_bands_of_one_file(tmp_path, name, names, years):
     info = read_info(write_raster(tmp_path / name, np.ones((24, 2, 2), np.uint8), descriptions=names))
-    assert band_stamps(info, 1) == years
-    assert band_stamps(info, 12) == [None] * 24
+    assert layer_stamps([info], 1, Log()) == years
+    assert layer_stamps([info], 12, Log()) == [None] * 24
 
 
 def test_a_series_of_codes_is_read_as_its_layers_are(tmp_path):

@@ -237,7 +237,7 @@ def test_scaling_is_exact_against_fractions():
 
 
 def test_layers_on_other_grids_are_warped_once_and_scaled(tmp_path, monkeypatch):
-    from pti_plugin.core.rasters.warping import Footprint
+    from pti_plugin.core.rasters.warping import Target
 
     fine = np.arange(45 * 40.0).reshape(45, 40)
     cover = np.repeat(np.repeat(np.random.default_rng(2).choice([10, 202], SHAPE), 5, 0), 5, 1)
@@ -248,8 +248,9 @@ def test_layers_on_other_grids_are_warped_once_and_scaled(tmp_path, monkeypatch)
     with pytest.raises(GridError, match="elevation.tif is not on the grid.*TARGET"):
         run(given, tmp_path, base=base)
     warped = []
-    warp = Footprint.warp
-    monkeypatch.setattr(Footprint, "warp", lambda self, *rest: warped.append(rest[-1]) or warp(self, *rest))
+    make = Target.warped
+    monkeypatch.setattr(Target, "warped", lambda self, *rest: warped.append(
+        (self.footprint.source, rest[1])) or make(self, *rest))
     target = Grid(read_info(base).grid.wkt, TRANSFORM, SHAPE[1], SHAPE[0])
     rows, _, log = run(given, tmp_path, base=base, target=target)
     assert len(warped) == 2 == len(set(warped))

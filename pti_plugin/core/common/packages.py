@@ -13,6 +13,7 @@ INSTALL_NAMES = {
     "matplotlib": "matplotlib",
     "pymannkendall": "pymannkendall",
     "numba": "numba",
+    "cftime": "cftime",
 }
 
 

@@ -21,7 +21,7 @@ from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
 from ..rasters.products import matches, name_and_variables, opened, read_products
 from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, read_info, require_codes, source
 from ..rasters.tally import Tally
-from ..rasters.time_axis import band_stamps, parse_years, require_years
+from ..rasters.time_axis import layer_stamps, parse_years, require_years
 from ..series.composites import RECENT, TIES
 from .permafrost import common_grid
 
@@ -355,12 +355,13 @@ def _annual_maps(paths, years, tie, crosswalk, progress):
     """Return ([(RasterInfo, Source)], [year]) of the annual maps wanted, oldest first."""
     if not paths:
         raise InputError("At least one LandCover_CCI map is needed.")
-    found = []
+    opened_maps = []
     for path in paths:
         progress.check()
-        info, flags = _opened("LandCover_CCI", path, crosswalk, progress if path == paths[0] else None)
-        for band, year in enumerate(band_stamps(info, 1), start=1):
-            found.append((year, info, replace(source(info.path, CLASS, band=band, info=info), flags=flags)))
+        opened_maps.append(_opened("LandCover_CCI", path, crosswalk, progress if path == paths[0] else None))
+    bands = [(info, flags, band) for info, flags in opened_maps for band in range(1, info.bands + 1)]
+    found = [(year, info, replace(source(info.path, CLASS, band=band, info=info), flags=flags))
+             for year, (info, flags, band) in zip(layer_stamps([info for info, _ in opened_maps], 1, progress), bands)]
     numbers = [year for year, _, _ in found]
     wanted = parse_years(years)
     if len(found) > 1 and (wanted or tie == RECENT) and None in numbers:

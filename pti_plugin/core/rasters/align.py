@@ -11,6 +11,7 @@ import numpy as np
 
 from ..common.errors import GridError, InputError
 from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from .dimensions import parse_select, selected_bands
 from .gdal_errors import open_raster
 from .grid import Grid, epsg_wkt, require_same, spatial_reference
 from .products import (
@@ -25,7 +26,7 @@ from .products import (
     read_products,
 )
 from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
-from .time_axis import Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
+from .time_axis import AxisOptions, Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
 from .units import (
     check_patterns,
     in_unit,
@@ -57,7 +58,9 @@ class AlignOptions:
     ``units``: name=unit pairs; ``valid`` (low, high): other values are nodata; ``flags``: stored codes that are nodata;
     ``absent``: what nodata stands for, as text, ``nodata`` for nothing, '' as the preset says; ``recode``: pairs of
     codes; ``resampling`` of RESAMPLINGS; ``period``: layers a year, 0 as the preset says; ``years``: first-last, all of
-    which must be there; ``min_latitude``: cells south of it become nodata; ``band``: the only band wanted, 0 for all.
+    which must be there; ``min_latitude``: cells south of it become nodata; ``band``: the only band wanted, 0 for all;
+    ``select``: dimension=value pairs for files whose bands differ along several; ``date_format``: how dates stand in
+    names.
     """
 
     product: str = RECOGNISE
@@ -76,6 +79,8 @@ class AlignOptions:
     years: str = ""
     min_latitude: float = -90.0
     band: int = 0
+    select: str = ""
+    date_format: str = ""
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -249,18 +254,23 @@ def _kind_of(infos):
 
 def _layers(infos, product, options, progress):
     """Return the Layers wanted, in order of time where it is known how many there are a year, else as given."""
+    if options.band and options.select.strip():
+        raise InputError("BAND and SELECT both choose among the bands; give one of them.")
+    chosen = parse_select(options.select)
     layers = [Layer(info.path, band, info.name if info.bands == 1 else f"{info.name} band {band}", None)
-              for info in infos for band in range(1, info.bands + 1)]
+              for info in infos for band in (range(1, info.bands + 1) if options.band else selected_bands(
+                  info.name, info.dimensions, info.bands, chosen))]
     period = _steps(product, options)
     if period and not options.band:
-        layers = series([info.path for info in infos], period, True, progress, infos=infos)
+        axis = AxisOptions(period, True, "", options.date_format, options.select, True)
+        layers = series([info.path for info in infos], axis, progress, infos=infos)
     if options.band:
         short = next((info for info in infos if options.band > info.bands), None)
         if short:
             raise InputError(f"BAND is {options.band}, but {short.name} has {short.bands}.")
         layers = [layer for layer in layers if layer.band == options.band]
     if parse_years(options.years):
-        if not period or not dated(layers, period):
+        if not period or not dated(layers):
             raise InputError("YEARS needs several layers with time stamps, and PERIOD, the number of layers a year.")
         first, last = require_years(options.years, {layer.index // period for layer in layers}, "layer")
         layers = [layer for layer in layers if first <= layer.index // period <= last]
@@ -371,7 +381,7 @@ def _spec(output, layers, by_path, kind, product, recode, options):
     """Return the OutputSpec of all layers."""
     period = _steps(product, options)
     infos = [by_path[layer.path] for layer in layers]
-    if period and dated(layers, period):
+    if period and dated(layers):
         names = tuple(stamp_text(layer.index, period) for layer in layers)
         tags = tuple({"TIME": name} for name in names)
     else:

@@ -18,7 +18,7 @@ from osgeo import osr
 from ..common.errors import InputError
 from ..common.resources import resource
 from .containers import georeferenced, only_variable, parse_extent, variable_of, variables
-from .gdal_errors import call, open_raster
+from .gdal_errors import call, codes_as_stated, open_raster
 from .grid import spatial_reference
 from .raster import CLASS, NUMBER, read_info
 from .units import Quantity
@@ -339,7 +339,9 @@ def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
 
 def _wkt(text):
     reference = osr.SpatialReference()
-    if call(reference.SetFromUserInput, text) != (0, ""):
+    with codes_as_stated():
+        failure = call(reference.SetFromUserInput, text) != (0, "")
+    if failure:
         raise InputError(f"'{text}' is no CRS. Write an EPSG code or a PROJ text in the table of products.")
     return reference.ExportToWkt()
 

@@ -9,25 +9,26 @@ import os
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from osgeo import gdal, osr
 
 from ..common.errors import GridError, InputError
 from .containers import inner_paths
+from .dimensions import through_virtual
 from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
 from .gdal_errors import call, open_raster
 from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
-from .warping import AT_CENTRE, Footprint, turned_into
+from .placement import Footprint, turned_into
+from .warping import Target
 
 NUMBER, CLASS = "number", "class"
 #: what a class array holds where there is no data; 0 stays a class
 NO_CLASS = np.iinfo(np.int32).min
 
-#: most source cells read at once for one warped window; larger windows are warped in parts
-WARP_SOURCE_CELLS = 8_000_000
 #: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
-#: size: the origin of a window enters the warper's arithmetic in the last digits
+#: size: between which nodes a cell lies is that of its tile
 WARP_TILE = 256
 #: target grids of up to so many cells are warped without any error of position, since that takes no time
 WARP_EXACT_CELLS = 1 << 20
@@ -60,7 +61,11 @@ def bounded_cache():
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What is known of a raster before its cells are read (one entry a band in the tuples)."""
+    """What is known of a raster before its cells are read (one entry a band in the tuples).
+
+    ``dimensions``: the Dimensions along which the bands are laid out; ``files``: names of the files that the bands of a
+    virtual raster come from, else empty.
+    """
 
     path: str
     name: str
@@ -71,6 +76,8 @@ class RasterInfo:
     driver: str
     block: tuple
     metadata: dict
+    dimensions: tuple = ()
+    files: tuple = ()
 
     @property
     def bands(self):
@@ -195,11 +202,13 @@ def read_info(path, wkt=""):
     _refuse_impossible_place(grid, name)
     encodings = encodings_of(dataset, name)
     bands = [dataset.GetRasterBand(i + 1) for i in range(len(encodings))]
+    metadata, band_metadata = dataset.GetMetadata() or {}, tuple(band.GetMetadata() or {} for band in bands)
+    dimensions, files = through_virtual(dataset, metadata, band_metadata)
     return RasterInfo(
         path=str(path), name=name, grid=grid, encodings=encodings,
         descriptions=tuple(band.GetDescription() or "" for band in bands),
-        band_metadata=tuple(band.GetMetadata() or {} for band in bands),
-        driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()), metadata=dataset.GetMetadata() or {})
+        band_metadata=band_metadata, driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()),
+        metadata=metadata, dimensions=dimensions, files=files)
 
 
 def _refuse_impossible_place(grid, name):
@@ -267,7 +276,7 @@ def on_grid(item, grid):
     if item.grid.same(grid):
         return replace(item, target=None, resampling="", position_error=0.0)
     footprint = Footprint(item.grid, grid)
-    if not any(footprint.windows(0, grid.height, 0, grid.width)[0]):
+    if not footprint.may_meet():
         raise GridError(f"{item.name} does not overlap the target grid ({grid.describe()}). Check the CRS and extent "
                         f"of both, or leave the layer out.")
     ratio = _cell_ratio(footprint)
@@ -478,67 +487,27 @@ class SourceReader:
         key = (item, row, column)
         tile = self._tiles.pop(key, None)
         if tile is None:
-            tile = self._warped_part(item, row, min(WARP_TILE, item.target.height - row),
+            tile = self._warped_tile(item, row, min(WARP_TILE, item.target.height - row),
                                      column, min(WARP_TILE, item.target.width - column))
             if len(self._tiles) >= self._tiles_kept:
                 self._tiles.popitem(last=False)
         self._tiles[key] = tile
         return tile
 
-    def _warped_part(self, item, row, rows, column, columns):
-        place = (row, rows, column, columns)
+    def _warped_tile(self, item, row, rows, column, columns):
         footprint = self._footprints.get((item.grid, item.target))
         if footprint is None:
             footprint = self._footprints[item.grid, item.target] = Footprint(item.grid, item.target)
-        windows, limits, smooth = footprint.windows(*place)
-        error = item.position_error if smooth else 0.0
-        if rows * columns > 1 and any(window and window[1] * window[3] > WARP_SOURCE_CELLS for window in windows):
-            if rows >= columns:
-                half = rows // 2
-                return np.vstack([self._warped_part(item, row, half, column, columns),
-                                  self._warped_part(item, row + half, rows - half, column, columns)])
-            half = columns // 2
-            return np.hstack([self._warped_part(item, row, rows, column, half),
-                              self._warped_part(item, row, rows, column + half, columns - half)])
-        if limits is None:
-            return self._warped_window(item, footprint, windows[0], place, item.resampling, error)
-        result = _empty(item, rows, columns)
-        side, cut = footprint.sides(limits, *place)
-        cut &= item.resampling in AT_CENTRE
-        for part, window in enumerate(windows):
-            for here, resampling in ((~cut & (side == part), item.resampling),
-                                     (cut & (side == part), AT_CENTRE.get(item.resampling))):
-                if here.any():
-                    result[here] = self._warped_window(item, footprint, window, place, resampling, error)[here]
-        return result
-
-    def _warped_window(self, item, footprint, window, place, resampling, error):
-        """Warp one window of the source onto a window of the target."""
-        row, rows, column, columns = place
-        cells = self._cells_to_warp(item, window, footprint.circle) if window else None
-        if cells is None:
-            return _empty(item, rows, columns)
-        values, nodata, codes = cells
-        top, _, left, width = window
-        result = footprint.warp(values, nodata, top, left, place, resampling, error, item.name)
-        if width == footprint.circle:
-            # the warper takes the footprint of a cell across the seam for the rest of the circle, so the half of the
-            # target near the seam is warped from the same cells with the seam on the other side
-            half = width // 2
-            turned = footprint.warp(np.roll(values, -half, axis=1), nodata, top, half, place, resampling, error,
-                                    item.name)
-            centres = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
-            with np.errstate(invalid="ignore"):
-                near_seam = np.abs(footprint.positions(*centres)[0] - width / 2) > width / 4
-            result[near_seam] = turned[near_seam]
-        return result if codes is None else codes[result.astype(np.intp)]
+        circle = footprint.circle if footprint.closed else 0
+        window = Target(footprint, (row, rows, column, columns), partial(self._cells_to_warp, item, circle=circle))
+        return window.warped(_empty(item, rows, columns), item.resampling, item.position_error)
 
     def _cells_to_warp(self, item, window, circle):
-        """Return (cells, nodata in them, codes) of a window for the warper, or None where all of it is nodata.
+        """Return (cells, nodata in them, codes) of a window to be warped, or None where all of it is nodata.
 
         Numbers: NaN for nodata, codes None; single precision where that holds the file's values and positions are not
-        exact either. Classes: places in ``codes``, int32 with NO_CLASS, as uint8 where there are few enough, since the
-        warper counts those in a table and searches through any others.
+        exact either. Classes: places in ``codes``, int32 with NO_CLASS, as uint8 where there are few enough, else
+        int32.
         """
         top, height, left, width = window
         parts, start = [], left
@@ -608,7 +577,7 @@ def _places(values, known):
     else:
         codes, order = np.unique(found, return_inverse=True)
         order = order + 1
-    places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.float32)
+    places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.int32)
     places[known] = order
     return places, 0, np.concatenate([[NO_CLASS], codes]).astype(np.int32)
 

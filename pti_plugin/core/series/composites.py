@@ -24,7 +24,16 @@ from ..rasters.raster import (
     scaling,
     source,
 )
-from ..rasters.time_axis import DAILY, dated, series, stamp_text, steps_a_year, steps_of_year, year_of
+from ..rasters.time_axis import (
+    DAILY,
+    AxisOptions,
+    dated,
+    series,
+    stamp_text,
+    steps_a_year,
+    steps_of_year,
+    year_of,
+)
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
 
@@ -53,8 +62,8 @@ class CompositeOptions:
     and empty layers of years with at least ``min_share`` of their layers get the mean of the same season, of the
     FILL_YEARS nearest years or of all in ``fill_years`` ("all", "2002-2009"); other years are left out of annual
     statistics. Frozen days: days with ``frozen_code``; years with fewer than ``min_days`` valid days are ``partial``:
-    dropped, or scaled up where they have ``min_share``. ``tie``: rule of the majority. ``sort``, ``start`` and ``wkt``
-    are handed to the time axis.
+    dropped, or scaled up where they have ``min_share``. ``tie``: rule of the majority. ``sort``, ``start``,
+    ``date_format`` and ``select`` are those of the time axis (AxisOptions); ``wkt``: CRS of files that state none.
     """
 
     statistic: str = MEAN
@@ -71,6 +80,8 @@ class CompositeOptions:
     tie: str = RECENT
     sort: bool = False
     start: str = ""
+    date_format: str = ""
+    select: str = ""
     wkt: str = ""
 
     @property
@@ -304,17 +315,16 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
     for path in paths:
         progress.check()
         infos[path] = infos.get(path) or read_info(path, options.wkt)
-    layers = series(paths, options.steps, options.sort, progress, options.start, options.wkt,
-                    [infos[path] for path in paths])
+    axis = AxisOptions(options.steps, options.sort, options.start, options.date_format, options.select, True)
+    layers = series(paths, axis, progress, options.wkt, [infos[path] for path in paths])
     first = infos[layers[0].path]
     require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
                  "All layers of a series must share one grid; align them first.")
     unit = _unit(infos.values())
     _refuse_wrong_kind(layers, infos, options, progress)
-    with_years = dated(layers, options.steps)
-    if not with_years and (options.statistic in ANNUAL or outputs.get("series")):
-        raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
-                         "first layer, such as 2000-07-01.")
+    with_years = dated(layers)
+    if not with_years:
+        _refuse_undated(options, outputs, len(layers), progress)
     items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
                           keep=options.valid) for layer in layers)
     single = all(map(exact_in_float32, infos.values()))
@@ -343,6 +353,19 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
                   f"have none.")
     return {"statistic": options.statistic, "layers": len(layers), "cells": dict(cells), **record,
             "years": [year.number for year in years] if with_years else []}
+
+
+def _refuse_undated(options, outputs, count, progress):
+    """Raise InputError where layers without a time cannot give the statistic; else say what is left undone."""
+    if options.statistic in ANNUAL or outputs.get("series"):
+        raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
+                         "first layer, such as 2000-07-01, or name the layers with their time.")
+    if options.statistic == MAJORITY and options.tie == RECENT and count > 1:
+        raise InputError(f"The layers carry no time stamps, so it is not known which is the most recent, to which TIE "
+                         f"gives ties. Give START, the time of the first layer, or set TIE to {LOWEST}.")
+    if options.fill and options.statistic not in CLASSES:
+        progress.warn("The layers carry no time stamps: the mean is of the layers as they are, and none that is "
+                      "missing or empty is filled.")
 
 
 def _unit(infos):

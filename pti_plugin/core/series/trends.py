@@ -17,7 +17,7 @@ from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.cell_keys import cell_keys
 from ..rasters.grid import require_same
 from ..rasters.raster import Series, SourceReader, exact_in_float32, on_grid, read_info, scaling, source
-from ..rasters.time_axis import dated, series, stamp_text
+from ..rasters.time_axis import AxisOptions, series, stamp_text
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .corrections import (
     HAMED_RAO,
@@ -57,8 +57,8 @@ class TrendOptions:
     ``alpha`` (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step.
     ``fill``: layers that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS
     nearest years with a value. ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that
-    are nodata. ``sort``, ``start`` and ``wkt`` (the CRS of files that state none) are handed to
-    the time axis.
+    are nodata. ``sort``, ``start``, ``date_format`` and ``select`` are those of the time axis (AxisOptions); ``wkt`` is
+    the CRS of files that state none.
     """
 
     period: int = 1
@@ -71,6 +71,8 @@ class TrendOptions:
     fill: bool = False
     sort: bool = False
     start: str = ""
+    date_format: str = ""
+    select: str = ""
     wkt: str = ""
     seed: int = 42
     valid: tuple = ()
@@ -233,8 +235,8 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     if not paths:
         raise InputError("The series has no layer.")
     infos = {path: read_info(path, options.wkt) for path in paths}
-    layers = series(paths, options.period, options.sort, progress, options.start, options.wkt,
-                    infos=[infos[path] for path in paths])
+    time = AxisOptions(options.period, options.sort, options.start, options.date_format, options.select)
+    layers = series(paths, time, progress, options.wkt, [infos[path] for path in paths])
     axis = _axis(layers, options, progress)
     if options.method == YUE_WANG:
         progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
@@ -341,8 +343,7 @@ def _specs(paths, unit, layers, options):
     per_year = f"{unit}/year" if unit else "per year"
     tags = {"PTI_LAYERS": len(layers), "PTI_PERIOD": options.period, "PTI_ALPHA": options.alpha,
             "PTI_METHOD": options.method, "PTI_FDR": "Benjamini-Hochberg, all tested cells" if options.fdr else "none"}
-    if dated(layers, options.period):
-        tags.update(PTI_FIRST_YEAR=layers[0].index // options.period, PTI_LAST_YEAR=layers[-1].index // options.period)
+    tags.update(PTI_FIRST_YEAR=layers[0].index // options.period, PTI_LAST_YEAR=layers[-1].index // options.period)
     units = {"slope": per_year, "slope_significant": per_year}
     specs = {name: OutputSpec(paths[name], "float32", FLOAT_NODATA, (title,), (units.get(name, ""),), metadata=tags)
              for name, title in NUMBERS.items()}
