@@ -413,6 +413,10 @@ def test_zones_show_their_ranks_areas_and_means_and_leave_out_what_is_not_there(
     many = Page(full_page(zone_rows=[*ZONES, *(dict(ZONES[1], zone=f"zone {n}") for n in range(5))], steps=[stack]))
     assert ["Zone", "13 (km²)"] in many.rows and ["zone 4", "0"] in many.rows
     assert ["Zone", "land surface temperature (10⁻³ cm³)"] in many.rows and ["Whole map", "263"] in many.rows
+    # the table of zones says itself what its means are in; older ones do not
+    own = {"tool": "summarizezones", "results": {"units": {"area_km2": "km²", "mean_lst": "degC"}}}
+    for steps, unit in (([stack, own], "°C"), ([own, stack], "°C"), ([stack, {"tool": "summarizezones"}], "10⁻³ cm³")):
+        assert ["land surface temperature", unit, "263", "–"] in Page(full_page(zone_rows=ZONES, steps=steps)).rows
     short = [{"zone": "a", "area_km2": 1.0, "first_rank": 11.0}]
     assert ["a", "1", "11"] in Page(full_page(zone_rows=short)).rows
 

@@ -106,6 +106,21 @@ class RasterInfo:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Cells that are left out wherever they are read: those where the class raster ``source`` has one of ``codes``.
+
+    Where ``source`` itself is nodata, nothing is left out.
+    """
+
+    source: "Source"
+    codes: tuple
+
+    def holds(self, classes):
+        """Return where ``classes``, int as ``source`` reads them, are left out."""
+        return np.isin(classes, self.codes)
+
+
+@dataclass(frozen=True)
 class Source:
     """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
 
@@ -114,7 +129,8 @@ class Source:
     anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
     and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
-    a position in the source may have, in its cells) chosen once for the whole raster.
+    a position in the source may have, in its cells) chosen once for the whole raster. ``exclusion``: cells that are
+    nodata whatever the band holds; its source reads on the same grid as the band (exclusion.py, on_grid).
     """
 
     path: str
@@ -133,6 +149,7 @@ class Source:
     position_error: float = 0.0
     block: tuple = (256, 256)
     driver: str = "GTiff"
+    exclusion: "Exclusion | None" = None
 
     @property
     def name(self):
@@ -275,6 +292,8 @@ def on_grid(item, grid):
     Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
     right within WARP_ERROR. Raises GridError where the two do not overlap.
     """
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
     if item.grid.same(grid):
         return replace(item, target=None, resampling="", position_error=0.0)
     footprint = Footprint(item.grid, grid)
@@ -348,6 +367,10 @@ class SourceReader:
         Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
         Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
         """
+        if item.exclusion is not None:
+            values = self.read(replace(item, exclusion=None), row, rows, column, columns)
+            values[self._left_out(item, row, rows, column, columns)] = NO_CLASS if item.kind == CLASS else np.nan
+            return values
         if item.target is not None:
             return self._warped(item, row, rows, column, columns)
         values = self._own_grid(item, row, rows, column, columns)
@@ -357,6 +380,10 @@ class SourceReader:
             classes[known] = values[known].astype(np.int32)
             return classes
         return values
+
+    def _left_out(self, item, row, rows, column, columns):
+        """Return the cells of a window that the exclusion of a Source leaves out."""
+        return item.exclusion.holds(self.read(item.exclusion.source, row, rows, column, columns))
 
     def read_series(self, series, row, rows, column, columns):
         """Return the window of all layers as (layers, rows, columns): float64, ``single`` or ``codes``.
@@ -376,6 +403,7 @@ class SourceReader:
                 while stop < len(items) and items[stop].path == items[start].path:
                     stop += 1
                 self._stored(items[start:stop], values[start:stop], row, column)
+                self._leave_out(items[start:stop], values[start:stop], row, column)
             else:
                 layer = self.read(items[start], row, rows, column, columns)
                 values[start] = np.where(layer == NO_CLASS, 0, layer) if series.codes else layer
@@ -398,12 +426,21 @@ class SourceReader:
             if _may_hold_fill(item):
                 self._refuse_fill(item, layer, missing, [value for value in _extremes(layer) if value in USUAL_FILLS])
 
+    def _leave_out(self, items, values, row, column):
+        """Make nodata of what the exclusions of ``items`` leave out of ``values`` as they are stored."""
+        cells = {}
+        for item, layer in zip(items, values):
+            if item.exclusion is not None:
+                if item.exclusion not in cells:
+                    cells[item.exclusion] = self._left_out(item, row, layer.shape[0], column, layer.shape[1])
+                layer[cells[item.exclusion]] = 0 if values.dtype == np.uint8 else np.nan
+
     def sample(self, item, size=512):
         """Return a decimated reading of the whole source on its own grid, float64 with NaN; every cell is one of it.
 
         It is of the nearest cells, or, where GDAL would take those from overviews, of small pieces all over the raster:
-        cells of overviews may be averages, also of codes. Where it meets no data at all, the rows are read in full
-        until some is found, so that an all-NaN sample means an empty raster.
+        cells of overviews may be averages, also of codes. An exclusion is not applied. Where the sample meets no data
+        at all, the rows are read in full until some is found, so that an all-NaN sample means an empty raster.
         """
         height, width = item.grid.height, item.grid.width
         with bounded_cache():
@@ -746,6 +783,14 @@ def _guard(item, values):
             f"Check its unit, its scale, its nodata value and its flag codes.")
 
 
+def require_codes(values, allowed, name, expected):
+    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
+    known = values[values != NO_CLASS]
+    wrong = ~np.isin(known, allowed)
+    if wrong.any():
+        raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
+
+
 def cells_of(grid, wkt, x, y):
     """Return (rows, columns, whether they lie on the grid) of points in the CRS ``wkt``; −1 where they do not."""
     x, y = transform_points(coordinate_transformation(wkt, grid.wkt), x, y)
@@ -762,11 +807,11 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     ``values``: float64, NaN where the point is off the raster or has no data; ``distances``: cells to the valid cell
     used (0 = the point's own cell, infinite = no data within reach, NaN = off the raster). With ``search`` > 0 the
     nearest valid cell within that many cells stands in, the first in row order among equals. ``path`` may be a Source
-    in the unit wanted; its own kind counts then.
+    in the unit wanted; its own kind counts then, and its cells are those of the grid it reads on.
     """
     item = path if isinstance(path, Source) else source(path, kind)
     reader = SourceReader()
-    rows, columns, inside = cells_of(item.grid, _WGS84, longitudes, latitudes)
+    rows, columns, inside = cells_of(item.target or item.grid, _WGS84, longitudes, latitudes)
     values = np.full(len(longitudes), np.nan)
     distances = np.full(len(longitudes), np.nan)
     side = 2 * search + 1

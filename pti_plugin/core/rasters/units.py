@@ -13,7 +13,8 @@ import numpy as np
 from ..common.errors import InputError
 from .raster import NUMBER, source
 
-_KELVIN = 273.15
+#: 0 °C in kelvin
+ZERO_CELSIUS = 273.15
 #: cells of a block that tell the level of a layer, and the least jump of levels from one unit to another, kelvin
 _SAMPLED, _LEAST_JUMP = 256, 150.0
 
@@ -44,7 +45,7 @@ class Quantity:
 
 QUANTITIES = {
     "pp": Quantity("permafrost percent", "%", 0.0, 100.0, {"fraction": (100.0, 0.0)}),
-    "magt": Quantity("mean annual ground temperature", "degC", -60.0, 60.0, {"K": (1.0, -_KELVIN)}),
+    "magt": Quantity("mean annual ground temperature", "degC", -60.0, 60.0, {"K": (1.0, -ZERO_CELSIUS)}),
 }
 
 _ALIASES = {"m": "m", "metre": "m", "meter": "m", "metres": "m", "meters": "m", "cm": "cm", "centimetre": "cm",

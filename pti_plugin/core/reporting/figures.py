@@ -34,10 +34,10 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
             limits=(-3.0, -1.5, 3.0), isolated=10.0):
     """Draw the PTI map in polar projection with a legend in two tiers; return PNG bytes.
 
-    ``source`` is a raster of PTI codes (0 or nodata: no rank) in any CRS; ``background`` a raster whose nodata is
-    sea and whose values are land, such as the base map; ``stations`` an iterable of mappings with ``lon``, ``lat``
-    (degrees, WGS 84) and perhaps ``rank``; ``limits`` the MAGT limits of the tiers in °C and ``isolated`` the PP
-    limit of rank 40 in %, both for the legend.
+    ``source`` is a raster of PTI codes (0 or nodata: no rank) in any CRS, or its Source; ``background`` a raster whose
+    nodata is sea and whose values are land, such as the base map; ``stations`` an iterable of mappings with ``lon``,
+    ``lat`` (degrees, WGS 84) and perhaps ``rank``; ``limits`` the MAGT limits of the tiers in °C and ``isolated`` the
+    PP limit of rank 40 in %, both for the legend.
     Raises InputError where a raster cannot be read or ``source`` holds other codes than PTI ranks, or none at all.
     """
     item = rank_source(source)

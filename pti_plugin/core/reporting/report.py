@@ -17,7 +17,7 @@ from .report_model import (
 )
 from .report_page import RANK, TEXT, Column, Report, is_missing, plain
 from .report_stations import station_section
-from .report_steps import cite_section, departure_section, predictor_units, run_section, trend_section
+from .report_steps import cite_section, departure_section, mean_units, run_section, trend_section
 
 
 def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_result=None, metrics_rows=None,
@@ -46,7 +46,7 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
         report.paragraph(note)
     _map_section(report, map_png, sources)
     _area_section(report, area_rows, sources)
-    _zone_section(report, zone_rows, predictor_units(steps), sources)
+    _zone_section(report, zone_rows, mean_units(steps), sources)
     trend_section(report, steps, sources)
     accuracy_section(report, metrics_rows, confusion, sources)
     calibration_section(report, calibration_rows, sources)
