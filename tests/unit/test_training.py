@@ -16,6 +16,7 @@ from pti_plugin.core.common.errors import Cancelled, InputError
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.ensembles.features import Feature
+from pti_plugin.core.learning.class_weights import Prior
 from pti_plugin.core.learning.feature_selection import Selection
 from pti_plugin.core.learning.folds import block_folds, split
 from pti_plugin.core.learning.learner import Learner, TrainingOptions, in_order
@@ -368,12 +369,13 @@ def test_early_stopping_ends_where_xgboost_ends_and_never_looks_at_held_out_poin
 
 def test_weights_move_the_vote_towards_what_weighs_more(learnable):
     weights = np.where(learnable.y == 40, 20.0, 0.2).astype(np.float32)
-    plain, weighted = (train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=given)
+    plain, weighted = (train(learnable, dataclasses.replace(FAST, runs=2), Progress(), prior=Prior("area", given))
                        for given in (None, weights))
     place = ranks.ORDER[40]
     assert weighted.matrix[place].sum() > 1.5 * plain.matrix[place].sum()
     # bins are shared and not weighted: weights of one are no weights
-    same = train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=np.ones(300, np.float32))
+    same = train(learnable, dataclasses.replace(FAST, runs=2), Progress(),
+                 prior=Prior("none", np.ones(300, np.float32)))
     assert same.metrics == plain.metrics
 
 
@@ -483,7 +485,7 @@ def test_progress_moves_while_a_job_is_at_work():
 def test_the_manifest_says_how_the_model_was_made(learnable, trained):
     grid = Grid(epsg_wkt(6931), (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 7, 5)
     selection = Selection(np.full((5, 2), 0.5), (("lst",), ("lst", "peat")), 1, "stratified", "best_mean")
-    text = json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE, grid, "balanced", selection))
+    text = json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE, grid, Prior("balanced"), selection))
     found = json.loads(text)
     assert found["parameters"]["max_depth"] == 3 and found["parameters"]["num_class"] == 5
     assert found["samples_sha256"] == learnable.checksum() and found["samples"] == 300
