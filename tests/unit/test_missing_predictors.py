@@ -22,7 +22,7 @@ from pti_plugin.core.learning.training import manifest, train
 from pti_plugin.core.mapping.applicability import applicability
 from pti_plugin.core.mapping.drivers import DriverOptions, driver_maps
 from pti_plugin.core.mapping.prediction import OUTPUTS, PredictionOptions, predict
-from pti_plugin.core.mapping.tree_ensemble import read_ensemble
+from pti_plugin.core.mapping.tree_ensemble import XGBoostVotes, read_ensemble
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.samples.sampling import SampleOptions, sample_points
 from pti_plugin.core.samples.sampling_rules import Rule
@@ -115,6 +115,11 @@ def test_the_fast_predictor_is_xgboosts_own_on_gaps_to_the_last_bit(world):
     matrix = xgboost.DMatrix(x, feature_names=list(BANDS), feature_types=KINDS, enable_categorical=True)
     for ours, booster in zip(ensemble.margins(x), boosters(world["training"])):
         np.testing.assert_array_equal(ours, booster.predict(matrix, output_margin=True))
+    ensemble.factors = np.array([0.3, 2.5, 1, 0.7, 1.9], dtype=np.float32)
+    for ours, theirs in zip(ensemble.votes(x), XGBoostVotes(list(boosters(world["training"])),
+                                                            ensemble.factors).votes(x)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert (ensemble.votes(x)[0] != read_ensemble(world["training"].boosters)[0].votes(x)[0]).any()
 
 
 def test_sampling_draws_cells_up_to_the_limit_with_their_gaps(world):

@@ -9,7 +9,7 @@ rank is the area the rank has. Every point counts for the area of its rank divid
 import numpy as np
 
 #: A point is shared among its ranks by this power of their probabilities: near to giving it whole to the first, but
-#: without hanging on the few points whose first two ranks are all but equal.
+#: without depending on the few points whose first two ranks are all but equal.
 SHARPNESS = 4.0
 #: factors stay within 1 / LIMIT and LIMIT
 LIMIT = 10.0

@@ -221,10 +221,10 @@ def ensemble_class(votes, chances):
     return np.where(tied, chances, -1.0).argmax(axis=-1)
 
 
-def cross_validate(learner, labels, folds, progress, factors):
+def cross_validate(learner, labels, folds, progress, factors=1.0):
     """Return for every sample whether the model of the other folds classifies it rightly, bool (n,).
 
-    ``factors``: of the ranks, as in Runs.
+    ``factors``: of the ranks, as in Runs, or 1 for none.
     """
     numbers = np.unique(folds)
     right = np.zeros(len(labels), dtype=bool)

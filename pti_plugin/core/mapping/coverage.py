@@ -121,8 +121,8 @@ def _why(keys, cells, area, names):
         reasons_cells[reason] += cells[key]
         reasons_area[reason] += area[key]
     ordered = sorted(reasons_area, key=lambda reason: (-reasons_area[reason], reason))
-    return "; ".join(f"{reason}: {_km2(reasons_area[reason]):,.0f} km² ({reasons_cells[reason]} cells)"
-                     for reason in ordered)
+    return "; ".join(f"{reason}: {_km2(reasons_area[reason]):,.0f} km² ({reasons_cells[reason]} "
+                     f"cell{'s' if reasons_cells[reason] > 1 else ''})" for reason in ordered)
 
 
 def _named(why):
