@@ -54,16 +54,27 @@ def tally(state, absent, reference, grid, window):
     here, lacking = state[rows, columns].astype(np.int64), absent[:, rows, columns]
     here[(here == COMPLETE) & lacking.any(axis=0)] = INCOMPLETE
     # what a cell lacks is not the reason where it was not looked at or has an unknown category
-    lacking = np.where(np.isin(here, (INCOMPLETE, LACKING)), lacking, False)
-    kinds = np.concatenate([[reference[rows, columns], band, here], lacking]).T
-    found, place = np.unique(kinds, axis=0, return_inverse=True)
-    sums = np.zeros(len(found), dtype=np.int64)
-    np.add.at(sums, np.ravel(place), areas)
-    for kind, count, size in zip(found.tolist(), np.bincount(np.ravel(place)).tolist(), sums.tolist()):
-        key = Key(*kind[:3], tuple(i for i, missing in enumerate(kind[3:]) if missing))
+    lacking &= np.isin(here, (INCOMPLETE, LACKING))
+    ranked = reference[rows, columns].astype(np.int64)
+    first, place = _kinds((ranked * 4096 + band + 1024) * 8 + here, lacking)
+    sums = np.zeros(len(first), dtype=np.int64)
+    np.add.at(sums, place, areas)
+    for cell, count, size in zip(first.tolist(), np.bincount(place).tolist(), sums.tolist()):
+        key = Key(int(ranked[cell]), int(band[cell]), int(here[cell]), tuple(np.flatnonzero(lacking[:, cell]).tolist()))
         cells[key] += count
         area[key] += size
     return cells, area
+
+
+def _kinds(code, lacking):
+    """Return (a cell of every kind, the kind of every cell) of cells that differ in ``code`` or in what they lack."""
+    for start in range(0, len(lacking), 32):
+        part = lacking[start:start + 32]
+        flags = (1 << np.arange(len(part), dtype=np.int64)) @ part
+        _, code = np.unique(code, return_inverse=True)
+        code = np.ravel(code) << 32 | flags
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    return first, np.ravel(place)
 
 
 def sampled(samples, grid):

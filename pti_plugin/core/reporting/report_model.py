@@ -127,7 +127,8 @@ def area_comparison_section(report, rows, sources):
     report.section("Areas by rank: conceptual and predicted")
     report.paragraph("A map counts its errors into its areas. The corrected area deals the area predicted as each rank "
                      "out to the ranks that the conceptual index has there (Olofsson et al. 2014); the index is known "
-                     "everywhere, so this is a census without sampling intervals.")
+                     "everywhere, so this is a census without sampling intervals. Where the map covers nothing but "
+                     "cells with a rank in the index, the corrected areas are the index's own.")
     by_line = {row["line"]: row for row in rows}
     for row in rows:
         if row["unit"] == "%":
