@@ -132,8 +132,8 @@ def tell(found: Tally, exclusion: Exclusion, what: str, progress: Progress) -> d
     name, codes = exclusion.source.name, ", ".join(map(str, exclusion.codes))
     whole, whole_area = found.sum((_KEPT, _LEFT_OUT, _UNKNOWN))
     if whole and not cells[_LEFT_OUT] and cells[_ELSEWHERE]:
-        progress.info(f"{name}: none of the {whole:,} {what} has a class left out ({codes}); {cells[_ELSEWHERE]:,} other "
-                      f"cells have.")
+        progress.info(f"{name}: none of the {whole:,} {what} has a class left out ({codes}); {cells[_ELSEWHERE]:,} "
+                      f"other cells have.")
     elif whole and not cells[_LEFT_OUT]:
         progress.warn(f"None of the {whole:,} {what} has a class {codes} in {name}, so nothing is left out. Check that "
                       f"it is the right class raster and that its codes mean water and glaciers.")
