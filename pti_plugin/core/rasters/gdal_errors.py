@@ -13,6 +13,8 @@ from osgeo import gdal
 from ..common.errors import InputError, OutputError
 
 _SUCCESSORS = "OSR_USE_NON_DEPRECATED"
+#: how the names of netCDF files end
+_NETCDF = (".nc", ".nc3", ".nc4", ".cdf")
 
 
 class GdalErrors:
@@ -70,11 +72,26 @@ def codes_as_stated():
         gdal.SetThreadLocalConfigOption(_SUCCESSORS, usual)
 
 
+def _open_options(path):
+    """Return the options to open ``path`` with.
+
+    GDAL takes a netCDF valid range for one of stored numbers, whatever its type, and overwrites what lies outside; the
+    range is applied where it is known what it means.
+    """
+    netcdf = path.upper().startswith("NETCDF:") or path.lower().endswith(_NETCDF)
+    return ["HONOUR_VALID_RANGE=NO"] if netcdf else []
+
+
 def open_raster(path):
     """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
     path = str(path)
+    options = _open_options(path)
     with codes_as_stated():
-        dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
+        dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER, open_options=options)
+        if options and dataset is not None and dataset.RasterCount \
+                and dataset.GetRasterBand(1).DataType == gdal.GDT_Byte:
+            # GDAL before 3.7 reads unsigned bytes only so
+            dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
         if dataset is not None:
             # formats look for it when it is first asked for, and keep it
             call(dataset.GetProjection)

@@ -43,7 +43,12 @@ OPEN_DATASETS = 4096
 GDAL_CACHE_BYTES = 192 << 20
 #: stored values that files fill gaps with; where a file does not declare one, it must not be read as a value
 USUAL_FILLS = frozenset((-9999.0, -99999.0, -999999.0, -999.0, 9999.0, 99999.0, 999999.0, -32768.0, -32767.0, 32767.0,
-                         65535.0, -2147483648.0, 2147483647.0, 4294967295.0, 1e20, -1e20))
+                         65535.0, -2147483648.0, 2147483647.0, 4294967295.0))
+_USUAL_FILLS = np.array(sorted(USUAL_FILLS))
+#: such a value stands apart from all others by more than this share of its own size and of their range
+FILL_APART = 0.1
+#: cells along a side of the pieces of a sample where decimated cells would be computed ones
+SAMPLE_PIECE = 16
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
 
@@ -230,10 +235,26 @@ def _refuse_impossible_place(grid, name):
         raise GridError(f"The raster {name} has pixel numbers for coordinates (origin 0, 0 and cells of 1 x 1). "
                         f"{remedy}")
     if not grid.is_geographic and max(grid.cell_size) < 6 and np.abs(x).max() <= 360 and np.abs(y).max() <= 90 \
-            and max(np.ptp(x), np.ptp(y)) > 6:
+            and max(np.ptp(x), np.ptp(y)) > 6 and not _begins_at_a_place(grid):
         raise GridError(f"The raster {name} lies between {x.min():.6g} and {x.max():.6g}, {y.min():.6g} and "
                         f"{y.max():.6g} in {grid.name}: that looks like degrees in a CRS of metres. Assign the right "
                         f"CRS, such as EPSG:4326.")
+
+
+#: projections with a centre, and the parameter that holds its latitude
+_CENTRED = {"azimuthal_equidistant": "latitude_of_center", "lambert_azimuthal_equal_area": "latitude_of_center",
+            "orthographic": "latitude_of_origin", "oblique_stereographic": "latitude_of_origin",
+            "stereographic": "latitude_of_origin", "transverse_mercator": "latitude_of_origin"}
+
+
+def _begins_at_a_place(grid):
+    """True for a CRS in kilometres, or one of a user's own round a place that is no pole: small numbers are right."""
+    reference = spatial_reference(grid.wkt)
+    if reference.GetLinearUnits() > 1.5:
+        return True
+    latitude = _CENTRED.get((reference.GetAttrValue("PROJECTION") or "").lower())
+    return (latitude is not None and reference.GetAuthorityCode(None) is None
+            and abs(reference.GetProjParm(latitude, 0.0)) not in (0.0, 90.0))
 
 
 _PIXEL_NUMBERS = ((0.0, 1.0, 0.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
@@ -320,6 +341,7 @@ class SourceReader:
         self._datasets = OrderedDict()
         self._tiles = OrderedDict()
         self._footprints = {}
+        self._samples = {}
         self._tiles_kept = WARP_TILES_KEPT
         self._most_open = _descriptors() // readers
 
@@ -328,6 +350,7 @@ class SourceReader:
         self._datasets.clear()
         self._tiles.clear()
         self._footprints.clear()
+        self._samples.clear()
 
     def _dataset(self, path):
         dataset = self._datasets.pop(path, None)
@@ -394,13 +417,14 @@ class SourceReader:
         result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
             raise _unreadable(items[0], row, column, failure)
-        for place, (item, layer) in enumerate(zip(items, values)):
+        for item, layer in zip(items, values):
             layer = item.encoding.resigned(layer)
-            # an undeclared fill value stands in all layers alike
-            missing, _ = _nodata_cells(item, layer, self._mask(item, window), suspect=place == 0)
+            missing, _ = _nodata_cells(item, layer, self._mask(item, window))
             if item.valid:
                 _guard(item, np.where(missing, np.nan, in_units(item, layer)))
             np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
+            if _may_hold_fill(item):
+                self._refuse_fill(item, layer, missing, [value for value in _extremes(layer) if value in USUAL_FILLS])
 
     def _leave_out(self, items, values, row, column):
         """Make nodata of what the exclusions of ``items`` leave out of ``values`` as they are stored."""
@@ -412,14 +436,20 @@ class SourceReader:
                 layer[cells[item.exclusion]] = 0 if values.dtype == np.uint8 else np.nan
 
     def sample(self, item, size=512):
-        """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
+        """Return a decimated reading of the whole source on its own grid, float64 with NaN; every cell is one of it.
 
-        An exclusion is not applied. Where that meets no data at all, the rows are read in full until some is found, so
-        that an all-NaN sample means an empty raster.
+        It is of the nearest cells, or, where GDAL would take those from overviews, of small pieces all over the raster:
+        cells of overviews may be averages, also of codes. An exclusion is not applied. Where the sample meets no data
+        at all, the rows are read in full until some is found, so that an all-NaN sample means an empty raster.
         """
         height, width = item.grid.height, item.grid.width
         with bounded_cache():
-            values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
+            if (height > size or width > size) and self._decimates_by_computing(item):
+                across = _pieces(width, size, item.block[0])
+                values = np.block([[self._values(item, *rows, *columns) for columns in across]
+                                   for rows in _pieces(height, size, item.block[1])])
+            else:
+                values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
             if np.isnan(values).all() and (height > size or width > size):
                 step = max(1, min(height, (1 << 22) // width))
                 for row in range(0, height, step):
@@ -427,6 +457,35 @@ class SourceReader:
                     if not np.isnan(part).all():
                         return part
         return values
+
+    def _decimates_by_computing(self, item):
+        """True where GDAL may take decimated cells from overviews, be they those of the files of a virtual raster."""
+        dataset = self._dataset(item.path)
+        return dataset.GetDriver().ShortName == "VRT" or dataset.GetRasterBand(item.band).GetOverviewCount() > 0
+
+    def _refuse_fill(self, item, stored, missing, fills):
+        """Raise InputError where a usual fill value that the file does not declare stands apart from all others.
+
+        ``fills``: such values that are the lowest or the highest of the ``stored`` ones that are not ``missing``. The
+        others are those of all of the file: a window may be a single cell.
+        """
+        for value in fills:
+            known = stored[~missing]
+            if _stands_apart(value, known) and _stands_apart(value, known, self._stored_sample(item)):
+                raise _undeclared(item, value)
+
+    def _stored_sample(self, item):
+        """Return stored values of cells all over the raster, those without nodata, as one row."""
+        if item not in self._samples:
+            parts = []
+            for rows in _pieces(item.grid.height, 256, item.block[1]):
+                for columns in _pieces(item.grid.width, 256, item.block[0]):
+                    stored = self._raw(item, *rows, *columns)
+                    mask = self._mask(item, (columns[0], rows[0], columns[1], rows[1]))
+                    missing, _ = _nodata_cells(item, stored, mask)
+                    parts.append(stored[~missing])
+            self._samples[item] = np.concatenate(parts)
+        return self._samples[item]
 
     def _own_grid(self, item, row, rows, column, columns):
         grid = item.grid
@@ -464,6 +523,10 @@ class SourceReader:
         values = in_units(item, stored)
         missing, unstated = _nodata_cells(item, stored, mask, values)
         values[missing] = np.nan
+        if _may_hold_fill(item):
+            in_file = dict(zip(in_units(item, _USUAL_FILLS).tolist(), _USUAL_FILLS.tolist()))
+            found = [in_file[value] for value in _extremes(values) if value in in_file]
+            self._refuse_fill(item, stored, missing, found)
         if item.absent is not None:
             values[unstated] = item.absent
         _guard(item, values)
@@ -631,12 +694,11 @@ def _as_stored(series, item):
     return item.target is None and (series.single or series.codes and not item.encoding.reinterpreted)
 
 
-def _nodata_cells(item, stored, mask, values=None, suspect=True):
+def _nodata_cells(item, stored, mask, values=None):
     """Return (missing, unstated): where a Source has no value, and where its own nodata or mask alone says so.
 
     ``stored``: values with the right sign; ``mask``: 0 for nodata, or None; ``values``: the stored ones in units, where
-    they are at hand. With ``suspect``, fill values that the file does not declare are looked for. Raises InputError
-    for these.
+    they are at hand. Raises InputError for values that are none of any quantity.
     """
     missing = item.encoding.missing(stored, mask)
     unstated = missing if item.absent is None else missing.copy()
@@ -658,27 +720,42 @@ def _nodata_cells(item, stored, mask, values=None, suspect=True):
         values = in_units(item, stored) if values is None else values
         with np.errstate(invalid="ignore"):
             missing |= (values < item.keep[0]) | (values > item.keep[1])
-    elif suspect and item.kind == NUMBER and not item.valid:
-        _refuse_fill(item, stored, missing)
     return missing, unstated
 
 
-def _refuse_fill(item, stored, missing):
-    """Raise InputError where a usual fill value that the file does not declare stands far away from all values."""
-    known = ~missing
-    if not known.any():
-        return
-    floating = stored.dtype.kind == "f"
-    bounds = (-np.inf, np.inf) if floating else (np.iinfo(stored.dtype).min, np.iinfo(stored.dtype).max)
-    for value in (stored.min(initial=bounds[1], where=known), stored.max(initial=bounds[0], where=known)):
-        if float(value) not in USUAL_FILLS:
-            continue
-        rest = stored[known & (stored != value)].astype(np.float64)
-        if rest.size:
-            distance = min(abs(float(value) - rest.min()), abs(float(value) - rest.max()))
-            if distance <= max(2 * np.ptp(rest), 0.1 * abs(float(value))):
-                continue
-        raise _undeclared(item, value)
+def _pieces(length, wanted, block):
+    """Return [(first, number)] of about ``wanted`` cells along a side: all of it, or pieces within blocks."""
+    if wanted >= length:
+        return [(0, length)]
+    number = max(1, wanted // SAMPLE_PIECE)
+    pieces = []
+    for place in range(number):
+        first = place * (length - SAMPLE_PIECE) // max(1, number - 1)
+        if block > SAMPLE_PIECE:
+            first -= max(0, first % block + SAMPLE_PIECE - block)
+        pieces.append((first, SAMPLE_PIECE))
+    return pieces
+
+
+def _may_hold_fill(item):
+    """True for numbers of which nothing says what counts."""
+    return item.kind == NUMBER and not item.keep and not item.valid
+
+
+def _extremes(values):
+    """Lowest and highest of ``values`` in which NaN is nodata, NaN where there are none."""
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+
+
+def _stands_apart(value, *parts):
+    """True where ``value`` lies beyond all other numbers of ``parts``, and far from them."""
+    others = [part[part != value] for part in parts]
+    lows, highs = ([float(pick(part)) for part in others if part.size] for pick in (np.min, np.max))
+    if not lows:
+        return True
+    low, high = min(lows), max(highs)
+    gap = max(low - value, value - high)
+    return gap > FILL_APART * max(abs(value), high - low)
 
 
 def _undeclared(item, value):
