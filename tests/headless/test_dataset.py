@@ -737,6 +737,10 @@ def test_d6_index(dataset):
     rank = np.where(percent < 10, 40, rank)
     sure = (base == 1) & (magt <= 3) & (from_rising(longitude) > 12) & (latitude < 80) & (
         np.abs(latitude - 65) > 4) & ~near([0]) & _in_cci()
+    water, reason = np.isin(dataset.layer("land_cover"), (210, 220)), dataset.layer("reason")
+    assert (water & (base == 1)).sum() > 30
+    assert np.isnan(found[water]).all() and (reason[water & (base == 1)] == 6).all() and not (reason[~water] == 6).any()
+    sure &= ~water
     assert sure.sum() > 1000 and np.array_equal(found[sure], rank[sure])
     assert np.isnan(found[base != 1]).all() and {11, 12, 13, 21, 22, 23, 31, 32, 33} <= set(found[sure])
 

@@ -214,9 +214,9 @@ def test_maps_that_lack_the_cells_already_are_no_reason_to_warn(tmp_path):
     log = Log()
     item = excluding(source(pti, CLASS), LeftOutClasses(cover), log)
     assert whole(item).tolist() == [[NO_CLASS, 11], [NO_CLASS, 11]] and not log.warnings
-    assert log.lines == ["cover.tif: none of the 2 cells of pti.tif has a class left out (210, 220); 2 other cells "
-                         "have.",
-                         "cover.tif has no class in 1 of 2 cells of pti.tif (50 %); nothing is left out there."]
+    assert log.lines == [
+        "cover.tif: none of the 2 cells of pti.tif has a class left out (210, 220); 2 other cells have.",
+        "cover.tif has no class in 1 of 2 cells of pti.tif (50 %); nothing is left out there."]
 
 
 def test_nodata_value_among_the_codes_is_refused(tmp_path):

@@ -52,8 +52,8 @@ def whole_maps(folder, target):
         run(trend_rasters, listed(annual, pattern), {"sign": paths[name]}, options=TrendOptions(sort=True))
     run(build_pti, {"MAGT": paths["magt"], "MAGT_TREND": paths["magt_trend"], "ALT_TREND": paths["alt_trend"],
                     "PP": paths["pp"], "BASE": paths["base"]}, {"pti": paths["pti"], "reason": paths["reason"]})
-    run(ensemble_land_cover, listed(cover, "cci_lc_*.tif"), str(cover / "glcc_ecosystems.tif"),
-        str(cover / "cavm.tif"), {"cover": paths["cover"], "source": paths["source"]})
+    run(ensemble_land_cover, {"CCI": listed(cover, "cci_lc_*.tif"), "GLCC": str(cover / "glcc_ecosystems.tif"),
+                              "CAVM": str(cover / "cavm.tif")}, {"cover": paths["cover"], "source": paths["source"]})
     run(predictor_stack, predictors(paths), [], paths["base"], {"stack": paths["stack"]}, options=StackOptions())
     return paths
 
