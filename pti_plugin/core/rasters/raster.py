@@ -109,7 +109,8 @@ class Source:
     anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
     and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
-    a position in the source may have, in its cells) chosen once for the whole raster.
+    a position in the source may have, in its cells) chosen once for the whole raster; ``row`` and ``column`` are the
+    corner of ``grid`` in the band, of which it may be a part.
     """
 
     path: str
@@ -128,6 +129,8 @@ class Source:
     position_error: float = 0.0
     block: tuple = (256, 256)
     driver: str = "GTiff"
+    row: int = 0
+    column: int = 0
 
     @property
     def name(self):
@@ -248,6 +251,15 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                   block=info.block, driver=info.driver)
 
 
+def on_region(item, window):
+    """Return ``item`` so that it reads only a window (row, rows, column, columns) of its own grid, which it keeps."""
+    row, rows, column, columns = window
+    x0, a, b, y0, d, e = item.grid.transform
+    transform = (x0 + a * column + b * row, a, b, y0 + d * column + e * row, d, e)
+    return replace(item, grid=Grid(item.grid.wkt, transform, columns, rows), row=item.row + row,
+                   column=item.column + column)
+
+
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
@@ -362,17 +374,20 @@ class SourceReader:
     def _stored(self, items, values, row, column):
         """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
-        window = (column, row, values.shape[2], values.shape[1])
+        window = (items[0].column + column, items[0].row + row, values.shape[2], values.shape[1])
         result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
             raise _unreadable(items[0], row, column, failure)
         for place, (item, layer) in enumerate(zip(items, values)):
             layer = item.encoding.resigned(layer)
             # an undeclared fill value stands in all layers alike
-            missing, _ = _nodata_cells(item, layer, self._mask(item, window), suspect=place == 0)
+            missing, unstated = _nodata_cells(item, layer, self._mask(item, window), suspect=place == 0)
             if item.valid:
-                _guard(item, np.where(missing, np.nan, in_units(item, layer)))
+                _guard(item, in_units(item, _extremes(layer, missing)))
             np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
+            if item.absent is not None:
+                scale, offset = scaling(item)
+                np.copyto(layer, (item.absent - offset) / scale, where=unstated, casting="unsafe")
 
     def sample(self, item, size=512):
         """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
@@ -404,7 +419,7 @@ class SourceReader:
     def _raw(self, item, row, rows, column, columns, **size):
         """Read a window inside the grid as it is stored; ``size`` of the array as ReadAsArray takes it."""
         band = self._dataset(item.path).GetRasterBand(item.band)
-        raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
+        raw, failure = call(band.ReadAsArray, item.column + column, item.row + row, columns, rows, **size)
         if raw is None or failure:
             raise _unreadable(item, row, column, failure)
         return item.encoding.resigned(raw)
@@ -423,7 +438,7 @@ class SourceReader:
         """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
         size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
         stored = self._raw(item, row, rows, column, columns, **size)
-        mask = self._mask(item, (column, row, columns, rows), **size)
+        mask = self._mask(item, (item.column + column, item.row + row, columns, rows), **size)
         values = in_units(item, stored)
         missing, unstated = _nodata_cells(item, stored, mask, values)
         values[missing] = np.nan
@@ -688,6 +703,12 @@ def _undeclared(item, value):
     return InputError(f"{item.name} holds the stored value {value:.9g}, far away from its other values: it looks like "
                       f"a fill value that the file does not declare. Declare it (gdal_edit.py -a_nodata {value:.9g} "
                       f"and the file), or give it as FLAGS where the tool has that.")
+
+
+def _extremes(values, missing):
+    """Return the lowest and the highest of the values that are not missing, or an empty array."""
+    known = values[~missing]
+    return np.array([known.min(), known.max()]) if known.size else known
 
 
 def _guard(item, values):
