@@ -14,8 +14,9 @@ from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
 from ..core.insitu.station_files import read_stations
 from ..core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
 from ..core.insitu.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
-from ..core.rasters.raster import CLASS, SourceReader, read_info, source, values_at
-from ..core.rasters.units import check_patterns, opened_in_unit, parse_assignments
+from ..core.rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
+from ..core.rasters.raster import CLASS, source, values_at
+from ..core.rasters.units import QUANTITIES
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
@@ -254,14 +255,10 @@ def _report(learned, record, outputs, **parts):
 
 def _number_sources(paths, units, progress):
     """Return {quantity: Source in its own unit} of those of the rasters {quantity: path} that are given."""
-    infos = {quantity: read_info(path) for quantity, path in paths.items() if path}
-    stated = parse_assignments(units, "UNITS")
-    check_patterns(stated, [info.name for info in infos.values()], "UNITS")
-    sources, reader = {}, SourceReader()
-    for quantity, info in infos.items():
-        sources[quantity] = opened_in_unit(info, quantity, stated, reader, progress)
-    reader.close()
-    return sources
+    given, reading = {quantity: path for quantity, path in paths.items() if path}, Reading(units=units)
+    refuse_wrong_names(reading, list(given.values()))
+    return {quantity: layer_in_role(path, quantity, QUANTITIES[quantity], reading, progress)[1]
+            for quantity, path in given.items()}
 
 
 def _point_values(item, search, progress):
