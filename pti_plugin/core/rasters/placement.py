@@ -17,6 +17,8 @@ from .resampling_numpy import four_corners
 NODE = 2.0 ** -16
 #: cells between nodes at first; halved until what lies between is right within the error asked for
 COARSEST = 32
+#: cells of the source by which a window reaches beyond what was found to be needed: the widest kernel's reach
+MARGIN = 4
 #: points a side at which a grid as a whole is carried to another
 LATTICE = 33
 #: places on the target of a tile's cells that are kept, for the layers of a series
@@ -127,6 +129,39 @@ class Footprint:
         if ((columns >= 0) & (columns <= self.target.width) & (rows >= 0) & (rows <= self.target.height)).any():
             return True
         return self._near(*self.positions(*_lattice(self.target)))
+
+    def window(self, row, rows, column, columns):
+        """Return (top, height, left, width) of source cells among which lie all that a window of the target needs.
+
+        None where it certainly needs none. On a closed circle it may reach beyond the last column.
+        """
+        x, y = self._nodes(row, rows, column, columns, max(1, min(COARSEST, rows // 12, columns // 12)))
+        known = np.isfinite(x) & np.isfinite(y)
+        if known.all() and not self._near(x, y) or not (known.any() or self._reached(row, rows, column, columns)):
+            return None
+        width, height = self.source.width, self.source.height
+        if not known.all():
+            return 0, height, 0, width
+        if self.circle:
+            x = self._gathered(x)
+        step_x, step_y = _largest_step(x), _largest_step(y)
+        top, bottom = y.min() - step_y - MARGIN, y.max() + step_y + MARGIN
+        left, right = int(np.floor(x.min() - step_x - MARGIN)), int(np.ceil(x.max() + step_x + MARGIN))
+        if self.circle and step_x > self.circle / 8:
+            # round a pole, or near it; no node need lie on it
+            pole = min(self._poles, key=lambda place: abs(place - y.mean()))
+            top, bottom, left, right = min(top, pole), max(bottom, pole), 0, width
+        elif self.circle and right - left >= width:
+            left, right = 0, width
+        elif self.closed:
+            left, right = left % self.circle, left % self.circle + right - left
+        elif self.circle:
+            turns = [turn for turn in (-self.circle, 0, self.circle) if right + turn > 0 and left + turn < width]
+            left, right = (max(0, left + turns[0]), min(width, right + turns[0])) if len(turns) == 1 else (0, width)
+        else:
+            left, right = max(left, 0), min(right, width)
+        top, bottom = max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), height)
+        return (top, bottom - top, left, right - left) if left < right and top < bottom else None
 
     def _carried_back(self):
         """Columns and rows of the target at a lattice of the source, and how far neighbours lie at most; flat."""

@@ -129,8 +129,9 @@ class Source:
     anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
     and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
-    a position in the source may have, in its cells) chosen once for the whole raster. ``exclusion``: cells that are
-    nodata whatever the band holds; its source reads on the same grid as the band (exclusion.py, on_grid).
+    a position in the source may have, in its cells) chosen once for the whole raster; ``row`` and ``column`` are the
+    corner of ``grid`` in the band, of which it may be a part. ``exclusion``: cells that are nodata whatever the band
+    holds; its source reads on the same grid as the band (exclusion.py, on_grid).
     """
 
     path: str
@@ -150,6 +151,8 @@ class Source:
     block: tuple = (256, 256)
     driver: str = "GTiff"
     exclusion: "Exclusion | None" = None
+    row: int = 0
+    column: int = 0
 
     @property
     def name(self):
@@ -286,6 +289,16 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                   block=info.block, driver=info.driver)
 
 
+def on_region(item, window):
+    """Return ``item`` so that it reads only a window (row, rows, column, columns) of its own grid, which it keeps."""
+    row, rows, column, columns = window
+    x0, a, b, y0, d, e = item.grid.transform
+    grid = Grid(item.grid.wkt, (x0 + a * column + b * row, a, b, y0 + d * column + e * row, d, e), columns, rows)
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
+    return replace(item, grid=grid, row=item.row + row, column=item.column + column)
+
+
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
@@ -413,18 +426,22 @@ class SourceReader:
     def _stored(self, items, values, row, column):
         """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
-        window = (column, row, values.shape[2], values.shape[1])
+        window = (items[0].column + column, items[0].row + row, values.shape[2], values.shape[1])
         result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
             raise _unreadable(items[0], row, column, failure)
+        series_of_numbers = values.dtype != np.uint8
         for item, layer in zip(items, values):
             layer = item.encoding.resigned(layer)
-            missing, _ = _nodata_cells(item, layer, self._mask(item, window))
+            missing, unstated = _nodata_cells(item, layer, self._mask(item, (column, row, *window[2:])))
+            np.copyto(layer, np.nan if series_of_numbers else 0, where=missing)
             if item.valid:
-                _guard(item, np.where(missing, np.nan, in_units(item, layer)))
-            np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
+                _guard(item, in_units(item, np.array(_extremes(layer if series_of_numbers else layer[~missing]))))
             if _may_hold_fill(item):
                 self._refuse_fill(item, layer, missing, [value for value in _extremes(layer) if value in USUAL_FILLS])
+            if item.absent is not None:
+                scale, offset = scaling(item)
+                np.copyto(layer, (item.absent - offset) / scale, where=unstated, casting="unsafe")
 
     def _leave_out(self, items, values, row, column):
         """Make nodata of what the exclusions of ``items`` leave out of ``values`` as they are stored."""
@@ -500,7 +517,7 @@ class SourceReader:
     def _raw(self, item, row, rows, column, columns, **size):
         """Read a window inside the grid as it is stored; ``size`` of the array as ReadAsArray takes it."""
         band = self._dataset(item.path).GetRasterBand(item.band)
-        raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
+        raw, failure = call(band.ReadAsArray, item.column + column, item.row + row, columns, rows, **size)
         if raw is None or failure:
             raise _unreadable(item, row, column, failure)
         return item.encoding.resigned(raw)
@@ -509,8 +526,9 @@ class SourceReader:
         """Read the mask or alpha of a band in a window (column, row, columns, rows), None where it has none."""
         if not item.encoding.masked:
             return None
-        dataset = self._dataset(item.path)
-        mask, failure = call(mask_band_of(dataset, dataset.GetRasterBand(item.band)).ReadAsArray, *window, **size)
+        dataset, (column, row, *shape) = self._dataset(item.path), window
+        mask, failure = call(mask_band_of(dataset, dataset.GetRasterBand(item.band)).ReadAsArray, item.column + column,
+                             item.row + row, *shape, **size)
         if mask is None or failure:
             raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
         return mask
@@ -744,6 +762,8 @@ def _may_hold_fill(item):
 
 def _extremes(values):
     """Lowest and highest of ``values`` in which NaN is nodata, NaN where there are none."""
+    if not values.size:
+        return np.nan, np.nan
     return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 
 
