@@ -30,11 +30,11 @@ from .time_axis import AxisOptions, Layer, dated, parse_years, require_years, se
 from .units import (
     check_patterns,
     in_unit,
+    is_no_unit,
     matching,
     parse_assignments,
     refuse_unit_change,
     sample_mean,
-    unit_named,
 )
 
 #: the default target: equal-area, 1 km cells, and all of the Earth north of this latitude
@@ -327,7 +327,6 @@ def _in_product_unit(items, declared, product, options, progress):
                          f"{next(filter(None, sorted(map(str, units - {None}))))}, or align them in runs of their own.")
     unit = units.pop()
     if unit is None:
-        _refuse_unknown(item, quantity, declared[0])
         unit = _stored_unit(product, declared[0], sample)
     read = in_unit(item, quantity, declared[0], unit, sample, progress)
     return [replace(other, scale=read.scale, offset=read.offset, valid=read.valid, keep=options.valid or other.keep)
@@ -347,17 +346,9 @@ def _refuse_other_codes(item, product):
                          f"(PRODUCTS).")
 
 
-def _refuse_unknown(item, quantity, declared):
-    """Raise InputError for a declared unit that is neither the quantity's nor one it converts from."""
-    known = [quantity.unit, *quantity.conversions]
-    if declared.strip() and quantity.unit and unit_named(declared) not in (*known, "none"):
-        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. Set "
-                         f"UNITS to {item.name}= and one of {', '.join(known)}.")
-
-
 def _stored_unit(product, declared, sample):
     """Return the preset's stored unit where the file declares none and the values can be in it, else None."""
-    if declared.strip() not in ("", "none") or not product.stored_unit or np.isnan(sample).all():
+    if not is_no_unit(declared) or not product.stored_unit or np.isnan(sample).all():
         return None
     fits = product.quantity.looks_like(product.stored_unit, float(np.nanmin(sample)), float(np.nanmax(sample)))
     return product.stored_unit if fits else None
