@@ -5,7 +5,7 @@ from qgis.core import QgsProcessingParameterFile
 from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.ensembles.landcover import LandCoverOptions, ensemble_land_cover
-from ..core.rasters.containers import files_in
+from ..core.rasters.folders import files_in
 from ..core.series.composites import TIES
 from . import compat
 from .base import PtiAlgorithm

@@ -3,7 +3,8 @@
 from qgis.core import QgsProcessingParameterCrs, QgsProcessingParameterFile
 
 from ..core.common.errors import InputError
-from ..core.rasters.containers import files_in, variable_of
+from ..core.rasters.containers import variable_of
+from ..core.rasters.folders import files_in
 from ..core.rasters.units import parse_flags, parse_range
 from . import compat
 

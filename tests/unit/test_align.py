@@ -14,7 +14,8 @@ from pti_plugin.core.rasters import align as module
 from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt, transform_points
-from pti_plugin.core.rasters.products import NONE, opened, read_products
+from pti_plugin.core.rasters.opening import opened
+from pti_plugin.core.rasters.products import NONE, read_products
 from pti_plugin.core.rasters.raster import CLASS, NUMBER, read_info
 from support import Log, read_raster, standing, write_raster
 

@@ -7,8 +7,9 @@ import pytest
 
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.common.resources import resource
-from pti_plugin.core.rasters.products import COLUMNS, NONE, RECOGNISE, choose, parse_recode, read_products, recognise
+from pti_plugin.core.rasters.products import COLUMNS, NONE, RECOGNISE, parse_recode, read_products
 from pti_plugin.core.rasters.raster import CLASS, NUMBER
+from pti_plugin.core.rasters.recognition import choose, recognise
 
 PRODUCTS = read_products()
 
@@ -38,7 +39,11 @@ PUBLISHED = {
     "gbogegeo20.tif": "glcc",
     "raster_cavm_v1.tif": "cavm",
     "AMSR_36V_CO_FT_2010_day360_v04.h5": "perft",
-    "SSMI_37V_CO_FT_2012_day366.tif": "perft",
+    "AMSR_36V_CO_FT_2010_day360_v04.tif": "perft",
+    "AMSR_36V_AM_FT_2010_day360_v04.h5": "perft_overpass",
+    "AMSR_36V_PM_FT_2010_day360_v04.tif": "perft_overpass",
+    "SSMI_37V_CO_FT_2012_day366.tif": "freeze_thaw_25km",
+    "SMMR_37V_CO_FT_1980_day275_v05.1.h5": "freeze_thaw_25km",
     "MOD10CM.A2001001.061.2020039043917.hdf": "mod10cm",
     "MYD10CM.A2004061.061.2020039043917.hdf": "mod10cm",
     "GLASS06A01.V01.A2001001.h11v02.2022021.hdf": "glass_lst",
@@ -59,7 +64,7 @@ FOREIGN = (
     "ESACCI-PERMAFROST-L4-PFR-MODISLST_CRYOGRID-AREA27_PP-2021-fv05.0.nc", "Ran2022_NH_ALT.tif",
     "UiO_PEX_MAGTSTD_5.0_20181127_2000_2016_NH.tif", "ESACCI-LC-L4-WB-Map-150m-P13Y-2000-v4.0.tif",
     "France_2022_probability.tif", "principal_laea.tif",
-    "AMSR_36V_AM_FT_2010_day360_v04.h5", "AMSR_36V_PM_FT_2010_day360_v04.tif", "MOD10C1.A2001001.061.2020039043917.hdf",
+    "SSMI_37V_PM_FT_2012_day366.h5", "SMMR_37V_AM_FT_1980_day275_v05.1.h5", "MOD10C1.A2001001.061.2020039043917.hdf",
     "MOD10A1.A2001001.h10v02.061.2020039043917.hdf", "GLASS01B01.V60.A2001001.2022019.hdf", "wc2.1_30s_bio_1.tif",
     "soc_0-5cm_Q0.05.tif", "soc_0-5cm_uncertainty.tif", "ocs_0-30cm_mean_1000.tif", "3B-MO.MS.MRG.3IMERG.GPM.2020.tif",
     "era5_t2m_tp_monthly_clim_2000-2025_0.25deg_45N.nc", "magt.tif", "cavm.tif", "elev.tif")
@@ -157,7 +162,7 @@ def test_all_columns_of_a_row_are_read(tmp_path):
     assert (product.files, product.variables) == (("a*.nc", "b*.nc"), ("T", "U"))
     quantity = product.quantity
     assert (quantity.unit, quantity.low, quantity.high, quantity.least_high) == ("degC", -5, 5, 1)
-    assert quantity.conversions == {"K": (1, -273.15), "F": (0.5556, -17.78)}
+    assert quantity.conversions == {"K": (1, -273.15), "degF": (0.5556, -17.78)}
     assert (product.stored_unit, product.scale, product.offset) == ("K", 0.1, 2)
     assert (product.flags, product.keep, product.absent) == ((7, 8.5), (-4, 4), 0)
     assert (product.crs, product.crs_wrong, product.extent) == ("EPSG:3995", True, (0, 10, 20, 30))

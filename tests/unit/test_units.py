@@ -163,8 +163,8 @@ def test_a_declared_unit_of_something_else_is_refused_by_name(tmp_path, unit, qu
 
 #: spellings of CF, UDUNITS and of people, and the unit each means
 SPELLINGS = {
-    "degC": ("degC", "degree Celsius", "degrees_celsius", "degree_C", "degrees_C", "deg C", "deg_C", "Celsius", "\u2103",
-             "\u00b0C", "\u00b0 C", "\u00baC", "C", "celsius", "DEGC"),
+    "degC": ("degC", "degree Celsius", "degrees_celsius", "degree_C", "degrees_C", "deg C", "deg_C", "Celsius",
+             "\u2103", "\u00b0C", "\u00b0 C", "\u00baC", "C", "celsius", "DEGC"),
     "K": ("K", "Kelvin", "kelvin", "deg K", "degrees_K", "degree_Kelvin", "\u212a"),
     "degF": ("degF", "degree_fahrenheit", "\u2109", "\u00b0F", "Fahrenheit"),
     "%": ("%", "percent", "per cent", "Percentage", "pct", "\uff05"), "fraction": ("1", "0-1", "0\u20131", "fraction"),

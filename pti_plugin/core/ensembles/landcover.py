@@ -18,8 +18,10 @@ from ..common.resources import resource
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.exclusion import WATER_AND_ICE
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
-from ..rasters.products import matches, name_and_variables, opened, read_products
+from ..rasters.opening import opened
+from ..rasters.products import read_products
 from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, read_info, require_codes, source
+from ..rasters.recognition import matches, name_and_variables
 from ..rasters.tally import Tally
 from ..rasters.time_axis import layer_stamps, parse_years, require_years
 from ..series.composites import RECENT, TIES

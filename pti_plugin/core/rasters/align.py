@@ -14,18 +14,10 @@ from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .dimensions import parse_select, selected_bands
 from .gdal_errors import open_raster
 from .grid import Grid, epsg_wkt, require_same, spatial_reference
-from .products import (
-    AUTO,
-    OTHER,
-    RECOGNISE,
-    RESAMPLINGS,
-    choose,
-    name_and_variables,
-    opened,
-    parse_recode,
-    read_products,
-)
+from .opening import opened
+from .products import AUTO, OTHER, RECOGNISE, RESAMPLINGS, parse_recode, read_products
 from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
+from .recognition import PRODUCT_TAG, identify
 from .time_axis import AxisOptions, Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
 from .units import (
     check_patterns,
@@ -235,14 +227,9 @@ def align(files, output, staging, progress, options=None, target=None, settings=
 
 def _product(path, options, progress):
     """Return the Product of a file, or None, and say which."""
-    name, variables = name_and_variables(path)
-    product = choose(read_products(options.products or None), options.product, name, variables)
-    if product is None:
-        progress.info(f"{name}: no preset of a product is used.")
-    else:
-        note = f" ({product.note})" if product.note else ""
-        progress.info(f"{name}: read as {product.title}, preset {product.name}{note}.")
-    return product
+    found = identify(path, read_products(options.products or None), options.product, options.variable)
+    found.tell(progress)
+    return found.product
 
 
 def _kind_of(infos):
@@ -379,7 +366,7 @@ def _spec(output, layers, by_path, kind, product, recode, options):
         names = tuple(info.descriptions[layer.band - 1] or layer.label for info, layer in zip(infos, layers))
         tags = ()
     unit = product.quantity.unit if product else infos[0].units[layers[0].band - 1]
-    metadata = {"PTI_PRODUCT": product.name} if product else {}
+    metadata = {PRODUCT_TAG: product.name} if product else {}
     if kind == NUMBER:
         return OutputSpec(output, "float32", FLOAT_NODATA, names, (unit,) * len(layers), metadata=metadata,
                           band_metadata=tags)

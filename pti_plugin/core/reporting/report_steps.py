@@ -2,7 +2,8 @@
 
 from ..common.profiles import ALWAYS, PAPER_PARAMETERS, REASONS
 from ..ensembles.features import PREDICTORS
-from ..rasters.products import read_products, recognise
+from ..rasters.products import read_products
+from ..rasters.recognition import recognise
 from ..series.trends import RISKY_LAG_1
 from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name, plain
 
