@@ -153,4 +153,6 @@ def georeferenced(path, wkt="", extent=()):
 
 def inner_paths(text):
     """Return the rasters that the text of a virtual raster stands for, in order; of any other path just that path."""
-    return [unescape(path) for path in _INNER.findall(text)] or [text] if text.startswith(VIRTUAL) else [text]
+    if not text.startswith(VIRTUAL):
+        return [text]
+    return [path for inner in _INNER.findall(text) for path in inner_paths(unescape(inner))] or [text]
