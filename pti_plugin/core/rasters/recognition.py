@@ -236,8 +236,8 @@ def _inside_virtual(path, products):
     text = (dataset.GetMetadata("xml:VRT") or [""])[0]
     if _CHANGES.search(text):
         return []
-    inner = {recognise(products, os.path.basename(file_of(place))) for place in inner_paths(text) if place != text}
-    return [] if None in inner else list(inner)
+    inner = [recognise(products, os.path.basename(file_of(place))) for place in inner_paths(text) if place != text]
+    return [] if None in inner else list({product.name: product for product in inner}.values())
 
 
 class _Facts:
