@@ -127,7 +127,7 @@ def test_tiles_with_a_crs_put_right_fit_too(tmp_path):
 
 
 @pytest.mark.parametrize("change, said", [
-    ({"dtype": "int32"}, "data type: Int32 and Int16"), ({"nodata": -9}, "nodata value: -9.0 and -1.0"),
+    ({"dtype": "int32"}, "data type: Int32 and Int16"), ({"nodata": -9}, "nodata value: -9 and -1"),
     ({"scale": 0.1}, "scale or offset"), ({"unit": "K"}, "unit"), ({"crs": "EPSG:3413"}, "different CRSs")])
 def test_tiles_that_differ_are_refused(tmp_path, change, said):
     infos = [tile(tmp_path, 0, 0, block(0), nodata=-1), tile(tmp_path, 1, 0, block(1), **{"nodata": -1, **change})]

@@ -11,9 +11,10 @@ from osgeo import osr
 
 from ..common.errors import InputError
 from .containers import exists, file_of, georeferenced, variable_of, variables
+from .encoding import encodings_of
 from .gdal_errors import call, codes_as_stated, open_raster
-from .grid import coordinate_transformation, spatial_reference
-from .raster import read_info
+from .grid import Grid, coordinate_transformation, spatial_reference
+from .raster import NUMBER, Source, SourceReader, read_info
 
 #: places along rows and columns where latitudes and longitudes are looked at
 PLACES = (0.02, 0.25, 0.5, 0.75, 0.98)
@@ -83,7 +84,8 @@ def _check_coordinates(path, size, wkt, extent):
     if arrays is None:
         return False
     latitude, longitude, columns, rows = arrays
-    known = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 360)
+    with np.errstate(invalid="ignore"):
+        known = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 360)
     if known.sum() < 3:
         return False
     west, east, south, north = extent
@@ -116,13 +118,18 @@ def _coordinates(path, size):
             if kind in name.rsplit("/", 1)[-1].lower():
                 dataset = open_raster(place)
                 if (dataset.RasterXSize, dataset.RasterYSize) == size and dataset.RasterCount == 1:
-                    found.setdefault(kind, dataset)
+                    # where its cells lie is what is asked, so any place will do
+                    grid = Grid(osr.SRS_WKT_WGS84_LAT_LONG, (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), *size)
+                    found.setdefault(kind, Source(place, 1, NUMBER, grid, encodings_of(dataset, name)[0],
+                                                   keep=(-360.0, 360.0)))
     if len(found) < 2:
         return None
     columns, rows = (np.array([min(int(place * cells), cells - 1) for place in PLACES]) for cells in size)
     columns, rows = (array.ravel() for array in np.meshgrid(columns, rows))
-    values = [np.array([float(dataset.ReadAsArray(int(column), int(row), 1, 1)[0, 0])
-                        for column, row in zip(columns, rows)]) for dataset in (found["lat"], found["lon"])]
+    reader = SourceReader()
+    values = [np.array([reader.read(item, int(row), 1, int(column), 1)[0, 0] for column, row in zip(columns, rows)])
+              for item in (found["lat"], found["lon"])]
+    reader.close()
     return (*values, columns, rows)
 
 

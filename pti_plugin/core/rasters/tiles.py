@@ -60,7 +60,6 @@ class _Lattice:
     def __init__(self, first):
         self._first = first
         self._system = spatial_reference(first.grid.wkt)
-        self._facts = _facts(open_raster(first.path), first.name)
         transform = first.grid.transform
         if transform[2] or transform[4]:
             raise InputError(f"{first.name} is one of several tiles of one time and is rotated; tiles must lie along "
@@ -84,10 +83,10 @@ class _Lattice:
         if info.grid.wkt != self._first.grid.wkt and not self._system.IsSame(spatial_reference(info.grid.wkt)):
             raise InputError(f"{info.name} and {self._first.name} are tiles of one series but have different CRSs. "
                              f"Leave one out, or align them in runs of their own.")
-        facts = _facts(open_raster(info.path), info.name)
-        for what, own, other in zip(("number of bands", "data type", "nodata value", "scale or offset", "unit"),
-                                    self._facts, facts):
-            if own != other and not (own != own and other != other):
+        for what, own, other in zip(("number of bands", "data type", "nodata value", "valid range", "scale or offset",
+                                     "unit"),
+                                    _facts(self._first), _facts(info)):
+            if own != other:
                 raise InputError(f"{info.name} and {self._first.name} are tiles of one series but differ in their "
                                  f"{what}: {_readable(other)} and {_readable(own)}. Give tiles of one product only.")
 
@@ -107,7 +106,7 @@ class _Lattice:
         pattern = open_raster(first.path)
         made.SetMetadata(pattern.GetMetadata() or {})
         for number in range(1, first.bands + 1):
-            self._band(made, pattern.GetRasterBand(number), number, gaps)
+            _add_band(made, pattern.GetRasterBand(number), first.encodings[number - 1], gaps)
             band = made.GetRasterBand(number)
             for i, ((column, row, _, _), info) in enumerate(sorted(tiles.items())):
                 band.SetMetadataItem(f"source_{i}", _source(info, number, column - left, row - top),
@@ -117,39 +116,39 @@ class _Lattice:
             raise InputError(f"The tiles of {first.name} cannot be put together: GDAL made no virtual raster.")
         return text
 
-    @staticmethod
-    def _band(made, pattern, number, gaps):
-        """Add a band that says what ``pattern`` says."""
-        dtype, nodata = gdal.GetDataTypeName(pattern.DataType), pattern.GetNoDataValue()
-        if gaps and nodata is None:
-            if dtype not in ROOM:
-                raise InputError(f"Tiles of the type {dtype} without a nodata value leave cells of the series empty. "
-                                 f"Set a nodata value in the files first.")
-            dtype, nodata = ROOM[dtype]
-        made.AddBand(gdal.GetDataTypeByName(dtype))
-        band = made.GetRasterBand(number)
-        if nodata is not None:
-            band.SetNoDataValue(nodata)
-        for setter, value in ((band.SetScale, pattern.GetScale()), (band.SetOffset, pattern.GetOffset()),
-                              (band.SetUnitType, pattern.GetUnitType()),
-                              (band.SetDescription, pattern.GetDescription()),
-                              (band.SetMetadata, pattern.GetMetadata()),
-                              (band.SetCategoryNames, pattern.GetCategoryNames()),
-                              (band.SetColorTable, pattern.GetColorTable()),
-                              (band.SetColorInterpretation, pattern.GetColorInterpretation())):
-            if value is not None:
-                setter(value)
+
+def _add_band(made, pattern, encoding, gaps):
+    """Add a band that says what the band ``pattern`` says, and in other words what its Encoding is."""
+    dtype, nodata = gdal.GetDataTypeName(pattern.DataType), encoding.fills[0] if encoding.fills else None
+    if gaps and nodata is None:
+        if dtype not in ROOM or encoding.reinterpreted:
+            raise InputError(f"Tiles of the type {encoding.dtype} without a nodata value leave cells of the series "
+                             f"empty. Set a nodata value in the files first.")
+        dtype, nodata = ROOM[dtype]
+    made.AddBand(gdal.GetDataTypeByName(dtype))
+    band = made.GetRasterBand(made.RasterCount)
+    if nodata is not None:
+        band.SetNoDataValue(nodata)
+    if not encoding.plain:
+        band.SetScale(encoding.scale)
+        band.SetOffset(encoding.offset)
+    for setter, value in ((band.SetUnitType, encoding.unit), (band.SetDescription, pattern.GetDescription()),
+                          (band.SetMetadata, pattern.GetMetadata()),
+                          (band.SetCategoryNames, pattern.GetCategoryNames()),
+                          (band.SetColorTable, pattern.GetColorTable()),
+                          (band.SetColorInterpretation, pattern.GetColorInterpretation())):
+        if value is not None:
+            setter(value)
 
 
-def _facts(dataset, name):
+def _facts(info):
     """What tiles must have in common: bands, types, nodata values, scales and units."""
-    bands = [dataset.GetRasterBand(number + 1) for number in range(dataset.RasterCount)]
-    if any(band.GetMaskFlags() & gdal.GMF_PER_DATASET for band in bands):
-        raise InputError(f"{name} is one of several tiles of one time and has a mask of its own, which would be lost. "
-                         f"Merge the tiles first, with a nodata value.")
-    return (len(bands), tuple(gdal.GetDataTypeName(band.DataType) for band in bands),
-            tuple(str(band.GetNoDataValue()) for band in bands),
-            tuple((band.GetScale(), band.GetOffset()) for band in bands), tuple(band.GetUnitType() for band in bands))
+    if any(encoding.masked for encoding in info.encodings):
+        raise InputError(f"{info.name} is one of several tiles of one time and has a mask or an alpha band, which "
+                         f"would be lost. Merge the tiles first, with a nodata value.")
+    return (info.bands, info.dtypes,
+            tuple(" and ".join(f"{fill:g}" for fill in encoding.fills) or "none" for encoding in info.encodings),
+            tuple(encoding.valid for encoding in info.encodings), info.scales, info.units)
 
 
 def _readable(fact):
