@@ -26,10 +26,10 @@ OTHER = "other"
 #: how cells are brought to another grid, by GDAL's names
 RESAMPLINGS = (AUTO, "near", "mode", "bilinear", "cubic", "average", "min", "max", "med")
 
-COLUMNS = ("product", "title", "input", "kind", "files", "near", "siblings", "signs", "variables", "unit",
+COLUMNS = ("product", "title", "input", "roles", "kind", "files", "near", "siblings", "signs", "variables", "unit",
            "conversions", "low", "high", "least_high", "stored_unit", "scale", "offset", "flags", "keep", "codes",
-           "crs", "crs_wrong", "extent", "cell", "shape", "period", "down", "up", "absent", "recode", "note", "assumed",
-           "url", "doi", "licence", "login", "size")
+           "crs", "crs_wrong", "extent", "cell", "shape", "period", "down", "up", "absent", "recode", "note",
+           "assumed", "url", "doi", "licence", "login", "size")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Product:
     georeference, in ``crs``, which have ``shape`` (columns, rows) cells of size ``cell``; ``period``: layers per year;
     ``down``, ``up``: resampling to larger and to smaller cells; ``absent``: value that nodata inside the file stands
     for, or None; ``recode``: pairs of code (or OTHER) and value; ``own``: of a user's table; ``made``: a layer of this
-    product that the plugin itself has written, in the unit of the method.
+    product that the plugin itself has written, in the unit of the method; ``roles``: of the layers of the method that
+    it is, or whose mean it is.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Product:
     cell: float = 0.0
     shape: tuple = ()
     source: "Origin" = None
+    roles: tuple = ()
     own: bool = False
     made: bool = False
 
@@ -183,7 +185,7 @@ class _Row:
             self._whole("period"), self._choice("down", RESAMPLINGS, AUTO),
             self._choice("up", RESAMPLINGS, AUTO), self._number("absent", None), self._recode(kind),
             self._text("note"), self._list("near"), self._text("siblings"), self._signs(), self._cell(), self._shape(),
-            self._origin())
+            self._origin(), self._list("roles"))
 
     def _text(self, column):
         return (self._row.get(column) or "").strip()

@@ -155,10 +155,12 @@ def identify(path, products, wanted=RECOGNISE, variable=""):
     """
     name, names = name_and_variables(path, products)
     names = [variable] if variable else names
-    if wanted != RECOGNISE:
-        return Recognition(name, choose(products, wanted, name, names), STATED)
     tags = _attributes(path)
     recorded = tags.get(PRODUCT_TAG.lower())
+    if wanted == recorded and recorded in products:
+        return Recognition(name, as_made(products[recorded]), BY_RECORD)
+    if wanted != RECOGNISE:
+        return Recognition(name, choose(products, wanted, name, names), STATED)
     if recorded in products:
         return Recognition(name, as_made(products[recorded]), BY_RECORD)
     product = recognise(products, name, names)
