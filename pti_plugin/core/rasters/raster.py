@@ -131,6 +131,7 @@ class Source:
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
     a position in the source may have, in its cells) chosen once for the whole raster. ``exclusion``: cells that are
     nodata whatever the band holds; its source reads on the same grid as the band (exclusion.py, on_grid).
+    ``row`` and ``column``: the corner of ``grid`` in the band, of which it may be a part.
     """
 
     path: str
@@ -150,6 +151,8 @@ class Source:
     block: tuple = (256, 256)
     driver: str = "GTiff"
     exclusion: "Exclusion | None" = None
+    row: int = 0
+    column: int = 0
 
     @property
     def name(self):
@@ -286,6 +289,17 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                   block=info.block, driver=info.driver)
 
 
+def on_region(item, window):
+    """Return ``item`` so that it reads only a window (row, rows, column, columns) of its own grid, which it keeps."""
+    row, rows, column, columns = window
+    x0, a, b, y0, d, e = item.grid.transform
+    transform = (x0 + a * column + b * row, a, b, y0 + d * column + e * row, d, e)
+    grid = Grid(item.grid.wkt, transform, columns, rows)
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
+    return replace(item, grid=grid, row=item.row + row, column=item.column + column)
+
+
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
@@ -413,16 +427,19 @@ class SourceReader:
     def _stored(self, items, values, row, column):
         """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
-        window = (column, row, values.shape[2], values.shape[1])
+        window = (items[0].column + column, items[0].row + row, values.shape[2], values.shape[1])
         result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
             raise _unreadable(items[0], row, column, failure)
         for item, layer in zip(items, values):
             layer = item.encoding.resigned(layer)
-            missing, _ = _nodata_cells(item, layer, self._mask(item, window))
+            missing, unstated = _nodata_cells(item, layer, self._mask(item, window))
             if item.valid:
-                _guard(item, np.where(missing, np.nan, in_units(item, layer)))
+                _guard(item, in_units(item, _limits(layer, missing)))
             np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
+            if item.absent is not None:
+                scale, offset = scaling(item)
+                np.copyto(layer, (item.absent - offset) / scale, where=unstated, casting="unsafe")
             if _may_hold_fill(item):
                 self._refuse_fill(item, layer, missing, [value for value in _extremes(layer) if value in USUAL_FILLS])
 
@@ -481,7 +498,8 @@ class SourceReader:
             for rows in _pieces(item.grid.height, 256, item.block[1]):
                 for columns in _pieces(item.grid.width, 256, item.block[0]):
                     stored = self._raw(item, *rows, *columns)
-                    mask = self._mask(item, (columns[0], rows[0], columns[1], rows[1]))
+                    window = (item.column + columns[0], item.row + rows[0], columns[1], rows[1])
+                    mask = self._mask(item, window)
                     missing, _ = _nodata_cells(item, stored, mask)
                     parts.append(stored[~missing])
             self._samples[item] = np.concatenate(parts)
@@ -500,7 +518,7 @@ class SourceReader:
     def _raw(self, item, row, rows, column, columns, **size):
         """Read a window inside the grid as it is stored; ``size`` of the array as ReadAsArray takes it."""
         band = self._dataset(item.path).GetRasterBand(item.band)
-        raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
+        raw, failure = call(band.ReadAsArray, item.column + column, item.row + row, columns, rows, **size)
         if raw is None or failure:
             raise _unreadable(item, row, column, failure)
         return item.encoding.resigned(raw)
@@ -519,7 +537,7 @@ class SourceReader:
         """Read a window inside the grid as float64 in the converted unit, NaN where anything says nodata."""
         size = {"buf_xsize": out_columns, "buf_ysize": out_rows} if out_rows else {}
         stored = self._raw(item, row, rows, column, columns, **size)
-        mask = self._mask(item, (column, row, columns, rows), **size)
+        mask = self._mask(item, (item.column + column, item.row + row, columns, rows), **size)
         values = in_units(item, stored)
         missing, unstated = _nodata_cells(item, stored, mask, values)
         values[missing] = np.nan
@@ -762,6 +780,12 @@ def _undeclared(item, value):
     return InputError(f"{item.name} holds the stored value {value:.9g}, far away from its other values: it looks like "
                       f"a fill value that the file does not declare. Declare it (gdal_edit.py -a_nodata {value:.9g} "
                       f"and the file), or give it as FLAGS where the tool has that.")
+
+
+def _limits(values, missing):
+    """Return the lowest and the highest of the values that are not missing, or an empty array."""
+    known = values[~missing]
+    return np.array([known.min(), known.max()]) if known.size else known
 
 
 def _guard(item, values):
