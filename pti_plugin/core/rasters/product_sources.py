@@ -16,10 +16,10 @@ import numpy as np
 from ..common.errors import InputError
 from .containers import file_of, inner_paths
 from .opening import opened
-from .products import NONE, RECOGNISE, Product, read_products
+from .products import RECOGNISE, Product, read_products
 from .raster import CLASS, NUMBER, RasterInfo, Source, SourceReader, source
-from .recognition import BY_NAME, BY_RECORD, PRODUCT_TAG, identify, recognise
-from .units import check_patterns, in_unit, is_no_unit, matching, parse_assignments
+from .recognition import BY_NAME, BY_RECORD, PRODUCT_TAG, Recognition, identify, recognise
+from .units import Quantity, check_patterns, in_unit, is_no_unit, matching, parse_assignments, unit_of
 
 #: layers tried in turn to find one with values, to tell the unit by
 LAYERS_TRIED = 12
@@ -54,12 +54,20 @@ class Reading:
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one product, opened: the ``product`` or None, whether its values can be ``vouched`` for (recognised or
-    stated), and one RasterInfo a path in ``infos``."""
+    """Files of one product, opened: what they were ``found`` to be, and one RasterInfo a path in ``infos``."""
 
-    product: Product | None
-    vouched: bool
+    found: Recognition
     infos: tuple
+
+    @property
+    def product(self) -> Product | None:
+        """The product, or None."""
+        return self.found.product
+
+    @property
+    def record(self) -> dict:
+        """Items that a file made of these carries, so that it is known what its values are."""
+        return {PRODUCT_TAG: self.product.name} if self.product else {}
 
     @property
     def by_path(self) -> dict:
@@ -87,7 +95,7 @@ def open_files(paths: Sequence[str], reading: Reading, progress, role: str = "")
         infos.append(opened(path, product, None if infos else progress, reading.variable, reading.wkt, reading.extent))
     if reading.product == RECOGNISE:
         _refuse_mixed_records(infos)
-    return Files(product, bool(found.how) or reading.product == NONE, tuple(infos))
+    return Files(found, tuple(infos))
 
 
 def _wanted(reading, path):
@@ -153,6 +161,50 @@ def sources_of(bands: Sequence[tuple[RasterInfo, int]], kind: str, files: Files,
     return _in_product_unit(items, declared, product, stated, reading.valid, progress)
 
 
+def layer_in_role(path: str, role: str, quantity: Quantity, reading: Reading,
+                  progress) -> tuple[RasterInfo, Source, str]:
+    """Return (RasterInfo, Source, unit) of a single layer of numbers that is to be a ``quantity``, guarded.
+
+    The unit is that of the quantity, or what the file declares where that cannot be told. ``role`` is the name under
+    which presets serve it. Raises InputError for several bands, another product, a unit or
+    values that cannot be, and where neither product nor unit is known and the stored whole numbers may be scaled.
+    """
+    files = open_files([path], reading, progress, role)
+    info, product = files.infos[0], files.product
+    if info.bands != 1:
+        raise InputError(f"{role.upper()}: {info.name} has {info.bands} bands where a single layer is expected. "
+                         f"Extract the band or make its composite first.")
+    stated = matching(parse_assignments(reading.units, "UNITS"), info.name)
+    if product is not None:
+        own = replace(reading, units=f"*={stated}" if stated else "")
+        item, = sources_of([(info, 1)], NUMBER, files, own, progress)
+        return info, replace(item, valid=(quantity.low, quantity.high)), product.quantity.unit
+    item = source(info.path, NUMBER, info=info)
+    declared = info.units[0]
+    if stated or unit_of(quantity.unit) and not is_no_unit(declared):
+        item, sample = _first_with_values([item], progress)
+        return info, in_unit(item, quantity, declared, stated, sample, progress), quantity.unit
+    if is_no_unit(declared):
+        _refuse_unvouched(files, item, role, reading, progress)
+    return info, replace(item, valid=(quantity.low, quantity.high)), declared
+
+
+def _refuse_unvouched(files, item, role, reading, progress):
+    """Raise InputError for whole numbers without scale and unit that may be those of a product that packs them."""
+    products = read_products(reading.products or None)
+    packing = [product for product in products.values()
+               if role in product.roles and (product.scale, product.offset) != (1.0, 0.0)]
+    if not packing or item.encoding.floating or not item.encoding.plain:
+        return
+    _, sample = _first_with_values([item], progress)
+    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+    packed = [product.name for product in packing
+              if product.quantity.looks_like(product.stored_unit or product.quantity.unit,
+                                             *(bound * product.scale + product.offset for bound in (low, high)))]
+    if packed:
+        files.found.require(role, packed, products)
+
+
 def _source(info, band, kind, product, reading):
     """Return the Source of a band as product and user say it is to be read."""
     item = source(info.path, kind, band=band, info=info)
@@ -161,12 +213,18 @@ def _source(info, band, kind, product, reading):
         numbers = product.kind == NUMBER
         # the user's VALID is in the product's unit and comes in once that is known
         flags, keep = flags or product.flags, product.keep if numbers else keep or product.keep
-        encoding = info.encodings[band - 1]
-        if numbers and encoding.plain and not encoding.floating:
-            item = replace(item, scale=product.scale, offset=product.offset)
+        if numbers and is_no_unit(info.units[band - 1]):
+            item = _packed(item, product)
     if absent == "":
         absent = product.absent if product else None
     return replace(item, flags=flags, keep=keep, absent=None if absent in (None, "nodata") else float(absent))
+
+
+def _packed(item, product):
+    """Return a Source with the preset's scale where its file holds whole numbers and states none."""
+    if not item.encoding.plain or item.encoding.floating:
+        return item
+    return replace(item, scale=product.scale, offset=product.offset)
 
 
 def _in_product_unit(items, declared, product, stated, valid, progress):
@@ -181,6 +239,10 @@ def _in_product_unit(items, declared, product, stated, valid, progress):
                          f"{next(filter(None, sorted(map(str, units - {None}))))}, or give them in runs of their own.")
     item, sample = _first_with_values(items, progress)
     unit = units.pop()
+    if not is_no_unit(declared[0]) and _needs_scale(item, product, declared[0], sample):
+        # the unit is that of the scaled values
+        items, item = [_packed(other, product) for other in items], _packed(item, product)
+        sample = sample * product.scale + product.offset
     if unit is None:
         _refuse_unclear_scale(item, product, declared[0], sample)
         unit = _stored_unit(product, declared[0], sample)
@@ -200,6 +262,15 @@ def _first_with_values(items, progress):
             break
     reader.close()
     return item, sample
+
+
+def _needs_scale(item, product, declared, sample):
+    """True where the values can be in the declared unit only with the preset's scale."""
+    if item.scale != 1.0 or item.offset or product.quantity.conversion(declared) is None or np.isnan(sample).all():
+        return False
+    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+    scaled = [bound * product.scale + product.offset for bound in (low, high)]
+    return not product.quantity.looks_like(declared, low, high) and product.quantity.looks_like(declared, *scaled)
 
 
 def _refuse_unclear_scale(item, product, declared, sample):
