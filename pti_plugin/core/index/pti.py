@@ -15,6 +15,8 @@ from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
 from ..rasters.grid import AREA_UNITS_PER_KM2
+from ..rasters.product_sources import Reading, layer_in_role
+from ..rasters.products import RECOGNISE
 from ..rasters.raster import (
     CLASS,
     NO_CLASS,
@@ -27,7 +29,7 @@ from ..rasters.raster import (
     source,
 )
 from ..rasters.tally import Tally
-from ..rasters.units import opened_in_unit, parse_assignments
+from ..rasters.units import QUANTITIES
 
 #: reason codes, what they say and their colours; 0 is nodata of the reason raster
 REASONS = {
@@ -51,7 +53,8 @@ TREND_TAGS = ("PTI_FIRST_YEAR", "PTI_LAST_YEAR", "PTI_LAYERS")
 
 @dataclass(frozen=True)
 class PtiOptions:
-    """Thresholds of Table 3 (°C, %), the choices of section 9 of the method, and the classes left out, or None."""
+    """Thresholds of Table 3 (°C, %), the choices of section 9 of the method, and the classes left out, or None; ``units``,
+    ``product`` and ``products`` of MAGT and PP: see Reading."""
 
     cold: float = -3.0
     cool: float = -1.5
@@ -62,6 +65,8 @@ class PtiOptions:
     profile: object = DEFENSIBLE
     units: str = ""
     left_out: LeftOutClasses = None
+    product: str = RECOGNISE
+    products: str = ""
 
     def check(self):
         """Raise InputError where the thresholds are not in order."""
@@ -229,17 +234,15 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
     """
     options = options or PtiOptions()
     options.check()
-    infos = {role: read_info(path) for role, path in paths.items()}
+    reading = Reading.of(options)
+    numbers = {role: layer_in_role(paths[role], role.lower(), QUANTITIES[role.lower()], reading, progress)
+               for role in ("MAGT", "PP")}
+    infos = {role: numbers[role][0] if role in numbers else read_info(path) for role, path in paths.items()}
     check_trend_years(*(infos[role] for role in TRENDS))
     grid = target or common_grid(list(infos.values()))
-    units = parse_assignments(options.units, "UNITS")
-    sources, reader = {}, SourceReader()
-    for role, info in infos.items():
-        quantity = {"MAGT": "magt", "PP": "pp"}.get(role)
-        if quantity:
-            sources[role] = on_grid(opened_in_unit(info, quantity, units, reader, progress), grid)
-        else:
-            sources[role] = class_source(info, grid, reader)
+    reader = SourceReader()
+    sources = {role: on_grid(numbers[role][1], grid) if role in numbers else class_source(info, grid, reader)
+               for role, info in infos.items()}
     reader.close()
     exclusion = exclusion_on(options.left_out, grid) if options.left_out else None
     if exclusion:

@@ -17,7 +17,7 @@ from ..common.errors import InputError
 from .containers import file_of, inner_paths
 from .opening import opened
 from .products import RECOGNISE, Product, read_products
-from .raster import CLASS, NUMBER, RasterInfo, Source, SourceReader, source
+from .raster import CLASS, NUMBER, RasterInfo, Source, SourceReader, display_name, source
 from .recognition import BY_NAME, BY_RECORD, PRODUCT_TAG, Recognition, identify, recognise
 from .units import Quantity, check_patterns, in_unit, is_no_unit, matching, parse_assignments, unit_of
 
@@ -181,12 +181,21 @@ def layer_in_role(path: str, role: str, quantity: Quantity, reading: Reading,
         return info, replace(item, valid=(quantity.low, quantity.high)), product.quantity.unit
     item = source(info.path, NUMBER, info=info)
     declared = info.units[0]
-    if stated or unit_of(quantity.unit) and not is_no_unit(declared):
+    if stated or quantity.conversions or unit_of(quantity.unit) and not is_no_unit(declared):
         item, sample = _first_with_values([item], progress)
         return info, in_unit(item, quantity, declared, stated, sample, progress), quantity.unit
     if is_no_unit(declared):
         _refuse_unvouched(files, item, role, reading, progress)
     return info, replace(item, valid=(quantity.low, quantity.high)), declared
+
+
+def refuse_wrong_names(reading: Reading, paths: Sequence[str]):
+    """Raise InputError where a pattern of UNITS or PRODUCT matches none of the files of a tool."""
+    names = [display_name(path) for path in paths]
+    check_patterns(parse_assignments(reading.units, "UNITS"), names, "UNITS")
+    if "=" in reading.product:
+        files = [os.path.basename(file_of(inner_paths(str(path))[0])) for path in paths]
+        check_patterns(parse_assignments(reading.product, "PRODUCT"), files, "PRODUCT")
 
 
 def _refuse_unvouched(files, item, role, reading, progress):

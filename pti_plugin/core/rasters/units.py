@@ -16,7 +16,6 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.resources import resource
-from .raster import NUMBER, source
 
 #: 0 °C in kelvin
 ZERO_CELSIUS = 273.15
@@ -239,16 +238,6 @@ def in_unit(item, quantity, declared, stated, sample, progress):
         progress.info(f"{item.name}: {quantity.title} read as {unit_named(unit)} and converted to {quantity.unit}.")
     return replace(item, scale=item.scale * scale, offset=item.offset * scale + offset,
                    valid=(quantity.low, quantity.high))
-
-
-def opened_in_unit(info, quantity, stated, reader, progress):
-    """Return the Source of a raster of one band, by its RasterInfo, that delivers a quantity of QUANTITIES in its unit.
-
-    ``quantity`` is its key, ``stated`` the user's pairs (see parse_assignments). Raises InputError as in_unit does.
-    """
-    item = source(info.path, NUMBER, single_band=True, info=info)
-    return in_unit(item, QUANTITIES[quantity], info.units[0], matching(stated, info.name), reader.sample(item),
-                   progress)
 
 
 def _stated_unit(item, quantity, stated):

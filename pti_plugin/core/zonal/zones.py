@@ -22,9 +22,10 @@ from ..rasters.blocks import run_blocks
 from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
+from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.raster import NO_CLASS, NUMBER, SourceReader, read_info, source
 from ..rasters.tally import Tally
-from ..rasters.units import ZERO_CELSIUS, check_patterns, opened_in_unit, parse_assignments, unit_named
+from ..rasters.units import QUANTITIES, ZERO_CELSIUS, unit_named
 from ..rasters.vector import check_vector_file, write_polygons
 from .zone_polygons import ZoneCells, listed, name_order, read_zones
 
@@ -159,10 +160,9 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
         check_vector_file(outputs["layer"], [field[0] for field in fields])
     for role, path in (("PP", inputs.percent), ("ZONES", inputs.classes)):
         if path:
-            other = read_info(path)
+            other, item = _percent(path, inputs.units, progress) if role == "PP" else (read_info(path), None)
             require_same((info.name, info.grid), [(other.name, other.grid)], _REMEDY)
-            sources[role] = (_percent(other, inputs.units, reader, progress) if role == "PP"
-                             else class_source(other, info.grid, reader))
+            sources[role] = item or class_source(other, info.grid, reader)
     reader.close()
     require_same((info.name, info.grid), [(band.item.name, band.item.grid) for band in bands], _REMEDY)
     if bands:
@@ -268,10 +268,10 @@ def zone_sentence(row):
     return f"{row['zone']}: {row['area_km2']:,.0f} km²; {first}{second}."
 
 
-def _percent(info, units, reader, progress):
-    pairs = parse_assignments(units, "UNITS")
-    check_patterns(pairs, [info.name], "UNITS")
-    return opened_in_unit(info, "pp", pairs, reader, progress)
+def _percent(path, units, progress):
+    reading = Reading(units=units)
+    refuse_wrong_names(reading, [path])
+    return layer_in_role(path, "pp", QUANTITIES["pp"], reading, progress)[:2]
 
 
 def _located(layer, grid, progress):
