@@ -2,10 +2,11 @@
 
 from ..core.common import tables
 from ..core.index.pti import build_pti
-from .base import UNITS_HELP, PtiAlgorithm
+from .base import PtiAlgorithm
 from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import INDEX
 from .index_input import add_index_options, add_trends, index_options
+from .product_input import add_products_of_roles, add_units, products_of, table_input
 
 ROLES = ("MAGT", "MAGT_TREND", "ALT_TREND", "PP", "BASE")
 
@@ -33,7 +34,8 @@ class BuildPti(PtiAlgorithm):
         self.add_target()
         self.add_profile()
         add_index_options(self)
-        self.add_text("UNITS", "Units of the layers (name=unit; …)", UNITS_HELP, advanced=True)
+        add_products_of_roles(self)
+        add_units(self)
         self.add_settings()
         self.add_raster_output("OUTPUT", "Permafrost Thaw Index", "Ranks 11 to 40, 0 nodata.")
         self.add_raster_output("OUTPUT_REASON", "Reason codes", "Why each cell has its rank, or none.", optional=True)
@@ -43,13 +45,8 @@ class BuildPti(PtiAlgorithm):
     def compute(self, parameters, context, progress):
         """Build the index."""
         paths = {role: self.raster_path(parameters, role, context) for role in ROLES}
-        left_out = left_out_classes(self, parameters, context)
-        inputs = [*paths.items(), *exclusion_inputs(left_out), *self.target_input(parameters, context)]
-        outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_REASON")}
-        outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
-        profile = self.profile(parameters, context)
-        options = index_options(self, parameters, context, profile=profile, left_out=left_out,
-                                units=self.parameterAsString(parameters, "UNITS", context))
+from .base import PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
         with self.staging(inputs) as staging:
             result = build_pti(paths, {"pti": outputs["OUTPUT"], "reason": outputs["OUTPUT_REASON"]}, staging, progress,
                                options, self.target_grid(parameters, context), self.settings(parameters, context))

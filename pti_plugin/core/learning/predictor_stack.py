@@ -22,7 +22,7 @@ from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import Grid
 from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.products import RECOGNISE
-from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, on_grid, read_info, source
+from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, display_name, on_grid, read_info, source
 from ..rasters.units import check_patterns, matching, parse_assignments
 from .model_file import read_model
 
@@ -267,6 +267,12 @@ def gather_layers(predictors, own, options, progress):
     if unknown:
         raise InputError(f"'{unknown[0]}' is none of the roles {', '.join(PREDICTORS)}. Give it under OWN.")
     given = {role: path for role, path in predictors.items() if path}
+    twice = {}
+    for role in filter(given.get, PREDICTORS):
+        other = twice.setdefault(os.path.realpath(given[role]), role)
+        if other != role:
+            raise InputError(f"{display_name(given[role])} is given twice, as {other} and as {role}. Check which it "
+                             f"is.")
     refuse_wrong_names(Reading.of(options), list(given.values()))
     layers = [_in_role(role, given[role], options, progress) for role in PREDICTORS if role in given]
     layers += _own_layers([read_info(path) for path in own], options)
