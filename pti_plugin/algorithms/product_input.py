@@ -5,14 +5,16 @@ from qgis.core import QgsProcessingParameterEnum
 from ..core.rasters.products import NONE, RECOGNISE, read_products
 from .base import UNITS_HELP
 
+PRODUCT_HELP = ("Preset: recognise takes it from the name of the file, what the plugin has recorded in it, or its "
+                "structure, and the log says which; none takes the values as they are.")
+
 
 def add_product(tool, advanced=False):
     """Add PRODUCT and PRODUCTS to a tool whose rasters are of one product."""
     # optional, so that models saved before there was a choice keep running
     tool.add(QgsProcessingParameterEnum("PRODUCT", "Product", [RECOGNISE, NONE, *read_products()],
                                         defaultValue=RECOGNISE, optional=True, usesStaticStrings=True),
-             "Preset: recognise takes it from the name of the file, what the plugin has recorded in it, or its "
-             "structure, and the log says which; none takes the values as they are.", advanced)
+             PRODUCT_HELP, advanced)
     add_own_products(tool)
 
 

@@ -18,6 +18,7 @@ from .product_sources import Reading, open_files, sources_of
 from .products import AUTO, OTHER, RECOGNISE, RESAMPLINGS, parse_recode
 from .raster import CLASS, NO_CLASS, NUMBER, on_grid
 from .recognition import PRODUCT_TAG
+from .series_sources import joined
 from .time_axis import AxisOptions, Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
 from .units import refuse_unit_change, sample_mean
 
@@ -169,7 +170,9 @@ def align(files, output, staging, progress, options=None, target=None, settings=
     target = target or polar_grid()
     reading = Reading.of(options)
     opened = open_files(files, reading, progress)
-    product, infos = opened.product, opened.infos
+    product = opened.product
+    opened = joined(opened, AxisOptions(_steps(product, options), date_format=options.date_format), progress)
+    infos = opened.infos
     require_same((infos[0].name, infos[0].grid), [(info.name, info.grid) for info in infos[1:]],
                  "Layers of one run must share a grid; align them in runs of their own.")
     kind = options.kind if options.kind != AUTO else product.kind if product else _kind_of(infos)

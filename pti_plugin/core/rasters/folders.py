@@ -69,7 +69,11 @@ def files_in(folder, pattern, progress=None, products=None):
 def archive(path):
     """Return GDAL's path of what is in an archive, or '' for any other file."""
     kind = next((kind for ending, kind in ARCHIVES if str(path).lower().endswith(ending)), "")
-    return f"/vsi{kind}/{{{_absolute(path)}}}" if kind else ""
+    if not kind:
+        return ""
+    # braces tell an archive in an archive apart; QGIS loads only paths without
+    place = _absolute(path)
+    return f"/vsi{kind}/{{{place}}}" if place.startswith("/vsi") else f"/vsi{kind}/{place}"
 
 
 def unpacked(path):
@@ -186,7 +190,14 @@ def _refuse_packed(paths):
         tried.add(ending)
         if exists(path) and call(gdal.OpenEx, path, gdal.OF_RASTER)[0] is None:
             raise InputError(f"{os.path.basename(path)} cannot be read inside its archive, as HDF4 and some others "
-                             f"cannot. Unpack {path.split('{')[-1].split('}')[0]} and give the folder.")
+                             f"cannot. Unpack {_outermost(path)} and give the folder.")
+
+
+def _outermost(path):
+    """Return the archive on the disc that a path inside archives begins with."""
+    parts = re.sub(r"/vsi[a-z]+/\{?", "", path).replace("}", "").split("/")
+    return next(("/".join(parts[:end]) for end in range(1, len(parts) + 1) if os.path.isfile("/".join(parts[:end]))),
+                path)
 
 
 def _absolute(path):
