@@ -45,8 +45,14 @@ class BuildPti(PtiAlgorithm):
     def compute(self, parameters, context, progress):
         """Build the index."""
         paths = {role: self.raster_path(parameters, role, context) for role in ROLES}
-from .base import PtiAlgorithm
-from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
+        left_out = left_out_classes(self, parameters, context)
+        inputs = [*paths.items(), *exclusion_inputs(left_out), *self.target_input(parameters, context),
+                  *table_input(self, parameters, context)]
+        outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_REASON")}
+        outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
+        profile = self.profile(parameters, context)
+        options = index_options(self, parameters, context, profile=profile, left_out=left_out,
+                                **products_of(self, parameters, context))
         with self.staging(inputs) as staging:
             result = build_pti(paths, {"pti": outputs["OUTPUT"], "reason": outputs["OUTPUT_REASON"]}, staging, progress,
                                options, self.target_grid(parameters, context), self.settings(parameters, context))

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..common.progress import Progress
 from ..rasters.exclusion import LeftOutClasses, exclusion_on
-from ..rasters.raster import Source, SourceReader, read_info, values_at
-from ..rasters.units import check_patterns, opened_in_unit, parse_assignments
+from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
+from ..rasters.raster import Source, values_at
+from ..rasters.units import QUANTITIES
 from .validation import LEFT_OUT, NEAREST, NO_DATA, OFF_MAP
 
 
@@ -42,14 +43,11 @@ def number_sources(paths: dict, units: str, left_out: LeftOutClasses | None, pro
     All leave out the cells of ``left_out``, so that rank, temperature and percent are of the same land. Raises
     InputError for units that contradict the values, and patterns that match none of the rasters.
     """
-    infos = {path: read_info(path) for path in paths}
-    stated = parse_assignments(units, "UNITS")
-    check_patterns(stated, [info.name for info in infos.values()], "UNITS")
-    sources, reader = {}, SourceReader()
+    reading, sources = Reading(units=units), {}
+    refuse_wrong_names(reading, list(paths))
     for path, quantity in paths.items():
-        item = opened_in_unit(infos[path], quantity, stated, reader, progress)
+        _, item, _ = layer_in_role(path, quantity, QUANTITIES[quantity], reading, progress)
         sources[path] = replace(item, exclusion=exclusion_on(left_out, item.grid)) if left_out else item
-    reader.close()
     return sources
 
 
