@@ -53,8 +53,10 @@ TREND_TAGS = ("PTI_FIRST_YEAR", "PTI_LAST_YEAR", "PTI_LAYERS")
 
 @dataclass(frozen=True)
 class PtiOptions:
-    """Thresholds of Table 3 (°C, %), the choices of section 9 of the method, and the classes left out, or None;
-    ``units``, ``product`` and ``products`` of MAGT and PP: see Reading."""
+    """Thresholds of Table 3 (°C, %), the choices of section 9 of the method, and the classes left out, or None.
+
+    ``units``, ``product`` and ``products`` of MAGT and PP: see Reading.
+    """
 
     cold: float = -3.0
     cool: float = -1.5

@@ -46,7 +46,7 @@ def number_sources(paths: dict, units: str, left_out: LeftOutClasses | None, pro
     reading, sources = Reading(units=units), {}
     refuse_wrong_names(reading, list(paths))
     for path, quantity in paths.items():
-        item = layer_in_role(path, quantity, QUANTITIES[quantity], reading, progress)[1]
+        _, item, _ = layer_in_role(path, quantity, QUANTITIES[quantity], reading, progress)
         sources[path] = replace(item, exclusion=exclusion_on(left_out, item.grid)) if left_out else item
     return sources
 
