@@ -49,7 +49,10 @@ class AlignRasters(PtiAlgorithm):
                         "table.",
                         KINDS, AUTO, advanced=True, static=True)
         self.add_choice("RESAMPLING", "Resampling", "auto: to larger cells average, or mode for classes; to smaller "
-                        "ones bilinear, or nearest for classes.", RESAMPLINGS, AUTO, advanced=True, static=True)
+                        "ones bilinear, or nearest for classes. mode, average, min, max and med go by the area of each "
+                        "source cell within the outline of the cell; of classes with equal areas mode takes the one at "
+                        "the centre, else the lowest code. The result is the same with every version of GDAL.",
+                        RESAMPLINGS, AUTO, advanced=True, static=True)
         add_nodata(self, advanced=True)
         self.add_text("ABSENT", "What nodata stands for", "A value such as 0 where nodata inside the file means that "
                       "there is none; nodata where it means nothing. Empty: as the preset says.", advanced=True)

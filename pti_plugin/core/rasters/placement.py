@@ -284,8 +284,9 @@ class Footprint:
         steps = np.diff(x, axis=1, append=x[:, :1])
         pole = np.where(np.abs(centre_y - self._poles[0]) <= np.abs(centre_y - self._poles[1]), *self._poles)
         with np.errstate(invalid="ignore"):
-            round_pole = np.abs((np.mod(steps + half, self.circle) - half).sum(axis=1)) > half
             at_pole = np.abs(y - pole[:, None]) <= NODE
+            round_pole = ~at_pole.any(axis=1) & (
+                np.abs((np.mod(steps + half, self.circle) - half).sum(axis=1)) > half)
             # a target in degrees may have a pole as a side: its corners' longitudes are what they say
             beside = (at_pole.sum(axis=1) == 1) | (np.abs(steps) >= half - NODE).any(axis=1) & ~at_pole.any(axis=1)
         chains = {}

@@ -35,6 +35,9 @@ WARP_EXACT_CELLS = 1 << 20
 #: largest error of position on larger ones, in cells of the source or of the target, whichever are smaller; where
 #: numbers change by a tenth of a step, classes change altogether
 WARP_ERROR = {NUMBER: 0.1, CLASS: 0.05}
+#: share by which the cells of two grids may differ and still be of one size, so that rounding does not decide how they
+#: are mixed
+SAME_SIZE = 1e-3
 #: fewest warped tiles a reader keeps, for windows smaller than a tile; a series keeps one a layer
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
@@ -302,8 +305,8 @@ def on_region(item, window):
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
-    Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
-    right within WARP_ERROR. Raises GridError where the two do not overlap.
+    To larger cells classes by mode and numbers by average, else by nearest and bilinear, as warping.py says. Large
+    grids are warped with positions that are right within WARP_ERROR. Raises GridError where the two do not overlap.
     """
     if item.exclusion is not None:
         item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
@@ -314,10 +317,11 @@ def on_grid(item, grid):
         raise GridError(f"{item.name} does not overlap the target grid ({grid.describe()}). Check the CRS and extent "
                         f"of both, or leave the layer out.")
     ratio = _cell_ratio(footprint)
+    finer = ratio > 1.0 + SAME_SIZE
     if item.kind == CLASS:
-        resampling = "mode" if ratio > 1.0 else "near"
+        resampling = "mode" if finer else "near"
     else:
-        resampling = "average" if ratio > 1.0 else "bilinear"
+        resampling = "average" if finer else "bilinear"
     error = WARP_ERROR[item.kind] * min(ratio, 1.0) if grid.width * grid.height > WARP_EXACT_CELLS else 0.0
     return replace(item, target=grid, resampling=resampling, position_error=error)
 
