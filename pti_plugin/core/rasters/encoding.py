@@ -94,18 +94,20 @@ class Encoding:
 
         ``mask``: the band's mask or alpha, 0 for nodata, or None.
         """
-        missing = np.isnan(stored) if self.floating else np.zeros(stored.shape, dtype=bool)
+        found = [np.isnan(stored)] if self.floating else []
         for fill in self.fills:
             if self.floating and abs(fill) > LARGEST:
                 # often stated rounded in decimal, or as the extreme of another type
-                missing |= (stored > LARGEST) if fill > 0 else (stored < -LARGEST)
-                continue
-            comparable = fits(fill, stored.dtype)
-            missing |= stored == (stored.dtype.type(fill) if comparable else fill)
+                found.append((stored > LARGEST) if fill > 0 else (stored < -LARGEST))
+            else:
+                found.append(stored == (stored.dtype.type(fill) if fits(fill, stored.dtype) else fill))
         if self.valid:
-            missing |= (stored < self.valid[0]) | (stored > self.valid[1])
+            found += [stored < self.valid[0], stored > self.valid[1]]
         if mask is not None:
-            missing |= ~(mask > 0)
+            found.append(~(mask > 0))
+        missing = np.asarray(found[0]) if found else np.zeros(stored.shape, dtype=bool)
+        for more in found[1:]:
+            missing |= more
         return missing
 
 
