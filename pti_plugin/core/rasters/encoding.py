@@ -178,6 +178,18 @@ def mask_band_of(dataset, band):
     return last if dataset.RasterCount > 1 and last.GetColorInterpretation() == gdal.GCI_AlphaBand else None
 
 
+def drop_changed_nodata(dataset, copy):
+    """Take the nodata value from the bands of a virtual ``copy`` where it is not that of ``dataset``.
+
+    GDAL makes 0 of one that the type does not hold, such as −9999 of bytes; where none is stated, that of the file
+    counts.
+    """
+    for number in range(1, copy.RasterCount + 1):
+        band, stated = copy.GetRasterBand(number), dataset.GetRasterBand(number).GetNoDataValue()
+        if band.GetNoDataValue() not in (None, stated):
+            band.DeleteNoDataValue()
+
+
 def encodings_of(dataset, name):
     """Return the Encoding of every layer of an open GDAL ``dataset``; ``name`` is for messages. Raises InputError."""
     return _encodings(dataset, name, {})
