@@ -176,7 +176,6 @@ MEANS = {"GetNoDataValue", "GetScale", "GetOffset", "GetMaskFlags", "GetMaskBand
 #: who may: the reader, what it rests on, the writer, which reads its own file back, and what reads coordinates
 CELL_READERS = {"pti_plugin.core.rasters.raster": {"ReadAsArray"},
                 "pti_plugin.core.rasters.blocks": {"ReadAsArray"},
-                "pti_plugin.core.rasters.containers": {"GetNoDataValue"},
                 "pti_plugin.core.rasters.dimensions": {"ReadAsArray", "GetScale", "GetOffset"},
                 "pti_plugin.core.rasters.encoding": {"ReadAsArray"} | MEANS}
 

@@ -109,7 +109,7 @@ def test_signed_bytes_are_signed(tmp_path):
 
 
 def test_scale_and_offset_are_applied_and_nodata_is_compared_before(tmp_path):
-    stored = np.array([[-32768, 0, 100], [27315, -9990, 1]])
+    stored = np.array([[-32768, 0, 100], [27315, -9999, -11000]])
     path = write_raster(tmp_path / "x.tif", stored, dtype="int16", nodata=-32768, scale=0.01, offset=150.0)
     expected = np.where(stored == -32768, np.nan, stored * 0.01 + 150)
     np.testing.assert_allclose(read(path), expected, rtol=1e-15)

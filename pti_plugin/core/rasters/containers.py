@@ -12,6 +12,7 @@ from html import unescape
 from osgeo import gdal
 
 from ..common.errors import InputError
+from .encoding import drop_changed_nodata
 from .gdal_errors import call, open_raster
 from .grid import spatial_reference
 
@@ -141,10 +142,8 @@ def georeferenced(path, wkt="", extent=()):
         west, east, south, north = extent
         options["outputBounds"] = (west, north, east, south)
     virtual, failure = call(gdal.Translate, "", dataset, **options)
-    for number in range(1, (virtual.RasterCount if virtual is not None else 0) + 1):
-        if virtual.GetRasterBand(number).GetNoDataValue() != dataset.GetRasterBand(number).GetNoDataValue():
-            # GDAL makes 0 of one that the type does not hold; where none is stated, that of the file counts
-            virtual.GetRasterBand(number).DeleteNoDataValue()
+    if virtual is not None:
+        drop_changed_nodata(dataset, virtual)
     text = virtual.GetMetadata("xml:VRT")[0] if virtual is not None else ""
     if failure or not text.startswith(VIRTUAL):
         raise InputError(f"{path} cannot be given another CRS or extent: {failure or 'GDAL made no virtual raster'}.")

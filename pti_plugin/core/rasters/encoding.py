@@ -94,18 +94,20 @@ class Encoding:
 
         ``mask``: the band's mask or alpha, 0 for nodata, or None.
         """
-        missing = np.isnan(stored) if self.floating else np.zeros(stored.shape, dtype=bool)
+        found = [np.isnan(stored)] if self.floating else []
         for fill in self.fills:
             if self.floating and abs(fill) > LARGEST:
                 # often stated rounded in decimal, or as the extreme of another type
-                missing |= (stored > LARGEST) if fill > 0 else (stored < -LARGEST)
-                continue
-            comparable = fits(fill, stored.dtype)
-            missing |= stored == (stored.dtype.type(fill) if comparable else fill)
+                found.append((stored > LARGEST) if fill > 0 else (stored < -LARGEST))
+            else:
+                found.append(stored == (stored.dtype.type(fill) if fits(fill, stored.dtype) else fill))
         if self.valid:
-            missing |= (stored < self.valid[0]) | (stored > self.valid[1])
+            found += [stored < self.valid[0], stored > self.valid[1]]
         if mask is not None:
-            missing |= ~(mask > 0)
+            found.append(~(mask > 0))
+        missing = np.asarray(found[0]) if found else np.zeros(stored.shape, dtype=bool)
+        for more in found[1:]:
+            missing |= more
         return missing
 
 
@@ -174,6 +176,18 @@ def mask_band_of(dataset, band):
         return band.GetMaskBand()
     last = dataset.GetRasterBand(dataset.RasterCount)
     return last if dataset.RasterCount > 1 and last.GetColorInterpretation() == gdal.GCI_AlphaBand else None
+
+
+def drop_changed_nodata(dataset, copy):
+    """Take the nodata value from the bands of a virtual ``copy`` where it is not that of ``dataset``.
+
+    GDAL makes 0 of one that the type does not hold, such as −9999 of bytes; where none is stated, that of the file
+    counts.
+    """
+    for number in range(1, copy.RasterCount + 1):
+        band, stated = copy.GetRasterBand(number), dataset.GetRasterBand(number).GetNoDataValue()
+        if band.GetNoDataValue() not in (None, stated):
+            band.DeleteNoDataValue()
 
 
 def encodings_of(dataset, name):

@@ -48,8 +48,9 @@ GDAL_CACHE_BYTES = 192 << 20
 USUAL_FILLS = frozenset((-9999.0, -99999.0, -999999.0, -999.0, 9999.0, 99999.0, 999999.0, -32768.0, -32767.0, 32767.0,
                          65535.0, -2147483648.0, 2147483647.0, 4294967295.0))
 _USUAL_FILLS = np.array(sorted(USUAL_FILLS))
-#: such a value stands apart from all others by more than this share of its own size and of their range
-FILL_APART = 0.1
+#: such a value stands apart from all others by more than a tenth of its own size and by more than this share of their
+#: range: little where it alone has its sign, more where it may be a saturated or extreme value
+FILL_APART, FILL_APART_SAME_SIGN = 0.1, 0.5
 #: cells along a side of the pieces of a sample where decimated cells would be computed ones
 SAMPLE_PIECE = 16
 #: share of the plausible range by which rounding in a file may overstep it
@@ -779,7 +780,8 @@ def _stands_apart(value, *parts):
         return True
     low, high = min(lows), max(highs)
     gap = max(low - value, value - high)
-    return gap > FILL_APART * max(abs(value), high - low)
+    alone = low >= 0 > value or high <= 0 < value
+    return gap > 0.1 * abs(value) and gap > (FILL_APART if alone else FILL_APART_SAME_SIGN) * (high - low)
 
 
 def _undeclared(item, value):
