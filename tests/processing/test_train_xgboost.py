@@ -217,6 +217,8 @@ def test_the_map_tells_areas_coverage_and_gaps(train, made, world, tmp_path):
            "OUTPUT_COVERAGE": "coverage.csv", "OUTPUT_METRICS": "mapped.csv"}
     out = {name: str(tmp_path / file) for name, file in out.items()}
     assert processing.run("pti:predictxgboost", {**given, **out}) == out
+    style = (tmp_path / "missing.qml").read_text(encoding="utf-8")
+    assert "no predictor is missing" in style
     whole, *lines = rows_of(out["OUTPUT_COVERAGE"])
     assert (whole["rank"], whole["latitude"]) == ("all", "all")
     assert int(whole["ranked_cells"]) == int(whole["predicted_cells"]) + int(whole["not_predicted_cells"])

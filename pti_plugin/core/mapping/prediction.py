@@ -23,6 +23,7 @@ from ..learning.training import ensemble_class
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.geodesic import geocentric_km, longest_chord_km
 from ..rasters.grid import AREA_UNITS_PER_KM2
+from ..rasters.raster import read_info
 from ..rasters.tally import Tally
 from . import area_comparison, coverage
 from .applicability import applicability
@@ -175,6 +176,12 @@ def _bits(absent, shown):
     for i, layer in enumerate(absent):
         flags |= layer.astype(np.int32) << i
     return np.where(shown, flags, BITS_NODATA).astype(np.int32)
+
+
+def bit_names(path):
+    """Return the names of the predictors by the bits of a raster of missing predictors; empty for another raster."""
+    items = read_info(path).band_metadata[0]
+    return [items[f"{BIT_TAG}{i}"] for i in range(MOST_BITS) if f"{BIT_TAG}{i}" in items]
 
 
 def _pairs(index, reference, grid, window):
