@@ -180,6 +180,13 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                         "as_published: every choice as the paper states it. The record beside the result lists the "
                         "differences.", [profile.name for profile in PROFILES])
 
+    def add_max_missing(self, default_says):
+        """Add the most predictors that a cell may lack; −1 stands for what ``default_says``."""
+        self.add_integer("MAX_MISSING", "Most missing predictors (-1 = default)",
+                         f"A cell or point that lacks more predictors than this is left out and counted; other gaps "
+                         f"follow XGBoost's own rule for missing values. Never more than half of the predictors. -1: "
+                         f"{default_says}", -1, -1, advanced=True)
+
     def add_settings(self):
         """Add the advanced parameters that say how to run; they never change the result."""
         self.add_integer("THREADS", "Threads (0 = all cores)", "Number of threads. The result does not depend on it.",

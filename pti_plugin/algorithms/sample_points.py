@@ -25,14 +25,15 @@ class SamplePoints(PtiAlgorithm):
             "number, spacing and edge buffer of each rank are those of the paper's Table 3 unless RULES or the other "
             "parameters state others. Before it draws, the tool states how many points the ground can hold at all; no "
             "rule is ever relaxed. The table says what was asked, possible and achieved, the distances to the nearest "
-            "neighbours, and what limited every rank. The points carry the rank in the field 'pti' and the raw values "
-            "of all predictors by name, for trainxgboost.")
+            "neighbours, and what limited every rank, with the predictors that the cells left out lack. The points "
+            "carry the rank in the field 'pti' and the raw values of all predictors by name, empty where one is "
+            "missing, and the layer the area of every rank, all for trainxgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         self.add_raster("PTI", "PTI raster", "Ranks to sample, on the grid of the stack.")
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors. Cells that "
-                        "lack one are not drawn.")
+                        "lack more than MAX_MISSING of them are not drawn.")
         self.add_file("RULES", "Rules by rank", "CSV with the columns rank, samples, spacing_km and edge_buffer_km. "
                       "Empty: the paper's. Ranks without a line are not sampled.", optional=True,
                       filters="CSV (*.csv)")
@@ -44,6 +45,8 @@ class SamplePoints(PtiAlgorithm):
         self.add(QgsProcessingParameterBoolean("ACROSS", "Spacing across ranks", False),
                  "The spacing holds between points of different ranks too, the larger of the two ranks' spacings.")
         self.add_integer("SEED", "Seed", "Same seed and input give the same points.", 42, 0)
+        self.add_profile()
+        self.add_max_missing("4 in the profile defensible, 0 in as_published.")
         self.add(QgsProcessingParameterBoolean("STRICT", "Refuse what cannot fit", False),
                  "More points asked for than the ground can hold are an error instead of a warning.", advanced=True)
         self.add_settings()
@@ -64,9 +67,11 @@ class SamplePoints(PtiAlgorithm):
         stack = read_stack(stack_path)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context),
                    "OUTPUT_TABLE": self.file_output_path(parameters, "OUTPUT_TABLE", context)}
+        profile, most = self.profile(parameters, context), self.parameterAsInt(parameters, "MAX_MISSING", context)
         options = SampleOptions(seed=self.parameterAsInt(parameters, "SEED", context),
                                 across=self.parameterAsBool(parameters, "ACROSS", context),
-                                strict=self.parameterAsBool(parameters, "STRICT", context))
+                                strict=self.parameterAsBool(parameters, "STRICT", context),
+                                max_missing=profile.max_missing if most < 0 else most)
         with self.staging(inputs) as staging:
             if outputs["OUTPUT"]:
                 check_samples_file(outputs["OUTPUT"], stack.features)
@@ -79,5 +84,5 @@ class SamplePoints(PtiAlgorithm):
             total = table[-1]
             progress.info(f"{total['achieved']} points of {total['asked']} asked for, the nearest two "
                           f"{total['nearest_km'] or 0:.3f} km apart.")
-            return self.finish(staging, parameters, context, progress, inputs, outputs, seed=options.seed,
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, options.seed,
                                results={"ranks": table, "samples_sha256": samples.checksum()})

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
-from ..core.assessment.accuracy_panel import accuracy_rows, confusion_of
+from ..core.assessment.accuracy_panel import CALIBRATION_SECTIONS, accuracy_rows, confusion_of
 from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.common.provenance import collect_records, link_inputs, record_path
@@ -279,7 +279,7 @@ def _report(learned, record, outputs, **parts):
     metrics, stated = learned["METRICS"], record["parameters"]
     return validation_report(
         metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
-        calibration_rows=[row for row in metrics if row["section"] == "calibration"],
+        calibration_rows=[row for row in metrics if row["section"] in CALIBRATION_SECTIONS], map_rows=metrics,
         selection_rows=learned["SELECTION"], zone_rows=learned["ZONES"], comparison_rows=learned["COMPARISON"],
         shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
                     "share": row["share_percent"], "gain": row["gain_share_percent"]}

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
-from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, sample_weights
-from support import write_raster
+from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, prior_of, sample_weights
+from support import Log, write_raster
 
 Y = np.repeat([11, 22, 40], [60, 30, 10])
 
@@ -70,3 +71,26 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path, text, said):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=said):
         areas_of_table(path)
+
+
+AREAS = {11: 500.0, 22: 1500.0, 40: 2000.0}
+
+
+def test_ranks_count_as_their_areas_unless_the_paper_is_followed():
+    prior = prior_of(Y, "auto", AREAS, DEFENSIBLE, Log())
+    assert prior.kind == "area_matched" and prior.matched and prior.areas == AREAS
+    assert shares(prior.weights) == pytest.approx([0.125, 0.375, 0.5])
+    published = prior_of(Y, "auto", AREAS, AS_PUBLISHED, Log())
+    assert published.kind == "none" and published.weights is None and not published.matched
+    assert not prior_of(Y, "area", AREAS).matched
+
+
+def test_areas_that_are_not_known_are_warned_of_or_refused():
+    log = Log()
+    prior = prior_of(Y, "auto", None, DEFENSIBLE, log)
+    assert prior.kind == "none" and prior.weights is None
+    assert len(log.warnings) == 1 and "Give WEIGHTS" in log.warnings[0]
+    assert prior_of(Y, "auto", None, AS_PUBLISHED, log).kind == "none" and len(log.warnings) == 1
+    for kind in ("area", "area_matched"):
+        with pytest.raises(InputError, match=f"CLASS_WEIGHTS is {kind}, but there is nothing to measure"):
+            prior_of(Y, kind, None)

@@ -270,6 +270,17 @@ def test_calibration_stands_with_promise_result_and_number():
     assert ["probability 0.9 to 1.0", "96.0", "88.8", "88.10 to 89.40", "9,001"] in page.rows
 
 
+def test_calibration_stands_before_and_after_with_its_temperature():
+    before = [{**row, "section": "calibration before", "value": row["value"] + 10} for row in CALIBRATION]
+    after = [{**row, "section": "calibration"} for row in CALIBRATION]
+    temperature = {"section": "temperature", "line": "temperature of the probabilities", "value": 0.745, "low": None,
+                   "high": None, "n": 9, "expected": None, "meaning": "Made surer."}
+    page = Page(full_page(calibration_rows=[temperature, *after, *before], sources={"metrics": "metrics.csv"}))
+    assert "a temperature of 0.745. Made surer." in page.text
+    assert ["probability 0.4 to 0.5", "45.5", "53.2", "5,210"] in page.rows
+    assert ["probability 0.4 to 0.5", "45.5", "43.2", "41.90 to 44.60", "5,210"] in page.rows
+
+
 def test_each_table_given_adds_a_picture():
     page = Page(full_page())
     more = Page(full_page(selection_rows=SELECTION, calibration_rows=CALIBRATION))

@@ -81,7 +81,8 @@ def test_as_many_a_rank_as_asked_and_no_cell_twice(maps):
     assert dict(zip(*(array.tolist() for array in np.unique(samples.y, return_counts=True)))) == {
         code: min(50, count) for code, count in available.items()}
     assert len(set(zip(*cells_of(samples)))) == len(samples.y)
-    assert log.lines == [f"Rank 40: {available[40]} samples, 50 asked for (too few cells)."]
+    assert log.lines[:-1] == [f"Rank 40: {available[40]} samples, 50 asked for (too few cells)."]
+    assert log.lines[-1].startswith(f"{(maps[2] > 0).sum() - sum(available.values())} cells lack a predictor")
 
 
 @pytest.mark.parametrize("spacing", [26.0, 60.0, 300.0])
@@ -188,7 +189,7 @@ def test_a_rank_without_cells_is_warned_of_and_no_rank_is_an_error(maps, tmp_pat
     pti = write_raster(tmp_path / "one.tif", np.full((ROWS, COLUMNS), 33), dtype="uint8", transform=TRANSFORM)
     log = Log()
     assert set(draw_samples(pti, read_stack(maps[1]), 5, 0, 1, log).y) == {33}
-    assert len(log.warnings) == 9 and "Rank 11 has no cell with all predictors" in log.warnings[0]
+    assert len(log.warnings) == 9 and "Rank 11 has no cell with enough predictors" in log.warnings[0]
     pti = write_raster(tmp_path / "none.tif", np.zeros((ROWS, COLUMNS)), dtype="uint8", transform=TRANSFORM)
     with pytest.raises(InputError, match=r"none\.tif has no ranked cell"):
         draw_samples(pti, read_stack(maps[1]), 5, 0, 1, log)
@@ -486,8 +487,8 @@ def test_the_predictors_come_back_from_the_file(tmp_path, ending):
         with Staging() as staging:
             write_samples(str(path), samples, staging)
             staging.commit()
-        assert read_sample_features(path) == features
-        assert read_sample_features(path, "samples" if ending == "gpkg" else None) == features
+        assert read_sample_features(path) == (features, None)
+        assert read_sample_features(path, "samples" if ending == "gpkg" else None) == (features, None)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     layer = ogr.Open(str(paths[0]))
     rows = [feature.items() for feature in layer.GetLayer(0)]
@@ -500,7 +501,7 @@ def test_the_predictors_come_back_from_the_file(tmp_path, ending):
 def test_a_damaged_or_foreign_statement_of_predictors(tmp_path):
     path = tmp_path / "s.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
-    assert read_sample_features(path) is None
+    assert read_sample_features(path) == (None, None)
     beside = tmp_path / "s.geojson.features.json"
     for text, message in (("{", "damaged"), ('{"version": 2, "features": []}', "version 2"), ("[]", "damaged"),
                           ('{"version": 1, "features": []}', "damaged"),

@@ -105,6 +105,11 @@ class Stack:
         return [own[feature.name][1] for feature in features], ranges
 
 
+def missing_limit(max_missing, features):
+    """Return how many of ``features`` predictors a cell may lack: ``max_missing``, but never more than half of them."""
+    return min(max_missing, features // 2)
+
+
 def _kind(feature):
     return "categorical" if feature.categorical else "a number"
 
