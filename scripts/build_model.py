@@ -160,7 +160,7 @@ CHILDREN = {
     "landcover": ("pti:ensemblelandcover",
                   {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "BASE": ("ensemble", "OUTPUT_BASE"),
                    "TARGET": "TARGET", "PROFILE": "PROFILE"},
-                  {"COVER": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (3, 7)),
+                  {"COVER": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (3, 8)),
     "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (5, 3)),
     "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (6, 3)),
     "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (7, 3)),
