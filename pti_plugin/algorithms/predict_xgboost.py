@@ -7,6 +7,7 @@ from ..core.common.errors import InputError
 from ..core.mapping.coverage import COLUMNS
 from ..core.mapping.prediction import PredictionOptions, predict
 from .base import PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import LEARNING
 
 RASTERS = {"pti": "OUTPUT", "agreement": "OUTPUT_AGREEMENT", "entropy": "OUTPUT_ENTROPY", "margin": "OUTPUT_MARGIN",
@@ -44,6 +45,7 @@ class PredictXgboost(PtiAlgorithm):
         self.add_raster("BASE", "Where to predict",
                         "Base map or conceptual PTI: predict only where it has a value other than 0. The conceptual "
                         "PTI leaves out what is too warm to be permafrost, as the paper does.", optional=True)
+        add_exclusion(self, "Cells of the classes EXCLUDE_CODES are not predicted, nor compared with REFERENCE.")
         self.add(QgsProcessingParameterBoolean("SMOOTH", "3 x 3 majority filter", True),
                  "Smooth the predicted classes; nodata neither votes nor changes.")
         self.add_raster("REFERENCE", "Conceptual PTI to compare with", "The index that the model learned; its "
@@ -89,7 +91,9 @@ class PredictXgboost(PtiAlgorithm):
                                   for name in ("STACK", "BASE", "REFERENCE"))
         model = self.parameterAsFile(parameters, "MODEL", context)
         inputs = [("STACK", stack), ("MODEL", model)]
+        left_out = left_out_classes(self, parameters, context)
         inputs += [(name, path) for name, path in (("BASE", base), ("REFERENCE", reference)) if path]
+        inputs += exclusion_inputs(left_out)
         outputs = {name: self.output_path(parameters, name, context) for name in RASTERS.values()}
         outputs.update({name: self.file_output_path(parameters, name, context)
                         for name in TABLES})
@@ -99,7 +103,7 @@ class PredictXgboost(PtiAlgorithm):
         most = self.parameterAsInt(parameters, "MAX_MISSING", context)
         options = PredictionOptions(self.parameterAsBool(parameters, "SMOOTH", context),
                                     self.parameterAsDouble(parameters, "BUFFER_KM", context),
-                                    None if most < 0 else most)
+                                    None if most < 0 else most, left_out)
         with self.staging(inputs) as staging:
             staging.reserve(*(outputs[name] for name in TABLES))
             result = predict(stack, model, {key: outputs[name] for key, name in RASTERS.items()}, staging, progress,

@@ -9,6 +9,7 @@ from ..core.samples.sampling import SampleOptions, sample_points
 from ..core.samples.sampling_rules import override, read_rules
 from . import compat
 from .base import PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import LEARNING
 
 
@@ -37,6 +38,8 @@ class SamplePoints(PtiAlgorithm):
         self.add_file("RULES", "Rules by rank", "CSV with the columns rank, samples, spacing_km and edge_buffer_km. "
                       "Empty: the paper's. Ranks without a line are not sampled.", optional=True,
                       filters="CSV (*.csv)")
+        add_exclusion(self, "Cells of the classes EXCLUDE_CODES are not drawn and are an edge, like cells without a "
+                            "rank.")
         self.add_integer("PER_CLASS", "Samples a rank (-1 = by the rules)", "The same number for all ranks.", -1, -1)
         self.add_number("SPACING", "Spacing (km, -1 = by the rules)", "Least ground distance between two points, the "
                         "same for all ranks; 0 for none.", -1.0, -1.0, 20000.0)
@@ -61,6 +64,8 @@ class SamplePoints(PtiAlgorithm):
         pti, stack_path = (self.raster_path(parameters, name, context) for name in ("PTI", "STACK"))
         rules_path = self.parameterAsString(parameters, "RULES", context)
         inputs = [("PTI", pti), ("STACK", stack_path), *([("RULES", rules_path)] if rules_path else [])]
+        left_out = left_out_classes(self, parameters, context)
+        inputs += exclusion_inputs(left_out)
         rules = override(read_rules(rules_path or None), self.parameterAsInt(parameters, "PER_CLASS", context),
                          self.parameterAsDouble(parameters, "SPACING", context),
                          self.parameterAsDouble(parameters, "EDGE_BUFFER", context))
@@ -71,7 +76,7 @@ class SamplePoints(PtiAlgorithm):
         options = SampleOptions(seed=self.parameterAsInt(parameters, "SEED", context),
                                 across=self.parameterAsBool(parameters, "ACROSS", context),
                                 strict=self.parameterAsBool(parameters, "STRICT", context),
-                                max_missing=profile.max_missing if most < 0 else most)
+                                max_missing=profile.max_missing if most < 0 else most, left_out=left_out)
         with self.staging(inputs) as staging:
             if outputs["OUTPUT"]:
                 check_samples_file(outputs["OUTPUT"], stack.features)

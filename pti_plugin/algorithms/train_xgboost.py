@@ -26,10 +26,11 @@ from ..core.learning.folds import block_folds, stratified_folds
 from ..core.learning.learner import TrainingOptions
 from ..core.learning.model_file import pack_samples, write_model
 from ..core.samples.sample_file import CLASS_FIELD, predictor_fields, read_sample_features
-from ..core.samples.sampling import Samples, draw_samples
+from ..core.samples.sampling import SampleOptions, Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
 from .collections_input import crs_of, is_collection, points_in
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import LEARNING
 
 #: parameter of the tool → field of TrainingOptions
@@ -70,6 +71,8 @@ class TrainXgboost(PtiAlgorithm):
         self.add_raster("PTI", "PTI raster", "Ranks to learn, on the grid of the stack.", optional=True)
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors.",
                         optional=True)
+        add_exclusion(self, "Cells of PTI that have one of the classes EXCLUDE_CODES are not learned from and count in "
+                            "no area.", advanced=True)
         self.add_integer("RUNS", "Runs", "Number of models in the ensemble.", 100, 1, 1000)
         self.add_integer("SEED", "Seed", "Same seed and input give the same model.", 42, 0)
         self.add_integer("PER_CLASS", "Samples a rank", "At most so many points a rank are drawn from the rasters.",
@@ -170,14 +173,15 @@ class TrainXgboost(PtiAlgorithm):
         if options.max_missing < 0:
             options = replace(options, max_missing=profile.max_missing)
         table = self.parameterAsFile(parameters, "WEIGHTS", context)
-        samples, grid, inputs = self._samples(parameters, context, progress, options)
+        left_out = left_out_classes(self, parameters, context)
+        samples, grid, inputs = self._samples(parameters, context, progress, options, left_out)
         if table:
             inputs.append(("WEIGHTS", table))
         progress.info(f"{len(samples.y)} samples, {len(samples.features)} predictors.")
         samples.check()
         prior = class_weights.prior_of(
             samples.y, self.parameterAsEnumString(parameters, "CLASS_WEIGHTS", context),
-            _areas(table, dict(inputs).get("PTI"), samples.areas, progress.part(0.1, 0.1)), profile, progress)
+            _areas(table, dict(inputs).get("PTI"), left_out, samples.areas, progress.part(0.1, 0.1)), profile, progress)
         outputs = {name: self.file_output_path(parameters, name, context) for name in OUTPUTS}
         selecting = self.parameterAsEnumString(parameters, "SELECT", context) == feature_selection.RFECV
         if outputs["OUTPUT_SELECTION"] and not selecting:
@@ -211,7 +215,7 @@ class TrainXgboost(PtiAlgorithm):
                                 "class_weights": prior.kind, "temperature": result.temperature,
                                 "samples_with_gaps": int(np.isnan(chosen.x).any(axis=1).sum())})
 
-    def _samples(self, parameters, context, progress, options):
+    def _samples(self, parameters, context, progress, options, left_out):
         """Return (Samples, the Grid they were drawn on or None, inputs as a list of (role, path))."""
         layer = self.parameterAsSource(parameters, "SAMPLES", context)
         pti, stack = (self.raster_path(parameters, name, context) for name in ("PTI", "STACK"))
@@ -219,13 +223,16 @@ class TrainXgboost(PtiAlgorithm):
             raise InputError("Give either SAMPLES or PTI and STACK, not both.")
         if layer is None and not (pti and stack):
             raise InputError("Nothing to learn from: give SAMPLES (a point layer), or PTI and STACK (rasters).")
+        if layer is not None and left_out:
+            raise InputError("EXCLUDE leaves out cells of PTI, but the points of SAMPLES are drawn already. Draw them "
+                             "with EXCLUDE, and leave it empty here.")
         if layer is None:
             read = read_stack(stack)
             samples = draw_samples(
                 pti, read, self.parameterAsInt(parameters, "PER_CLASS", context),
                 self.parameterAsDouble(parameters, "SPACING", context), options.seed, progress.part(0, 0.1),
-                options.max_missing)
-            return samples, read.grid, [("PTI", pti), ("STACK", stack)]
+                SampleOptions(max_missing=options.max_missing, left_out=left_out))
+            return samples, read.grid, [("PTI", pti), ("STACK", stack), *exclusion_inputs(left_out)]
         points = self.parameterAsVectorLayer(parameters, "SAMPLES", context)
         parts = _parts_of(points) if points else {}
         path = parts.get("path")
@@ -255,11 +262,11 @@ class TrainXgboost(PtiAlgorithm):
         return selection
 
 
-def _areas(table, pti, of_samples, progress):
+def _areas(table, pti, left_out, of_samples, progress):
     """Return {rank: area} of the table, else of the PTI raster, else what came with the samples; None without any."""
     if table:
         return class_weights.areas_of_table(table)
-    return class_weights.areas_of_raster(pti, progress) if pti else of_samples
+    return class_weights.areas_of_raster(pti, progress, left_out) if pti else of_samples
 
 
 def _parts_of(layer):

@@ -29,6 +29,7 @@ def inputs_of(tool, world, made):
                            "BASE": ensemble["OUTPUT_BASE"], "REFERENCE": index["OUTPUT"], "BUFFER_KM": 0},
         "validateboreholes": {"PTI": index["OUTPUT"], "STATIONS_MAGT": world.stations_magt,
                               "STATIONS_ALT": world.stations_alt, "MAGT": ensemble["OUTPUT_MAGT"],
+                              "OTHER_MAPS": [index["OUTPUT"]],
                               "PP": ensemble["OUTPUT_PP"], "METRICS": made["train"]["OUTPUT_METRICS"],
                               "SHAP": made["train"]["OUTPUT_SHAP"]},
     }[tool]

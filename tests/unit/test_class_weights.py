@@ -7,6 +7,7 @@ from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, prior_of, sample_weights
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from support import Log, write_raster
 
 Y = np.repeat([11, 22, 40], [60, 30, 10])
@@ -48,6 +49,10 @@ def test_areas_of_a_raster_are_true_areas(tmp_path):
         ring = np.concatenate([step, step[::-1]]), np.concatenate([np.full(101, south), np.full(101, south + 1.0)])
         return abs(Geod(ellps="WGS84").polygon_area_perimeter(*ring)[0]) / 1e6
 
+    cover = write_raster(tmp_path / "cover.tif", np.array([[210, 130, 130], [130, 0, 220]]), dtype="uint8", nodata=0,
+                         crs="EPSG:4326", transform=(10.0, 1.0, 0.0, 71.0, 0.0, -1.0))
+    land = areas_of_raster(path, Progress(), LeftOutClasses(cover))
+    assert [land[code] for code in (11, 22, 40)] == pytest.approx([area(70) + area(69), area(69), 0], rel=1e-4)
     found = areas_of_raster(path, Progress())
     assert [found[code] for code in (11, 22, 40)] == pytest.approx(
         [2 * area(70) + area(69), area(69), area(69)], rel=1e-4)

@@ -24,6 +24,7 @@ from pti_plugin.core.mapping.drivers import DriverOptions, driver_maps
 from pti_plugin.core.mapping.prediction import OUTPUTS, PredictionOptions, predict
 from pti_plugin.core.mapping.tree_ensemble import XGBoostVotes, read_ensemble
 from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.samples.sampling import SampleOptions, sample_points
 from pti_plugin.core.samples.sampling_rules import Rule
 from support import Log, read_raster, write_raster
@@ -319,3 +320,28 @@ def test_a_predictor_that_no_sample_has_is_refused_and_gaps_do_not_change_the_ch
     other[:, 4].view(np.uint32)[:] = 0x7FC00001
     assert np.isnan(other[:, 4]).all()
     assert dataclasses.replace(samples, x=x).checksum() == dataclasses.replace(samples, x=other).checksum()
+
+
+def test_nothing_is_predicted_or_compared_on_water_and_glaciers(world, tmp_path):
+    cover = np.random.default_rng(8).choice([0, 130, 210, 220], (ROWS, COLUMNS), p=[0.1, 0.6, 0.2, 0.1])
+    out = np.isin(cover, (210, 220))
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, dtype="uint8", transform=TRANSFORM)
+    kept = write_raster(tmp_path / "kept.tif", np.where(out, 0, world["index"]), nodata=0, dtype="uint8",
+                        transform=TRANSFORM)
+    land = write_raster(tmp_path / "land.tif", (~out).astype("uint8"), transform=TRANSFORM)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    result, layers, _, log = predicted(world, tmp_path / "a", reference_path=world["pti"],
+                                       options=PredictionOptions(buffer_km=0.0, left_out=LeftOutClasses(exclude)))
+    # a mask and an index that lack these cells give the very same
+    expected, others, _, _ = predicted(world, tmp_path / "b", mask_path=land, reference_path=kept,
+                                       options=PredictionOptions(buffer_km=0.0))
+    for name in set(OUTPUTS) - {"missing"}:
+        np.testing.assert_array_equal(layers[name], others[name], err_msg=name)
+        assert np.isnan(layers[name][out]).all(), name
+    assert np.isnan(layers["missing"][out]).all() and not np.isnan(layers["pti"]).all()
+    assert {key: result[key] for key in ("table", "coverage", "wall_to_wall", "unseen")} == {
+        key: expected[key] for key in ("table", "coverage", "wall_to_wall", "unseen")}
+    assert any(f"{out.sum():,} of {out.size:,} cells of stack.tif" in line for line in log.lines)
+    whole, _, _, _ = predicted(world, tmp_path, reference_path=world["pti"], options=PredictionOptions(buffer_km=0.0))
+    assert sum(row["cells"] for row in whole["table"]) > sum(row["cells"] for row in result["table"])

@@ -13,6 +13,7 @@ from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.ensembles.features import Feature, read_stack
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.cell_keys import cell_keys
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from pti_plugin.core.samples import edge_buffer, sampling, sampling_numpy
@@ -520,3 +521,24 @@ def test_drawing_stops_when_asked(wide):
     log.set = lambda fraction: log.stop() if fraction > 0.61 else None
     with pytest.raises(Cancelled):
         sample_points(wide[0], read_stack(wide[1]), RULES, log)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+@pytest.mark.parametrize("edge_km, spacing", [(0.0, 0.0), (30.0, 40.0)])
+def test_water_and_glaciers_are_not_drawn_and_are_an_edge(maps, tmp_path, dtype, edge_km, spacing):
+    blocks = np.random.default_rng(5).choice([0, 130, 210, 220], (ROWS // 5, COLUMNS // 5), p=[0.2, 0.5, 0.2, 0.1])
+    cover = np.kron(blocks, np.ones((5, 5), dtype=int))
+    out = np.isin(cover, (210, 220))
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, dtype="uint8", transform=TRANSFORM)
+    pti, kept = (write_raster(tmp_path / f"{name}.tif", index, nodata=0, dtype=dtype, transform=TRANSFORM)
+                 for name, index in (("pti", maps[2]), ("kept", np.where(out, 0, maps[2]))))
+    stack, rules = read_stack(maps[1]), [Rule(code, 40, spacing, edge_km) for code in ranks.CODES]
+    log = Log()
+    samples, table = sample_points(pti, stack, rules, log, SampleOptions(seed=3, left_out=LeftOutClasses(exclude)))
+    expected, other = sample_points(kept, stack, rules, Log(), SampleOptions(seed=3))
+    assert samples.checksum() == expected.checksum() and table == other
+    assert len(samples.y) > 100 and not out[cells_of(samples)].any()
+    without, _ = sample_points(pti, stack, rules, Log(), SampleOptions(seed=3))
+    assert out[cells_of(without)].any()
+    ranked = maps[2] > 0
+    assert any(f"{(out & ranked).sum():,} of {ranked.sum():,} cells of pti.tif" in line for line in log.lines)

@@ -4,7 +4,7 @@ A sample drawn with as many points of every rank is not the map: where ranks are
 cover, each point stands for the area of its rank divided by the number of points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ..common.errors import InputError
 from ..common.profiles import DEFENSIBLE
 from ..common.tables import read_csv
 from ..index.pti import map_areas
+from ..rasters.exclusion import exclusion_on
+from ..rasters.raster import CLASS, source
 
 NONE, BALANCED, AREA, AREA_MATCHED = KINDS = ("none", "balanced", "area", "area_matched")
 AUTO = "auto"
@@ -74,9 +76,13 @@ def sample_weights(y, kind, areas=None):
     return (weights / weights.mean()).astype(np.float32)
 
 
-def areas_of_raster(path, progress):
-    """Return {rank: area in km²} of a PTI raster; raises InputError for codes that are no ranks."""
-    return {row["rank"]: row["area_km2"] for row in map_areas(path, progress)}
+def areas_of_raster(path, progress, left_out=None):
+    """Return {rank: area in km²} of a PTI raster, without the cells of LeftOutClasses; raises InputError for codes that
+    are no ranks."""
+    item = source(path, CLASS, single_band=True)
+    if left_out:
+        item = replace(item, exclusion=exclusion_on(left_out, item.grid))
+    return {row["rank"]: row["area_km2"] for row in map_areas(item, progress)}
 
 
 def areas_of_table(path):

@@ -6,7 +6,7 @@ anything it was trained on (applicability.py), and how far the map agrees with t
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from ..learning.calibration import tempered
 from ..learning.model_file import read_model
 from ..learning.training import ensemble_class
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
 from ..rasters.geodesic import geocentric_km, longest_chord_km
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import read_info
+from ..rasters.raster import Exclusion, read_info
 from ..rasters.tally import Tally
 from . import area_comparison, coverage
 from .applicability import applicability
@@ -47,11 +48,12 @@ _loaded = {}
 class PredictionOptions:
     """``smooth``: 3 × 3 majority filter; ``buffer_km``: cells nearer to a training point than this do not count for the
     agreement with the reference; ``max_missing``: most predictors that a cell may lack, None for what the model
-    states."""
+    states; ``left_out``: LeftOutClasses where nothing is predicted or compared, or None."""
 
     smooth: bool = True
     buffer_km: float = 25.0
     max_missing: int = None
+    left_out: LeftOutClasses = None
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -85,7 +87,8 @@ class _Loaded:
 class PredictionKernel:
     """The work of one block; it gets one cell more on every side for the filter.
 
-    ``key`` finds what was loaded for the run; ``look``: Look at the cells; ``reference``: name of the reference.
+    ``key`` finds what was loaded for the run; ``look``: Look at the cells; ``reference``: name of the reference;
+    ``exclusion``: where nothing is predicted, or None.
     """
 
     key: str
@@ -93,6 +96,7 @@ class PredictionKernel:
     wanted: frozenset
     look: Look
     reference: str = ""
+    exclusion: Exclusion = None
 
     def __call__(self, arrays, window, grid):
         """Return the outputs of a block and its tallies."""
@@ -100,13 +104,16 @@ class PredictionKernel:
         model, codes = loaded.model, np.array(loaded.model.codes)
         shape = (window.rows + 2, window.columns + 2)
         inside = wanted_cells(arrays["MASK"]) if "MASK" in arrays else np.ones(shape, dtype=bool)
+        inner = (slice(1, -1), slice(1, -1))
+        if self.exclusion:
+            left_out = count_left_out(arrays["EXCLUDE"][inner], self.exclusion, inside[inner], window, grid)
+            inside &= ~self.exclusion.holds(arrays["EXCLUDE"])
         x, valid, unseen, absent = predictors_of(arrays["STACK"], inside, self.look)
         votes, chances = loaded.voter.votes(x) if len(x) else (np.zeros((0, len(codes)), np.uint16),
                                                                np.zeros((0, len(codes))))
         place = np.full(shape, -1, dtype=np.int16)
         place[valid] = ensemble_class(votes.astype(np.int32), chances * model.factors) if len(x) else 0
         final = majority_filter(place, len(codes)) if self.smooth else place
-        inner = (slice(1, -1), slice(1, -1))
         order = np.full(shape, -1)
         order[valid] = np.arange(len(x))
         row, known, final = order[inner], place[inner] >= 0, final[inner]
@@ -118,8 +125,11 @@ class PredictionKernel:
         tallies = _tally(index, grid, window, changed=int((final != place[inner])[known].sum()),
                          unseen=int(unseen[inner].sum()), incomplete=int((valid & absent.any(axis=0))[inner].sum()))
         tallies["lacking"] = Counter({i: int((valid & layer)[inner].sum()) for i, layer in enumerate(absent)})
+        if self.exclusion:
+            tallies["left_out"] = left_out
         if "missing" in self.wanted:
-            outputs["missing"] = _bits(absent, inside if "MASK" in arrays else ~absent.all(axis=0))[inner]
+            shown = inside if "MASK" in arrays else inside & ~absent.all(axis=0)
+            outputs["missing"] = _bits(absent, shown)[inner]
         if "applicability" in outputs:
             tallies["counts"]["outside"] = int((outputs["applicability"] == 0).sum())
         if "REFERENCE" in arrays:
@@ -272,11 +282,16 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
     for role, path in (("MASK", mask_path), ("REFERENCE", reference_path)):
         if path:
             sources[role] = stack.beside(path, role)
+    exclusion = exclusion_on(options.left_out, stack.grid) if options.left_out else None
+    if exclusion:
+        sources["EXCLUDE"] = exclusion.source
+        if reference_path:
+            sources["REFERENCE"] = replace(sources["REFERENCE"], exclusion=exclusion)
     with _lock:
         _loaded[key] = loaded
     try:
         kernel = PredictionKernel(key, options.smooth, wanted, look,
-                                  sources["REFERENCE"].name if reference_path else "")
+                                  sources["REFERENCE"].name if reference_path else "", exclusion)
         tallies = run_blocks(stack.grid, sources, kernel, _specs(outputs, model), staging, progress, settings,
                              overlap=1, extra_bytes=60 * len(model.features) + 32 * len(model.codes))
     finally:
@@ -284,8 +299,11 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
             del _loaded[key]
     total = sum(tallies["cells"].values())
     if not total:
-        raise InputError("No cell could be predicted: no cell has enough predictors. Check the stack and the mask.")
+        raise InputError("No cell could be predicted: no cell has enough predictors. Check the stack, the mask and "
+                         "what is left out.")
     counts = tallies["counts"]
+    if exclusion:
+        tell(tallies["left_out"], exclusion, f"cells of {sources['MASK'].name if mask_path else stack.name}", progress)
     if counts["unseen"]:
         progress.warn(f"{counts['unseen']} cells have a category that the model never saw; they are nodata.")
     if options.smooth:

@@ -224,7 +224,7 @@ def _layers(item):
     return item if isinstance(item, (list, tuple)) else [item]
 
 
-def _all_read(item):
+def all_read(item):
     """Return the layers of an input and the class rasters that leave cells of them out."""
     layers = list(_layers(item))
     exclusions = dict.fromkeys(layer.exclusion for layer in layers if layer.exclusion is not None)
@@ -247,7 +247,7 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
     Raises InputError, OutputError, Cancelled.
     """
     settings = settings or Settings()
-    flat = [one for item in sources.values() for one in _all_read(item)]
+    flat = [one for item in sources.values() for one in all_read(item)]
     for item in flat:
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")

@@ -21,8 +21,9 @@ import numpy as np
 from ..common import ranks
 from ..common.errors import InputError
 from ..ensembles.features import missing_limit
-from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
+from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, all_read, plan_windows
 from ..rasters.cell_keys import seed_addend
+from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
@@ -88,23 +89,25 @@ class SampleOptions:
     """``across``: the spacing holds between points of different classes too, the larger of the two classes' spacings.
 
     ``strict``: more points asked for than can possibly fit are an error, not a warning. ``max_missing``: most
-    predictors that a cell may lack, never more than half of them.
+    predictors that a cell may lack, never more than half of them. ``left_out``: LeftOutClasses whose cells have no
+    rank, and are an edge to the others, or None.
     """
 
     seed: int = 42
     across: bool = False
     strict: bool = False
     max_missing: int = 0
+    left_out: LeftOutClasses = None
 
 
-def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, max_missing=0):
+def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, options=None):
     """Return Samples of at most ``per_class`` cells a rank, at least ``spacing_km`` apart within a rank.
 
-    Cells that lack more than ``max_missing`` predictors are not drawn. Raises InputError where the PTI is not on the
+    ``options``: SampleOptions, whose seed is ``seed`` here. Raises InputError where the PTI is not on the
     stack's grid or has no ranks.
     """
     rules = [Rule(code, per_class, spacing_km, 0.0) for code in ranks.CODES]
-    return sample_points(pti_path, stack, rules, progress, SampleOptions(seed, max_missing=max_missing))[0]
+    return sample_points(pti_path, stack, rules, progress, replace(options or SampleOptions(), seed=seed))[0]
 
 
 def sample_points(pti_path, stack, rules, progress, options=None, settings=None):
@@ -122,6 +125,7 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
     if differences:
         raise InputError(f"{pti.name} is not on the grid of the predictor stack {stack.name}: "
                          f"{'; '.join(differences)}. Build the PTI with the stack as its target grid.")
+    pti = excluding(pti, options.left_out, progress.part(0, 0.1), settings)
     with bounded_cache():
         draw = _Draw(pti, stack, rules, options, settings)
         draw.prepare(progress.part(0, 0.6))
@@ -280,7 +284,7 @@ class _Draw:
             readers.append(reader)
             return result
 
-        threaded = not any(item.driver in SINGLE_THREADED for item in sources)
+        threaded = not any(item.driver in SINGLE_THREADED for item in all_read(sources))
         executor = ThreadExecutor(self._settings.workers) if threaded else InlineExecutor()
         for number, result in enumerate(executor.ordered(work, windows, progress.check), start=1):
             yield result
