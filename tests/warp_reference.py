@@ -211,6 +211,7 @@ def check(found, places, values, resampling):
 def _check_average(found, places, values, clear):
     known = values[~np.isnan(values)]
     mean, weight = averages(places, values)
+    weight = np.where(on_source(places), weight, 0.0)
     assert np.isnan(found[clear & (weight == 0)]).all()
     given = found[~np.isnan(found)]
     assert (given >= known.min() - 1e-4).all() and (given <= known.max() + 1e-4).all()
@@ -222,7 +223,7 @@ def _check_average(found, places, values, clear):
 
 def _check_mode(found, places, values, clear):
     classes = np.unique(values[~np.isnan(values)])
-    share = class_areas(places, values, classes)
+    share = np.where(on_source(places)[:, None], class_areas(places, values, classes), 0.0)
     total = share.sum(axis=1)
     assert np.isnan(found[clear & (total == 0)]).all() and np.isin(found[~np.isnan(found)], classes).all()
     clear = np.flatnonzero(clear & (total > 1e-3))

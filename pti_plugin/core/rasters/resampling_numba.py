@@ -47,7 +47,10 @@ def corners(values, nodata, codes, positions, frame, how):
         _corner_modes(values, values.dtype.type(nodata), np.zeros(codes, dtype=np.int64), positions, frame, result)
         return result
     result = np.empty(shape)
-    _corner_numbers(values, _HOW[how], positions, frame, result)
+    if how == "average":
+        _corner_means(values, positions, frame, result)
+    else:
+        _corner_numbers(values, _HOW[how], positions, frame, result)
     return result
 
 
@@ -398,6 +401,45 @@ def _corner_numbers(values, how, positions, frame, result):
             if state[2] == 0:
                 at_centre = np.float64(_near(values, np.nan, _middle(x), _middle(y), circle))
             result[row, column] = _result(how, state, found, parts, at_centre)
+
+
+@compiled
+def _mean(values, x, y, box, circle):
+    """Return the mean of the values within a quadrilateral and the area covered, with data or without."""
+    direction, slopes, total, known, covered = _direction(x, y), _slopes(x, y), 0.0, 0.0, 0.0
+    for row in range(box[0], box[1]):
+        a, b, c, d, first, last, before = _row(x, y, slopes, row, box)
+        for column in range(first, last):
+            area, before = before, _before(a, b, c, d, column + 1)
+            place = column % circle if circle else column
+            if place >= values.shape[1]:
+                continue
+            # whole numbers, exact in float64
+            share = np.floor((before - area) * direction * UNIT + 0.5)
+            if share > 0:
+                covered += share
+                value = np.float64(values[row, place])
+                if not np.isnan(value):
+                    total += share * value
+                    known += share
+    return total / known if known else np.nan, covered
+
+
+@compiled
+def _corner_means(values, positions, frame, result):
+    lattice_x, lattice_y = positions
+    top, left, circle = frame
+    for row in range(result.shape[0]):
+        for column in range(result.shape[1]):
+            x, y = _four(lattice_x, row, column, left), _four(lattice_y, row, column, top)
+            box = _box(x, y)
+            if _inside(box, values.shape) and _unknown(values, box):
+                result[row, column] = np.nan
+                continue
+            mean, covered = _mean(values, x, y, _cut_to(box, values.shape, circle), circle)
+            if covered == 0:
+                mean = np.float64(_near(values, np.nan, _middle(x), _middle(y), circle))
+            result[row, column] = mean
 
 
 @compiled

@@ -15,8 +15,9 @@ average     the mean of the source cells, by their shares
 min, max    the lowest and the highest of them
 med         their median by shares, the mean of the two middle ones where it lies between two
 
-Source cells without data take no part: a cell has a value where any of its outline lies on data, or with near,
-bilinear and cubic where the source cell that holds its centre has data. A cell whose outline has no area or is torn
+A cell whose centre lies beyond the edges of the source has no value. Source cells without data take no part: any other
+cell has a value where any of its outline lies on data, or with near, bilinear and cubic where the source cell that
+holds its centre has data. A cell whose outline has no area or is torn
 apart by an interruption of the source's projection has the value at its centre.
 """
 
@@ -63,7 +64,7 @@ class Target:
         placement = self.footprint.placement(*self.place, error)
         if placement is None:
             return empty
-        found = empty.reshape(-1)
+        found, nodata = empty.reshape(-1), empty.flat[0]
         if not (placement.smooth and self._at_once(empty, placement, resampling)):
             centres = self._centres(placement)
             if resampling in SUPPORT:
@@ -74,7 +75,16 @@ class Target:
                 self._within_outlines(found, np.flatnonzero(whole), outlines, centres, resampling)
                 torn = np.flatnonzero(~whole & np.isfinite(centres[0] + centres[1]))
                 self._round_centres(found, torn, centres, AT_CENTRE[resampling])
+        if resampling not in SUPPORT:
+            # a cell of which the source covers no more than a rim is not of the source
+            found[self._off_source(placement)] = nodata
         return empty
+
+    def _off_source(self, placement):
+        """Return which cells have their centre beyond the edges of the source."""
+        if placement.smooth and self._on_source(*placement.corners()).all():
+            return slice(0)
+        return ~self._on_source(*self._centres(placement))
 
     def _centres(self, placement):
         x, y = placement.centres()
