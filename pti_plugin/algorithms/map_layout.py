@@ -354,7 +354,7 @@ def _entries(draw, texts, x, y):
     """Draw what stands beside the tiers: rank 40, land and sea, stations."""
     entries = [(BY_CODE[40].colour, "40", f"isolated patches (PP < {texts.thresholds.isolated:g} %)")]
     if texts.land:
-        entries += [(LAND, "", "land without permafrost"), (SEA, "", "sea, or no data")]
+        entries += [(LAND, "", "land without a rank"), (SEA, "", "sea, or no data")]
     for place, (colour, text, meaning) in enumerate(entries):
         _swatch(draw, colour, text, x, y + 8.8 * place, 7.4)
         draw.label(f"legend {meaning}", meaning, x + 18.5, y + 8.8 * place, 62, 7.4, 8.5, down="middle")

@@ -308,7 +308,7 @@ def _raster_layer(codes, view, path):
     if failure or not layer.isValid():
         raise OutputError(f"The working raster {path} cannot be written: {failure}. Free some space in the folder for "
                           f"temporary files.")
-    apply_style(layer, palette_qml({**colour_table(), _LAND_CODE: ("land without permafrost", hex_to_rgb(LAND))}))
+    apply_style(layer, palette_qml({**colour_table(), _LAND_CODE: ("land without a rank", hex_to_rgb(LAND))}))
     return layer
 
 

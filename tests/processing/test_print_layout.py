@@ -134,7 +134,7 @@ def test_the_legend_has_two_tiers_with_every_rank_and_the_page_its_texts(page):
     assert picture.ink(10, 9, 70, 9) > 0.05 and picture.ink(10, 275, 60, 15) > 0.02
     assert {"Permafrost Thaw Index", "Northern high latitudes", "Positive trends (MAGT, ALT)", "none", "one", "both",
             "Cold", "Cool", "Warm", "MAGT < −3 °C", "−3 to −1.5 °C", "> −1.5 to 3 °C",
-            "isolated patches (PP < 10 %)", "land without permafrost", "sea, or no data", "true along 70° N",
+            "isolated patches (PP < 10 %)", "land without a rank", "sea, or no data", "true along 70° N",
             "60° N", "75° N", "50° N", "90° E", "90° W", "0°", "180°",
             *(str(rank.code) for rank in RANKS)} <= texts_of(page["OUTPUT_LAYOUT"])
     foot = next(text for text in texts_of(page["OUTPUT_LAYOUT"]) if text.startswith("A note."))

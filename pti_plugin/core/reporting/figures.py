@@ -541,7 +541,7 @@ def _draw_map_legend(axes, limits, isolated, with_land, stations):
             swatch(22.2 + 9 * column, y, 8.6, rank.colour, str(rank.code))
     entries = [(BY_CODE[40].colour, "40", f"isolated patches (PP < {isolated:g} %)")]
     if with_land:
-        entries += [(LAND, "", "land without permafrost"), (SEA, "", "sea, or no data")]
+        entries += [(LAND, "", "land without a rank"), (SEA, "", "sea, or no data")]
     for place, (colour, text, label) in enumerate(entries):
         y = 11.4 - 5.6 * place
         swatch(56, y, 8.6, colour, text)
