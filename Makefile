@@ -1,6 +1,6 @@
 # PTI: 'make demo' and 'make test' are all one needs on a fresh Debian; each installs what is missing first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint zip bench setup clean
+.PHONY: help demo test folders lint zip bench setup clean
 PYTHON := .venv/bin/python
 # further arguments for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
@@ -16,6 +16,10 @@ demo: ## run the whole chain on the embedded sample and show the results
 test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
 	@scripts/setup develop
 	@$(PYTHON) -m pytest -n auto --dist loadfile $(ARGS)
+
+folders: ## test folders of products with the real number of files (make test: a tenth)
+	@scripts/setup develop
+	@PTI_FOLDERS=full $(PYTHON) -m pytest tests/headless/test_delivered.py -s
 
 lint: ## check the code with ruff and bandit
 	@scripts/setup develop

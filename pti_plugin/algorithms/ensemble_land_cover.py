@@ -6,10 +6,12 @@ from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.ensembles.landcover import LandCoverOptions, ensemble_land_cover
 from ..core.rasters.folders import files_in
+from ..core.rasters.products import read_products
 from ..core.series.composites import TIES
 from . import compat
 from .base import PtiAlgorithm
 from .groups import ENSEMBLES
+from .product_input import add_products_of_roles, products_of, table_input
 
 
 class EnsembleLandCover(PtiAlgorithm):
@@ -50,6 +52,7 @@ class EnsembleLandCover(PtiAlgorithm):
                       optional=True, filters="CSV (*.csv)")
         self.add_choice("TIE", "Tie of classes", "Among the classes most frequent over the years, the one seen "
                         "last, or the one with the lowest code.", TIES, advanced=True)
+        add_products_of_roles(self)
         self.add_target()
         self.add_profile()
         self.add_settings()
@@ -62,17 +65,19 @@ class EnsembleLandCover(PtiAlgorithm):
 
     def compute(self, parameters, context, progress):
         """Run the join."""
-        cci = self._annual_maps(parameters, context)
+        products = products_of(self, parameters, context)
+        cci = self._annual_maps(parameters, context, progress)
         single = {name: self.raster_path(parameters, name, context) for name in ("GLCC", "CAVM", "BASE")}
         crosswalk = self.parameterAsFile(parameters, "CROSSWALK", context) or None
         inputs = [("CCI", path) for path in cci] + [
             (role, path) for role, path in (*single.items(), ("CROSSWALK", crosswalk)) if path]
-        inputs += self.target_input(parameters, context)
+        inputs += [*table_input(self, parameters, context), *self.target_input(parameters, context)]
         outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_SOURCE")}
         outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
         profile = self.profile(parameters, context)
         options = LandCoverOptions(crosswalk, profile, self.parameterAsString(parameters, "YEARS", context),
-                                   TIES[self.parameterAsEnum(parameters, "TIE", context)])
+                                   TIES[self.parameterAsEnum(parameters, "TIE", context)], products["product"],
+                                   products["products"])
         with self.staging(inputs) as staging:
             result = ensemble_land_cover(
                 {"CCI": cci, **single}, {"cover": outputs["OUTPUT"], "source": outputs["OUTPUT_SOURCE"]}, staging,
@@ -85,7 +90,7 @@ class EnsembleLandCover(PtiAlgorithm):
                 f"{name} {cells}" for name, cells in result["source"].items()) + ".")
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result)
 
-    def _annual_maps(self, parameters, context):
+    def _annual_maps(self, parameters, context, progress):
         """Return the files of whichever of CCI and CCI_FOLDER is given."""
         folder = self.parameterAsString(parameters, "CCI_FOLDER", context)
         layers = parameters.get("CCI")
@@ -93,5 +98,7 @@ class EnsembleLandCover(PtiAlgorithm):
             raise InputError("Give the LandCover_CCI maps by exactly one of CCI (layers) and CCI_FOLDER; "
                              f"{'both' if folder else 'none'} given.")
         if folder:
-            return files_in(folder, self.parameterAsString(parameters, "CCI_PATTERN", context) or "*.nc;*.tif")
+            pattern = self.parameterAsString(parameters, "CCI_PATTERN", context) or "*.nc;*.tif"
+            return files_in(folder, pattern, progress,
+                            read_products(self.parameterAsString(parameters, "PRODUCTS", context).strip() or None))
         return self.raster_paths(parameters, "CCI", context)

@@ -116,8 +116,8 @@ def test_no_data_neither_votes_nor_decides(run, tmp_path):
     ({"CCI_FOLDER": "cci", "CCI_PATTERN": "*.hdf"}, r"No file in .* matches \*\.hdf"),
     ({"CCI_FOLDER": "cci", "YEARS": "2017-2023"}, "no LandCover_CCI map for 2017, 2023 of YEARS 2017-2023"),
     ({"CCI_FOLDER": "cci", "YEARS": "2018"}, "YEARS is '2018'; write the first and the last"),
-    ({"CCI": "glcc"}, r"gbogeg20\.tif is given as LandCover_CCI but named like GLCC"),
-    ({"CCI_FOLDER": "cci", "GLCC": "cavm"}, r"raster_cavm_v1\.tif is given as GLCC but named like CAVM"),
+    ({"CCI": "glcc"}, r"gbogeg20\.tif is given as CCI but is GLCC Global Ecosystems"),
+    ({"CCI_FOLDER": "cci", "GLCC": "cavm"}, r"raster_cavm_v1\.tif is given as GLCC but is CAVM raster\."),
     ({"CCI_FOLDER": "cci", "GLCC": "glcc"}, "TARGET"),
 ])
 def test_bad_input_is_refused_in_plain_words(run, held, tmp_path, parameters, message):
@@ -211,3 +211,24 @@ def test_the_help_names_every_code_without_a_class(provider):
     assert without == {"LandCover_CCI": {0}, "GLCC": {99, 100}, "CAVM": {99}}
     text = provider.algorithm("ensemblelandcover").shortHelpString()
     assert "LandCover_CCI 0, GLCC 0, 99 and 100, CAVM 99 (not arctic) and 127" in text
+
+
+def test_years_in_a_zip_or_under_other_names_and_glcc_by_its_preset_give_the_same(run, held, tmp_path):
+    def cover_of(**given):
+        made = run({"TARGET": str(held / "target.tif"), "OUTPUT": str(tmp_path / "cover.tif"), **given})
+        return read_raster(made["OUTPUT"])
+
+    (tmp_path / "2019").mkdir()
+    (tmp_path / "packed").mkdir()
+    for number, file in enumerate(sorted((held / "cci").iterdir())):
+        shutil.copy(file, tmp_path / "2019" / f"lc_{2018 + number}.nc")
+    shutil.make_archive(str(tmp_path / "packed" / "order"), "zip", held / "cci")
+    expected = cover_of(CCI_FOLDER=str(held / "cci"), GLCC=str(held / "gbogeg20.tif"))
+    np.testing.assert_array_equal(
+        cover_of(CCI_FOLDER=str(tmp_path / "2019"), GLCC=str(held / "gbogeg20.tif")), expected)
+    np.testing.assert_array_equal(
+        cover_of(CCI_FOLDER=str(tmp_path / "packed"), GLCC=str(held / "gbogeg20.tif")), expected)
+    other = shutil.copy(held / "gbogeg20.tif", tmp_path / "ecosystems.tif")
+    named = cover_of(CCI_FOLDER=str(held / "cci"), GLCC=str(other), PRODUCT="ecosystems.tif=glcc_goode")
+    np.testing.assert_array_equal(named, expected)
+    assert np.nanmax(expected) > 0

@@ -13,15 +13,15 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.profiles import DEFENSIBLE
+from ..common.progress import Progress
 from ..common.ranks import hex_to_rgb
 from ..common.resources import resource
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.exclusion import WATER_AND_ICE
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
-from ..rasters.opening import opened
-from ..rasters.products import read_products
+from ..rasters.product_sources import Reading, open_files, refuse_wrong_names
+from ..rasters.products import RECOGNISE, read_products
 from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, read_info, require_codes, source
-from ..rasters.recognition import matches, name_and_variables
 from ..rasters.tally import Tally
 from ..rasters.time_axis import layer_stamps, parse_years, require_years
 from ..series.composites import RECENT, TIES
@@ -35,9 +35,10 @@ NODATA = 0
 MAJORITY_CELLS = 1 << 16
 SOURCES = {1: ("CAVM", "#7b3294"), 2: ("LandCover_CCI in the GLCC tundra mask", "#008837"),
            3: ("LandCover_CCI", "#a6dba0"), 4: ("GLCC alone", "#f4a582")}
-#: per product its presets, the first one for files whose names are none of theirs
-PRESETS = {"LandCover_CCI": ("landcover_cci",), "GLCC": ("glcc", "glcc_goode"), "CAVM": ("cavm",)}
-PRODUCTS = tuple(PRESETS)
+#: per role its product in the crosswalk, and the preset whose codes hold for files that are not recognised
+ROLES = {"CCI": "LandCover_CCI", "GLCC": "GLCC", "CAVM": "CAVM"}
+PRESETS = {"CCI": "landcover_cci", "GLCC": "glcc", "CAVM": "cavm"}
+PRODUCTS = tuple(ROLES.values())
 _COLUMNS = ("product", "raster_value", "ensemble_code", "tundra_code")
 
 
@@ -244,12 +245,14 @@ def join(cci, glcc, cavm, crosswalk):
 @dataclass(frozen=True)
 class LandCoverOptions:
     """``crosswalk``: path of a CSV or None; ``years``: first-last of the annual maps to take, all of which must be
-    there, '' for all; ``tie``: rule of their majority, one of TIES."""
+    there, '' for all; ``tie``: rule of their majority, one of TIES; ``product``, ``products``: as Reading has them."""
 
     crosswalk: str = None
     profile: object = DEFENSIBLE
     years: str = ""
     tie: str = RECENT
+    product: str = RECOGNISE
+    products: str = ""
 
 
 def ensemble_land_cover(paths, outputs, staging, progress, options=None, target=None, settings=None):
@@ -266,11 +269,13 @@ def ensemble_land_cover(paths, outputs, staging, progress, options=None, target=
     if tie not in TIES:
         raise InputError(f"TIE is '{tie}'; it must be one of {', '.join(TIES)}.")
     table = read_crosswalk(options.crosswalk, options.profile)
-    cci, numbers = _annual_maps(paths["CCI"], options.years, tie, table, progress)
+    reading = Reading.of(options)
+    refuse_wrong_names(reading, [*paths["CCI"], *filter(None, (paths.get(role) for role in ("GLCC", "CAVM")))])
+    cci, numbers = _annual_maps(paths["CCI"], options, table, reading, progress)
     others = {}
     for role in ("GLCC", "CAVM"):
         if paths.get(role):
-            info, flags = _opened(role, paths[role], table, progress)
+            info, flags = _opened(role, paths[role], table, reading, progress)
             others[role] = info, replace(source(info.path, CLASS, single_band=True, info=info), flags=flags)
     if paths.get("BASE"):
         info = read_info(paths["BASE"])
@@ -353,14 +358,15 @@ def majority_of_years(maps, crosswalk, tie, path, staging, progress, settings=No
     return source(staging.partial(path), CLASS)
 
 
-def _annual_maps(paths, years, tie, crosswalk, progress):
+def _annual_maps(paths, options, crosswalk, reading, progress):
     """Return ([(RasterInfo, Source)], [year]) of the annual maps wanted, oldest first."""
+    years, tie = options.years, options.tie
     if not paths:
         raise InputError("At least one LandCover_CCI map is needed.")
     opened_maps = []
     for path in paths:
         progress.check()
-        opened_maps.append(_opened("LandCover_CCI", path, crosswalk, progress if path == paths[0] else None))
+        opened_maps.append(_opened("CCI", path, crosswalk, reading, progress if path == paths[0] else Progress()))
     bands = [(info, flags, band) for info, flags in opened_maps for band in range(1, info.bands + 1)]
     found = [(year, info, replace(source(info.path, CLASS, band=band, info=info), flags=flags))
              for year, (info, flags, band) in zip(layer_stamps([info for info, _ in opened_maps], 1, progress), bands)]
@@ -393,16 +399,10 @@ def _annual_maps(paths, years, tie, crosswalk, progress):
     return [(info, item) for _, info, item in found], [year for year in numbers if year is not None]
 
 
-def _opened(role, path, crosswalk, progress):
+def _opened(role, path, crosswalk, reading, progress):
     """Return the RasterInfo of a product's file, put right by its preset, and the codes that are its nodata."""
-    presets = read_products()
-    file_name, variables = name_and_variables(path)
-    named = {product: presets[preset] for product in PRODUCTS for preset in PRESETS[product]
-             if matches(presets[preset], file_name, variables)}
-    if named and role not in named:
-        raise InputError(f"{file_name} is given as {role} but named like {next(iter(named))}. Give each product in its "
-                         f"own parameter, or rename the file.")
-    # another name says nothing of the projection, and the codes are the product's all the same
-    product = named.get(role) or replace(presets[PRESETS[role][0]], crs="", crs_wrong=False, extent=())
-    flags = tuple(flag for flag in product.flags if not crosswalk.codes[role].get(int(flag)))
-    return opened(path, product, progress), flags
+    files = open_files([path], reading, progress, role)
+    # another name says nothing of the projection, but the codes are those of the role all the same
+    product = files.product or read_products()[PRESETS[role]]
+    codes = crosswalk.codes[ROLES[role]]
+    return files.infos[0], tuple(flag for flag in product.flags if not codes.get(int(flag)))

@@ -50,7 +50,11 @@ def variables(path):
 
     A variable inside a group is known by its short name too, unless two share it.
     """
-    dataset = opened_container(path)
+    return variables_in(opened_container(path))
+
+
+def variables_in(dataset):
+    """Return what ``variables`` does, of an open data set."""
     found, short = {}, {}
     for place, text in dataset.GetSubDatasets():
         name = place.replace('"', "").rsplit(":", 1)[-1]
@@ -73,16 +77,17 @@ def only_variable(path):
     return (band.GetMetadataItem("NETCDF_VARNAME") if band else None) or within
 
 
-def variable_of(path, variable="", patterns=()):
+def variable_of(path, variable="", patterns=(), names=None):
     """Return what GDAL opens for one variable of a netCDF or HDF file, or ``path`` where it holds a single one.
 
-    Without ``variable``, the one whose name matches one of ``patterns`` is taken, the first pattern first. Raises
-    InputError listing the variables where the one asked for does not exist or several could be meant.
+    Without ``variable``, the one whose name matches one of ``patterns`` is taken, the first pattern first. ``names``
+    are its variables where they are known already. Raises InputError listing the variables where the one asked for
+    does not exist or several could be meant.
     """
-    names = variables(path)
+    names = variables(path) if names is None else names
     if not names:
-        own = only_variable(path)
-        if not variable or own == variable:
+        own = only_variable(path) if variable else ""
+        if own == variable:
             return path
         raise InputError(f"{path} has no variable '{variable}'. " + (
             f"Its only one is {own}." if own else "It holds layers without names; leave VARIABLE empty."))

@@ -10,14 +10,14 @@ import numpy as np
 from osgeo import osr
 
 from ..common.errors import InputError
-from .containers import exists, file_of, georeferenced, variable_of, variables
+from .containers import exists, file_of, georeferenced, opened_container, variable_of, variables, variables_in
 from .encoding import encodings_of
 from .gdal_errors import call, codes_as_stated, open_raster
 from .grid import Grid, coordinate_transformation, spatial_reference
 from .raster import NUMBER, Source, SourceReader, read_info
 
 #: places along rows and columns where latitudes and longitudes are looked at
-PLACES = (0.02, 0.25, 0.5, 0.75, 0.98)
+PLACES = (0.02, 0.5, 0.98)
 #: by how much of a cell a latitude or longitude may lie off: half of it between its corner and its centre, and rounding
 MOST_OFF = 0.6
 
@@ -30,8 +30,13 @@ def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
     ``progress`` None keeps it silent. Raises InputError, also where the preset's extent is not that of the file, and
     GridError.
     """
-    inner = variable_of(path, variable, product.variables if product else ()) if exists(path) else path
-    dataset = open_raster(inner)
+    inner, names = path, {}
+    dataset = opened_container(path)
+    if exists(path):
+        names = variables_in(dataset)
+        inner = variable_of(path, variable, product.variables if product else (), names)
+    if inner != path:
+        dataset = open_raster(inner)
     stated, located = dataset.GetProjection(), dataset.GetGeoTransform(can_return_null=True) is not None
     size = dataset.RasterXSize, dataset.RasterYSize
     del dataset
@@ -49,7 +54,7 @@ def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
         if not extent and product.extent and not located:
             extent = product.extent
     if extent and not located:
-        told = _check_coordinates(path, size, wkt or stated, extent)
+        told = _check_coordinates(path, names, size, wkt or stated, extent)
         if not given and not told:
             _check_shape(name, size, product, progress)
     if wkt and stated and _same(stated, wkt):
@@ -77,10 +82,10 @@ def _check_shape(name, size, product, progress):
                      f"right file.")
 
 
-def _check_coordinates(path, size, wkt, extent):
+def _check_coordinates(path, names, size, wkt, extent):
     """Return whether a file has latitudes and longitudes of its cells; raise InputError where they contradict
     ``extent``."""
-    arrays = _coordinates(path, size) if wkt else None
+    arrays = _coordinates(path, names, size) if wkt else None
     if arrays is None:
         return False
     latitude, longitude, columns, rows = arrays
@@ -107,14 +112,14 @@ def _check_coordinates(path, size, wkt, extent):
     return True
 
 
-def _coordinates(path, size):
+def _coordinates(path, names, size):
     """Return (latitudes, longitudes, columns, rows) of some cells from two variables of the size of the data, or
     None."""
-    if not exists(path):
-        path = file_of(path)
+    if not names and exists(file_of(path)):
+        names = variables(file_of(path))
     found = {}
     for kind in ("lat", "lon"):
-        for name, place in (variables(path) if exists(path) else {}).items():
+        for name, place in names.items():
             if kind in name.rsplit("/", 1)[-1].lower():
                 dataset = open_raster(place)
                 if (dataset.RasterXSize, dataset.RasterYSize) == size and dataset.RasterCount == 1:

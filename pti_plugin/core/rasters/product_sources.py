@@ -128,8 +128,8 @@ def refuse_other_role(name: str, product: Product | None, role: str, products: d
     """Raise InputError where a file is of a product that serves other roles only, or has to be recoded first."""
     if product is None:
         return
-    if product.roles and role not in product.roles:
-        serving = [other.name for other in products.values() if role in other.roles]
+    if product.roles and role.lower() not in product.roles:
+        serving = [other.name for other in products.values() if role.lower() in other.roles]
         raise InputError(f"{name} is given as {role} but is {product.title}. Give each layer in its own role"
                          + (f"; the presets of {role} are {', '.join(serving)}." if serving else "."))
     if product.recode and not product.made:
