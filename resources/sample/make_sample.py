@@ -633,7 +633,8 @@ def write_series(w, out):
         layers.append(np.where(mask & (label not in SNOW_MISSING), value, 255))
     write(os.path.join(folder, "snow_monthly_2000-2025.tif"), np.array(layers), COARSE, "u1",
           SIM + "monthly snow cover in %, in the manner of MOD10CM (values above 100 are flags: 211 night, "
-          "where the sun stays below 5 degrees, 255 nodata); ERA5 climatology, CRU TS warming and noise. Six months are missing",
+          "where the sun stays below 5 degrees, 255 nodata); ERA5 climatology, CRU TS warming and noise. Six months "
+          "are missing",
           nodata=255, unit="%", names=labels, items=[{"TIME": n} for n in labels])
 
 
