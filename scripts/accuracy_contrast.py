@@ -44,7 +44,7 @@ def trained(samples, options, fresh=None):
     splits = [split(labels, options.test_share, (options.seed, run), False) for run in range(options.runs)]
     runs = Runs(len(labels), classes)
     for (_, test), fit in zip(splits, learner.side_by_side([rows for rows, _ in splits], Progress())):
-        runs.add(fit, test, labels)
+        runs.add(fit, test)
     return labels, learner, runs, None if fresh is None else _on_fresh(runs, fresh)
 
 
@@ -62,8 +62,8 @@ def _on_fresh(runs, fresh):
 def voted(runs, labels):
     """Return (out-of-bag vote, in-sample vote, mean hold-out of the runs) as shares."""
     tested = runs.tested()
-    return (float((runs.vote(True)[0] == labels)[tested].mean()), float((runs.vote(False)[0] == labels).mean()),
-            float(np.mean(runs.held_out)))
+    return (float((runs.vote()[0] == labels)[tested].mean()), float((runs.in_sample() == labels).mean()),
+            float(np.mean(runs.hold_out(labels))))
 
 
 def table(options, samples):

@@ -1,4 +1,5 @@
-"""Writes docs/tools.md from the tools themselves, so that the page cannot lag behind them.
+"""Writes docs/tools.md from the tools themselves, and the table of origins in docs/dataset.md from the presets, so that
+the pages cannot lag behind them.
 
 Usage: QT_QPA_PLATFORM=offscreen PYTHONPATH=. python scripts/build_docs.py
 """
@@ -8,6 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tools.md"
+DATASET = ROOT / "docs" / "dataset.md"
+#: what the table of origins stands between
+MARKS = "<!-- products -->\n", "<!-- /products -->"
 
 
 INTRODUCTION = (
@@ -37,6 +41,27 @@ def section(tool):
     return [*lines, ""]
 
 
+def origins():
+    """Return the lines of the table of where products come from, one row per place and set of presets."""
+    from pti_plugin.core.rasters.products import read_products
+    rows = {}
+    for product in read_products().values():
+        origin = product.source
+        page = f"[page]({origin.url})" if origin.url else "unknown"
+        dois = ", ".join(f"[{doi}](https://doi.org/{doi})" for doi in origin.doi) or "unknown"
+        row = (product.input, page, dois, origin.licence or "unknown", origin.login or "unknown",
+               origin.size or "unknown", origin.assumed or "–")
+        rows.setdefault(row, []).append(f"`{product.name}`")
+    return ["| Presets | Row | Page | DOI | Licence | Login | Size | Assumed |", "|---|---|---|---|---|---|---|---|",
+            *(f"| {', '.join(names)} | {' | '.join(row)} |" for row, names in rows.items())]
+
+
+def dataset_page():
+    """Return the text of docs/dataset.md with the table of origins as it should be."""
+    before, _, rest = DATASET.read_text(encoding="utf-8").partition(MARKS[0])
+    return "\n".join([before + MARKS[0].strip(), *origins(), MARKS[1] + rest.partition(MARKS[1])[2]])
+
+
 def main():
     """Write the page."""
     from qgis.core import QgsApplication
@@ -48,6 +73,7 @@ def main():
     QgsApplication.processingRegistry().addProvider(provider)
     provider.refreshAlgorithms()
     PAGE.write_text(page(provider), encoding="utf-8")
+    DATASET.write_text(dataset_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

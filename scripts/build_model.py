@@ -29,6 +29,7 @@ from qgis.PyQt.QtCore import QPointF, QSizeF
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pti_plugin.algorithms.exclusion_input import DEFAULT_CODES  # noqa: E402
 from pti_plugin.core.ensembles.features import PREDICTORS  # noqa: E402
 
 TARGET = ROOT / "resources" / "models" / "full_chain.model3"
@@ -77,6 +78,7 @@ PARAMETERS = [
                                         [QgsProcessing.TypeVectorPolygon], optional=True),
     QgsProcessingParameterString("ZONE_FIELD", "Field with the names of the zones", "", optional=True),
     QgsProcessingParameterRasterLayer("TARGET", "Target grid (like this layer)"),
+    QgsProcessingParameterString("EXCLUDE_CODES", "Classes left out", DEFAULT_CODES, optional=True),
     QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
     number("RUNS", "Runs of the ensemble", 100, 1),
     number("ROUNDS", "Boosting rounds", 300, 1),
@@ -126,11 +128,14 @@ INPUT_HELP = {
                  "averaged to the target grid, and the slope is taken from there.",
     "ZONES": "Polygons such as ecoregions, in any CRS; the report then has areas, ranks and means of the predictors of "
              "each, beside those of the whole map.",
+    "EXCLUDE_CODES": "Codes of the ensemble land cover with commas between. Their cells have no rank, are not learned "
+                     "from, and are in no map, area or mean; 210 and 220 are water and glacier ice. -1 leaves out "
+                     "nothing.",
     "STATIONS_ALT": "Delimited text, a row a site and year (or a column a year): site, latitude, longitude, year, "
                     "thaw depth in cm or m.",
 }
 
-ADVANCED = ("ROUNDS", "PER_CLASS", "SEED", "NOTE")
+ADVANCED = ("EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SEED", "NOTE")
 
 #: titles of outputs that two steps would give alike; the others keep the title of their tool
 OUTPUT_TITLES = {
@@ -153,8 +158,9 @@ CHILDREN = {
     "alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES"},
                   {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (2, 6)),
     "landcover": ("pti:ensemblelandcover",
-                  {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "TARGET": "TARGET", "PROFILE": "PROFILE"},
-                  {"COVER": "OUTPUT"}, (3, 6)),
+                  {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "BASE": ("ensemble", "OUTPUT_BASE"),
+                   "TARGET": "TARGET", "PROFILE": "PROFILE"},
+                  {"COVER": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (3, 8)),
     "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (5, 3)),
     "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (6, 3)),
     "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (7, 3)),
@@ -183,11 +189,13 @@ CHILDREN = {
     "index": ("pti:buildpti",
               {"MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
                "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"),
-               "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "TARGET": "TARGET", "PROFILE": "PROFILE"},
+               "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "EXCLUDE": ("landcover", "OUTPUT"),
+               "EXCLUDE_CODES": "EXCLUDE_CODES", "TARGET": "TARGET", "PROFILE": "PROFILE"},
               {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (2, 11)),
     "compare": ("pti:compareprofiles",
                 {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET",
-                 "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN")},
+                 "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"),
+                 "EXCLUDE": ("landcover", "OUTPUT"), "EXCLUDE_CODES": "EXCLUDE_CODES"},
                 {"TABLE": "OUTPUT_TABLE", "STABILITY": "OUTPUT_STABILITY"}, (0, 13)),
     "train": ("pti:trainxgboost",
               {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS",
@@ -207,9 +215,12 @@ CHILDREN = {
                   "MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
                   "ZONES": ("zones", "OUTPUT_TABLE"), "COMPARISON": ("compare", "OUTPUT_TABLE"),
                   "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
+                  "OTHER_MAPS": ("index", "OUTPUT"), "PRODUCTS_MAGT": "MAGT", "PRODUCTS_PP": "PP", "UNITS": "UNITS",
+                  "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"),
+                  "EXCLUDE": ("landcover", "OUTPUT"), "EXCLUDE_CODES": "EXCLUDE_CODES",
                   "METRICS": ("predict", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
-                 {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT",
-                  "PDF": "OUTPUT_PDF"},
+                 {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "SIDE_BY_SIDE": "OUTPUT_SIDE_BY_SIDE",
+                  "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT", "PDF": "OUTPUT_PDF"},
                  (4.5, 25)),
 }
 
@@ -217,7 +228,7 @@ CHILDREN = {
 #: place of a model parameter on the canvas, above or beside the first step it feeds
 PLACES = {
     "PP": (0, 1), "MAGT": (0, 2), "UNITS": (0, 3), "ABSENT": (0, 4), "MAGT_SERIES": (1, 4), "ALT_SERIES": (2, 4),
-    "CCI": (3, 2), "GLCC": (3, 3), "CAVM": (3, 4), "TARGET": (1.5, 0), "PROFILE": (2.5, 0),
+    "CCI": (3, 2), "GLCC": (3, 3), "CAVM": (3, 4), "TARGET": (1.5, 0), "PROFILE": (2.5, 0), "EXCLUDE_CODES": (3.5, 0),
     "LST_SERIES": (5.5, 1), "SNOW_SERIES": (7.5, 1), "NDVI_SERIES": (10, 1),
     "FREEZE_THAW": (4.5, 5), "FREEZE_THAW_FILES": (4.5, 6), "SOC": (5.5, 6), "COARSE_FRAGMENTS": (6.5, 6),
     "BULK_DENSITY": (7.5, 6), "WATER_CONTENT": (8.5, 6), "PEAT": (9.5, 6), "ELEVATION": (10.5, 6),

@@ -209,9 +209,43 @@ class Checks:
         assert {place: count for place, count in shown.items() if count} == counts and len(shown) == len(CODES) ** 2
 
     def calibration(self, table):
-        check(table, [row for row in self.rows(table) if row["section"] == "calibration"], {
+        section = "calibration before" if "before" in table["caption"] else "calibration"
+        check(table, [row for row in self.rows(table) if row["section"] == section], {
             "Bin": text_of("line"), "Promised": of("expected"), "Right": of("value"),
             "95 % interval": of("low", "high"), "n": of("n")}, "Bin")
+
+    def compared_areas(self, table):
+        value = {row["line"]: float(row["value"]) for row in self.rows(table) if row["section"] == "area by rank"}
+        rows = [{"rank": code, "conceptual": value[f"conceptual area of rank {code}"],
+                 "predicted": value[f"predicted area of rank {code}"],
+                 "adjusted": value[f"adjusted area of rank {code}"]} for code in CODES]
+        assert len(table["rows"]) == len(CODES)
+        # two columns have the title, one in km² and one in %
+        kinds = [title.split(" (")[0] for title in table["head"][0]]
+        table = {**table, "head": [[f"{title} {i}" if title == "Difference" else title
+                                    for i, title in enumerate(kinds)]]}
+        check(table, rows, {
+            "Rank": lambda row: row["rank"], "Conceptual": lambda row: row["conceptual"],
+            "Predicted": lambda row: row["predicted"], "Corrected": lambda row: row["adjusted"],
+            "Difference 3": lambda row: row["predicted"] - row["conceptual"],
+            "Difference 4": lambda row: 100 * (row["predicted"] / row["conceptual"] - 1)
+            if row["conceptual"] else None}, "Rank")
+
+    def coverage(self, table):
+        lines = {}
+        for row in self.rows(table):
+            if row["section"] == "coverage":
+                kind, place = row["line"].split(": ")
+                lines.setdefault(place, {})[kind] = row
+        by = "rank {}, latitude all" if "by rank" in table["caption"] else "rank all, latitude {}"
+        first = table["head"][0][0]
+        rows = [{"what": shown[0], **lines[by.format(shown[0])]} for shown in table["rows"]]
+        check(table, rows, {
+            first: text_of("what"), "Training points": lambda row: float(row["sampled"]["n"]),
+            **{title: lambda row, kind=kind: float(row[kind]["value"]) for title, kind in (
+                ("Ranked", "ranked"), ("Sampled", "sampled"), ("Predicted", "predicted"),
+                ("of it with a missing predictor", "incomplete"), ("Not predicted", "not_predicted"))},
+            "Why not": lambda row: row["not_predicted"]["meaning"]}, first)
 
     def selection(self, table):
         check(table, self.rows(table), {
@@ -321,7 +355,8 @@ class Checks:
 
     KNOWN = [("Area and share", areas), ("Zones: area", zones), ("Area of each rank by zone", zone_areas),
              ("Means of the predictors by zone", zone_means), ("Trends behind", trends), ("Accuracy panel", accuracy),
-             ("Confusion matrix", confusion), ("Calibration", calibration), ("Elimination", selection),
+             ("Area by rank of", compared_areas), ("Coverage by", coverage), ("Confusion matrix", confusion),
+             ("Calibration", calibration), ("Elimination", selection),
              ("Importance", importance), ("Summary of the comparison", summary), ("Tiers", tiers),
              ("Stations compared", stations), ("Pairs that could not", stations),
              ("Comparison of the profiles|Stability of the ranks", comparison), ("Choices of the profile", choices),

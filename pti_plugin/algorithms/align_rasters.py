@@ -1,14 +1,14 @@
 """Tool: bring products to the target grid."""
 
-from qgis.core import QgsCoordinateReferenceSystem, QgsProcessingParameterCrs, QgsProcessingParameterExtent
+from qgis.core import QgsProcessingParameterCrs, QgsProcessingParameterExtent
 
-from ..core.common.errors import InputError
 from ..core.rasters.align import DEFAULT_LATITUDE, AlignOptions, align, polar_grid
 from ..core.rasters.products import AUTO, NONE, RECOGNISE, RESAMPLINGS, read_products
 from ..core.rasters.raster import CLASS, NUMBER
 from .base import UNITS_HELP, PtiAlgorithm
 from .groups import DATASET
-from .series_input import add_nodata, add_series, nodata_of, series_files, time_of, wkt_of
+from .product_input import PRODUCT_HELP, add_own_products, table_input
+from .series_input import add_nodata, add_series, extent_of, reading_of, series_files, time_of, wkt_of
 
 KINDS = (AUTO, NUMBER, CLASS)
 
@@ -32,11 +32,8 @@ class AlignRasters(PtiAlgorithm):
         """Declare the parameters."""
         add_series(self, "Rasters", "CRS instead of the file's",
                    "For files that state none or a wrong one; the presets know those of their products.")
-        self.add_choice("PRODUCT", "Product", "Preset: recognise takes it from the file name, none uses no preset.",
-                        [RECOGNISE, NONE, *read_products()], RECOGNISE, static=True)
-        self.add_file("PRODUCTS", "Products of your own",
-                      "CSV table of presets with the columns of the plugin's resources/tables/products.csv; its rows "
-                      "go before the plugin's.", optional=True, filters="CSV (*.csv)")
+        self.add_choice("PRODUCT", "Product", PRODUCT_HELP, [RECOGNISE, NONE, *read_products()], RECOGNISE, static=True)
+        add_own_products(self)
         self.add_target()
         self.add(QgsProcessingParameterCrs("TARGET_CRS", "Target CRS without a layer", optional=True),
                  "Instead of TARGET, with CELL_SIZE and TARGET_EXTENT. Empty: EPSG:6931.", advanced=True)
@@ -52,7 +49,10 @@ class AlignRasters(PtiAlgorithm):
                         "table.",
                         KINDS, AUTO, advanced=True, static=True)
         self.add_choice("RESAMPLING", "Resampling", "auto: to larger cells average, or mode for classes; to smaller "
-                        "ones bilinear, or nearest for classes.", RESAMPLINGS, AUTO, advanced=True, static=True)
+                        "ones bilinear, or nearest for classes. mode, average, min, max and med go by the area of each "
+                        "source cell within the outline of the cell; of classes with equal areas mode takes the one at "
+                        "the centre, else the lowest code. The result is the same with every version of GDAL.",
+                        RESAMPLINGS, AUTO, advanced=True, static=True)
         add_nodata(self, advanced=True)
         self.add_text("ABSENT", "What nodata stands for", "A value such as 0 where nodata inside the file means that "
                       "there is none; nodata where it means nothing. Empty: as the preset says.", advanced=True)
@@ -73,35 +73,23 @@ class AlignRasters(PtiAlgorithm):
 
     def compute(self, parameters, context, progress):
         """Bring the files to the grid."""
-        files = series_files(self, parameters, context)
+        files = series_files(self, parameters, context, progress)
         text = {name: self.parameterAsString(parameters, name, context).strip()
-                for name in ("PRODUCTS", "VARIABLE", "UNITS", "ABSENT", "RECODE", "YEARS")}
-        text.update({name: self.parameterAsEnumString(parameters, name, context)
-                     for name in ("PRODUCT", "KIND", "RESAMPLING")})
+                for name in ("VARIABLE", "ABSENT", "RECODE", "YEARS")}
+        text.update({name: self.parameterAsEnumString(parameters, name, context) for name in ("KIND", "RESAMPLING")})
         options = AlignOptions(
-            **{name.lower(): value for name, value in text.items()}, **nodata_of(self, parameters, context),
-            **time_of(self, parameters, context), wkt=wkt_of(self, parameters, "CRS", context),
-            extent=self._extent(parameters, "EXTENT", context),
-            period=self.parameterAsInt(parameters, "PERIOD", context),
+            **{**reading_of(self, parameters, context), **{name.lower(): value for name, value in text.items()}},
+            **time_of(self, parameters, context), period=self.parameterAsInt(parameters, "PERIOD", context),
             min_latitude=self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
             band=self.parameterAsInt(parameters, "BAND", context))
         target = self.target_grid(parameters, context) or polar_grid(
             wkt_of(self, parameters, "TARGET_CRS", context), self.parameterAsDouble(parameters, "CELL_SIZE", context),
-            self._extent(parameters, "TARGET_EXTENT", context, self.parameterAsCrs(parameters, "TARGET_CRS", context)))
+            extent_of(self, parameters, "TARGET_EXTENT", context,
+                      self.parameterAsCrs(parameters, "TARGET_CRS", context)))
         inputs = [("INPUT", path) for path in files] + self.target_input(parameters, context)
-        inputs += [("PRODUCTS", text["PRODUCTS"])] if text["PRODUCTS"] else []
+        inputs += table_input(self, parameters, context)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         with self.staging(inputs) as staging:
             result = align(files, outputs["OUTPUT"], staging, progress, options, target,
                            self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
-
-    def _extent(self, parameters, name, context, crs=None):
-        """Return (west, east, south, north) of an extent, in ``crs`` where it says its own, or () where it is empty."""
-        if not parameters.get(name):
-            return ()
-        place = self.parameterAsExtent(parameters, name, context, crs or QgsCoordinateReferenceSystem())
-        if place.isEmpty():
-            raise InputError(f"{name} is '{parameters[name]}'; write four numbers, xmin,xmax,ymin,ymax, each first one "
-                             f"the smaller.")
-        return place.xMinimum(), place.xMaximum(), place.yMinimum(), place.yMaximum()

@@ -10,11 +10,13 @@ from ..core.assessment.accuracy_panel import COLUMNS
 from ..core.assessment.confusion_table import class_code, read_classes, read_matrix, read_sizes
 from ..core.common import tables
 from ..core.common.errors import InputError
-from ..core.rasters.raster import display_name
+from ..core.rasters.exclusion import excluding
+from ..core.rasters.raster import CLASS, display_name, source
 from ..core.reporting.accuracy_page import accuracy_page
 from . import compat
 from .base import PtiAlgorithm
 from .collections_input import crs_of, is_collection, points_in
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import STATIONS
 
 #: points left out that are named in the log; the table names all
@@ -66,6 +68,8 @@ class AssessAccuracy(PtiAlgorithm):
         self.add_file("AREAS", "Areas of the mapped classes or strata", "CSV with the class (or stratum) and its area "
                       "or number of pixels, in a column area, area_km2, area_ha, mapped_pixels or cells. In place of "
                       "what CLASSIFIED and STRATA hold.", optional=True, filters="CSV (*.csv)")
+        add_exclusion(self, "Cells of CLASSIFIED that have one of the classes EXCLUDE_CODES there are not compared and "
+                            "count in no area.", advanced=True)
         self.add_file("CLASSES", "Class names", "CSV with the columns code and name. Classes that it does not list are "
                       "an error.", optional=True, filters="CSV (*.csv)")
         self.add_number("CELL_AREA", "Area of one unit of the areas given", "Factor for the numbers in AREAS or in the "
@@ -88,27 +92,32 @@ class AssessAccuracy(PtiAlgorithm):
         design = self.parameterAsEnumString(parameters, "DESIGN", context)
         strata_field = self.parameterAsString(parameters, "STRATA_FIELD", context)
         _check_inputs(rasters, files, layer, design, strata_field)
+        left_out = left_out_classes(self, parameters, context)
+        if left_out and not rasters["CLASSIFIED"]:
+            raise InputError("EXCLUDE leaves out cells of CLASSIFIED, which is empty. Give it, or leave EXCLUDE empty.")
         inputs = [(role, path) for role, path in (*rasters.items(), ("REFERENCE_POINTS", points_path), *files.items())
-                  if path]
+                  if path] + exclusion_inputs(left_out)
         outputs = {name: self.file_output_path(parameters, name, context)
                    for name in ("OUTPUT_TABLE", "OUTPUT_REPORT")}
         names = read_classes(files["CLASSES"]) if files["CLASSES"] else None
         settings = self.settings(parameters, context)
         with self.staging(inputs) as staging:
             staging.reserve(*outputs.values())
+            classified = rasters["CLASSIFIED"] and excluding(source(rasters["CLASSIFIED"], CLASS, single_band=True),
+                                                             left_out, progress.part(0, 0.2), settings, zero=True)
             if files["MATRIX"]:
                 comparison = assessment.compare_table(read_matrix(files["MATRIX"], names))
-                if rasters["CLASSIFIED"]:
+                if classified:
                     comparison = assessment.with_sizes(comparison, assessment.mapped_sizes(
-                        rasters["CLASSIFIED"], progress, settings), "km²")
+                        classified, progress, settings), "km²")
             elif rasters["REFERENCE"]:
                 comparison = assessment.compare_rasters(
-                    rasters["CLASSIFIED"], rasters["REFERENCE"], progress, names, rasters["STRATA"],
+                    classified, rasters["REFERENCE"], progress, names, rasters["STRATA"],
                     design == assessment.NOT_STATED, settings)
             else:
                 points = self._points(parameters, context, progress, layer, strata_field)
-                comparison = assessment.compare_points(rasters["CLASSIFIED"], points, progress, names,
-                                                       rasters["STRATA"], settings)
+                comparison = assessment.compare_points(classified, points, progress, names, rasters["STRATA"],
+                                                       settings)
             comparison = self._with_areas(parameters, context, comparison, files["AREAS"], design, names)
             found = assessment.assess(comparison, design, names)
             _tell(found, progress)

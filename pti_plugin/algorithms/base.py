@@ -29,7 +29,7 @@ from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.raster import read_info
 from . import compat
-from .parameter_check import layers_problem, words_problem
+from .parameter_check import holds_archive, layers_problem, rasters_packed, words_problem
 from .styling import style_beside, style_on_completion
 
 HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
@@ -180,6 +180,13 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                         "as_published: every choice as the paper states it. The record beside the result lists the "
                         "differences.", [profile.name for profile in PROFILES])
 
+    def add_max_missing(self, default_says):
+        """Add the most predictors that a cell may lack; −1 stands for what ``default_says``."""
+        self.add_integer("MAX_MISSING", "Most missing predictors (-1 = default)",
+                         f"A cell or point that lacks more predictors than this is left out and counted; other gaps "
+                         f"follow XGBoost's own rule for missing values. Never more than half of the predictors. -1: "
+                         f"{default_says}", -1, -1, advanced=True)
+
     def add_settings(self):
         """Add the advanced parameters that say how to run; they never change the result."""
         self.add_integer("THREADS", "Threads (0 = all cores)", "Number of threads. The result does not depend on it.",
@@ -206,16 +213,27 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Return (True, "") or (False, what is wrong)."""
         definitions = self.parameterDefinitions()
         problem = layers_problem(definitions, parameters, context) or words_problem(definitions, parameters)
-        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+        if problem:
+            return False, problem
+        # QGIS loads no layers from archives in archives
+        loaded = [definition for definition in definitions if not holds_archive(definition, parameters)]
+        if len(loaded) < len(definitions) and all(
+                definition.checkValueIsAcceptable(parameters.get(definition.name()), context)
+                for definition in loaded):
+            return True, ""
+        return super().checkParameterValues(parameters, context)
 
     def raster_path(self, parameters, name, context):
         """Return the data source of a raster parameter, or None where it is empty.
 
         Raises InputError for a layer that does not exist or is not read by GDAL.
         """
+        given = parameters.get(name)
+        packed = rasters_packed(name, given, several=False)
+        if packed:
+            return packed[0]
         layer = self.parameterAsRasterLayer(parameters, name, context)
         if layer is None:
-            given = parameters.get(name)
             if given in (None, ""):
                 self._refuse_empty(name)
                 return None
@@ -226,13 +244,16 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
     def raster_paths(self, parameters, name, context):
         """Return the data sources of a list of rasters; raises InputError for one that does not exist."""
         given = parameters.get(name)
-        for item in given if isinstance(given, (list, tuple)) else [given]:
+        items = given if isinstance(given, (list, tuple)) else [given]
+        packed = [member for item in items for member in rasters_packed(name, item) or ()]
+        others = [item for item in items if rasters_packed(name, item) is None] if packed else given
+        for item in others if isinstance(others, (list, tuple)) else [others]:
             if isinstance(item, str) and item and context.getMapLayer(item) is None:
                 open_raster(item)
-        layers = self.parameterAsLayerList(parameters, name, context)
-        if not layers:
+        layers = self.parameterAsLayerList({**parameters, name: others}, name, context) if others or not packed else []
+        if not layers and not packed:
             self._refuse_empty(name)
-        return [_gdal_source(layer, name) for layer in layers]
+        return [_gdal_source(layer, name) for layer in layers] + packed
 
     def _refuse_empty(self, name):
         definition = self.parameterDefinition(name)

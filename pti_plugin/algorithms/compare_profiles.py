@@ -5,6 +5,7 @@ from ..core.common.errors import InputError
 from ..core.index.profile_comparison import StabilityOptions, compare_profiles
 from ..core.index.rank_comparison import COLUMNS, compare_maps
 from .base import PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import STATIONS
 from .index_input import (
     add_ensemble_options,
@@ -46,6 +47,7 @@ class CompareProfiles(PtiAlgorithm):
         self.add_raster("FIRST", "First PTI map", "Instead of products and trends: a PTI map, ranks 11 to 40.",
                         optional=True)
         self.add_raster("SECOND", "Second PTI map", "The PTI map that is compared with FIRST.", optional=True)
+        add_exclusion(self, "Cells of the classes EXCLUDE_CODES have no rank in any map.")
         self.add_target()
         add_ensemble_options(self)
         self.add_text("PRODUCTS", "Products (pattern=product; …)",
@@ -79,16 +81,20 @@ class CompareProfiles(PtiAlgorithm):
         products = self.parameterAsString(parameters, "PRODUCTS", context).strip()
         of_maps = _of_maps({**lists, **single}, {**outputs, "PRODUCTS": products})
         inputs = [(role, path) for role in LISTS for path in lists[role]]
-        inputs += [(role, path) for role, path in single.items() if path] + self.target_input(parameters, context)
+        left_out = left_out_classes(self, parameters, context)
+        inputs += [(role, path) for role, path in single.items() if path]
+        inputs += exclusion_inputs(left_out) + self.target_input(parameters, context)
         rasters = {key: outputs[name] for key, name in RASTERS.items()}
         target, settings = self.target_grid(parameters, context), self.settings(parameters, context)
         with self.staging(inputs) as staging:
             if of_maps:
-                result = compare_maps(single["FIRST"], single["SECOND"], rasters, staging, progress, target, settings)
+                result = compare_maps([single[name] for name in MAPS], rasters, staging, progress, target, settings,
+                                      left_out)
             else:
                 result = compare_profiles(
                     {**lists, **{role: single[role] for role in TRENDS}}, rasters, staging, progress,
-                    ensemble_options(self, parameters, context), index_options(self, parameters, context),
+                    ensemble_options(self, parameters, context),
+                    index_options(self, parameters, context, left_out=left_out),
                     StabilityOptions(products, self.parameterAsInt(parameters, "MIN_PRODUCTS_LEFT", context)),
                     target, settings)
             if outputs["OUTPUT_TABLE"]:

@@ -13,7 +13,8 @@ from ..core.series.composites import (
 from ..core.series.gap_filling import LONGEST_NIGHT, NIGHTS
 from .base import PtiAlgorithm
 from .groups import DATASET
-from .series_input import add_nodata, add_series, nodata_of, series_paths, time_of, wkt_of
+from .product_input import add_product, add_units, table_input
+from .series_input import add_nodata, add_place, add_series, reading_of, series_files, time_of
 
 OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT", "values": "OUTPUT_VALUES"}
 
@@ -30,13 +31,14 @@ class CompositeSeries(PtiAlgorithm):
             "every year, then the mean of the years (peak NDVI). annual_positive_sum: the sum of a year's values "
             "above 0, then the mean. snow_year_mean: the mean of every year from July to June, then the mean. "
             "frozen_days: days a year with FROZEN_CODE in daily classes, then the mean. majority: the most frequent "
-            "class. Layers that are missing or empty are filled with the mean of the same season in other years, and "
-            "the log and the record list them; classes are never filled. A year of a cell counts only where it is "
-            "complete enough for its statistic, and gaps inside it are filled (GAPS, NIGHT); the log gives the shares. "
-            "OUTPUT_SERIES holds a band a year, ready for "
-            "the trend tool. The layers stay on their own grid: make the composite first, then align it. Time stamps "
-            "are read as in the trend tool; a mean of all layers needs none, the other statistics do. A series of any "
-            "length is read a few layers at a time.")
+            "class. monthly_mean: the mean of every month of daily layers, in OUTPUT_SERIES a band a month, and the "
+            "mean of these; cells that have less than MIN_SHARE of a month's days have none there. Layers that are "
+            "missing or empty are filled with the mean of the same season in other years, and the log and the record "
+            "list them; classes are never filled. A year of a cell counts only where it is complete enough for its "
+            "statistic, and gaps inside it are filled (GAPS, NIGHT); the log gives the shares. OUTPUT_SERIES holds a "
+            "band a year, ready for the trend tool. The layers stay on their own grid: make the composite first, then "
+            "align it. Time stamps are read as in the trend tool; a mean of all layers needs none, the other "
+            "statistics do. A series of any length is read a few layers at a time.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -45,7 +47,13 @@ class CompositeSeries(PtiAlgorithm):
                          "365 for daily layers, each on its calendar day.", 1, 1)
         self.add_choice("STATISTIC", "Statistic", "What the composite is; the help of the tool describes each.",
                         STATISTICS)
+        add_product(self)
+        add_units(self)
         add_nodata(self)
+        add_place(self)
+        self.add_raster("TARGET", "Region (like this layer)", "Only the cells of the layers' own grid that a "
+                        "resampling to this layer needs are computed; they are not warped. Empty: all.", optional=True,
+                        advanced=True)
         self.add(QgsProcessingParameterBoolean("FILL", "Fill missing layers", True),
                  "Layers that are missing or empty get, cell by cell, the mean of the same season in the ten nearest "
                  "years, or in FILL_YEARS. Only in years that have MIN_SHARE of their layers.")
@@ -60,7 +68,8 @@ class CompositeSeries(PtiAlgorithm):
                          "for the others.", 0, 0, 12, advanced=True)
         self.add_number("MIN_SHARE", "Share of a year's layers that must be there",
                         "Years with less are not filled and are left out of annual statistics; the log names them. "
-                        "With GAPS by_season the same holds for every cell and the seasons it has.",
+                        "With GAPS by_season the same holds for every cell and the seasons it has. For monthly_mean: "
+                        "share of a month's days.",
                         0.75, 0.0, 1.0, advanced=True)
         self.add_choice("GAPS", "Gaps of a cell inside a year",
                         "by_season: annual_maximum leaves out years that lack the seasons around the cell's usual "
@@ -87,22 +96,24 @@ class CompositeSeries(PtiAlgorithm):
         self.add_raster_output("OUTPUT", "Composite", "Units of the layers; days for frozen_days; codes for majority.")
         self.add_raster_output("OUTPUT_SERIES", "Annual series", "One band a year, named after it, for the trend "
                                "tool; not for majority.", optional=True)
-        self.add_raster_output("OUTPUT_COUNT", "Values used", "Number of years in the mean; for mean and majority "
-                               "number of layers.", optional=True)
+        self.add_raster_output("OUTPUT_COUNT", "Values used", "Number of years in the mean, of months for "
+                               "monthly_mean; for mean and majority number of layers.", optional=True)
         self.add_raster_output("OUTPUT_VALUES", "Layers used", "Number of layers that have a value of the cell in the "
                                "years of the mean, such as months of snow years; values that were filled are not "
                                "counted.", optional=True)
 
     def compute(self, parameters, context, progress):
         """Make the composite."""
-        layers = series_paths(self, parameters, context)
-        inputs = [("INPUT", path) for path in layers]
+        layers = series_files(self, parameters, context, progress)
+        inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
+        inputs += table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         options = CompositeOptions(
             statistic=STATISTICS[self.parameterAsEnum(parameters, "STATISTIC", context)],
             period=self.parameterAsInt(parameters, "PERIOD", context),
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
-            **nodata_of(self, parameters, context), **time_of(self, parameters, context),
+            **reading_of(self, parameters, context), **time_of(self, parameters, context),
+            min_latitude=self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
             fill=self.parameterAsBool(parameters, "FILL", context),
             fill_years=self.parameterAsString(parameters, "FILL_YEARS", context),
             min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
@@ -113,9 +124,9 @@ class CompositeSeries(PtiAlgorithm):
             night=NIGHTS[self.parameterAsEnum(parameters, "NIGHT", context)],
             tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
             sort=self.parameterAsBool(parameters, "SORT", context),
-            start=self.parameterAsString(parameters, "START", context).strip(),
-            wkt=wkt_of(self, parameters, "CRS", context))
+            start=self.parameterAsString(parameters, "START", context).strip())
         with self.staging(inputs) as staging:
             result = composite_series(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
-                                      options, self.settings(parameters, context))
+                                      options, self.settings(parameters, context),
+                                      self.target_grid(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)

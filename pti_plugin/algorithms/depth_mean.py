@@ -3,6 +3,7 @@
 from ..core.ensembles.depth_mean import GAPS, DepthOptions, depth_mean
 from .base import PtiAlgorithm
 from .groups import DATASET
+from .product_input import add_product, add_units, products_of, table_input
 
 OUTPUTS = {"mean": "OUTPUT", "thickness": "OUTPUT_THICKNESS"}
 
@@ -17,8 +18,8 @@ class DepthMean(PtiAlgorithm):
     SHORT = "Averages soil layers over depth, weighted with their thickness."
     HELP = ("Depths are read from the names as SoilGrids writes them (soc_0-5cm_mean, or the names of the bands of one "
             "file), or stated in LAYERS. Layers that overlap or leave a depth out are an error naming it. The result "
-            "has the unit of the layers; the log states the weight of every layer, how many cells lack a layer, and "
-            "how many are nodata for that.")
+            "has the unit of the layers, and layers of SoilGrids come out in g/kg, volume % or g/cm3; the log states "
+            "the weight of every layer, how many cells lack a layer, and how many are nodata for that.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -34,6 +35,8 @@ class DepthMean(PtiAlgorithm):
         self.add_number("MIN_THICKNESS", "Share of the thickness a cell needs", "For GAPS layers_there.", 0.5, 0.0, 1.0,
                         advanced=True)
         self.add_number("TOP", "Upper limit (cm)", "The mean begins here.", 0.0, 0.0, advanced=True)
+        add_product(self)
+        add_units(self)
         self.add_settings()
         self.add_raster_output("OUTPUT", "Mean over depth", "Unit of the layers.")
         self.add_raster_output("OUTPUT_THICKNESS", "Thickness used", "Sum of the weights of every cell, cm.",
@@ -42,14 +45,15 @@ class DepthMean(PtiAlgorithm):
     def compute(self, parameters, context, progress):
         """Make the mean."""
         layers = self.raster_paths(parameters, "INPUT", context)
-        inputs = [("INPUT", path) for path in layers]
+        inputs = [("INPUT", path) for path in layers] + table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         options = DepthOptions(
             layers=self.parameterAsString(parameters, "LAYERS", context),
             top=self.parameterAsDouble(parameters, "TOP", context),
             bottom=self.parameterAsDouble(parameters, "DEPTH", context),
             gaps=GAPS[self.parameterAsEnum(parameters, "GAPS", context)],
-            min_thickness=self.parameterAsDouble(parameters, "MIN_THICKNESS", context))
+            min_thickness=self.parameterAsDouble(parameters, "MIN_THICKNESS", context),
+            **products_of(self, parameters, context))
         with self.staging(inputs) as staging:
             result = depth_mean(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                 options, self.settings(parameters, context))

@@ -23,8 +23,9 @@ class DriverMaps(PtiAlgorithm):
             "Contributions explain the model, not the ground: predictors that are alike share what either could "
             "explain.\n\nIt takes some 0.7 ms for a cell and 100 trees of its class, so the log says before it starts "
             "how long it will take and, beyond an hour, which STEP would keep it below. Memory grows with RUNS. "
-            "Predictors are matched by band name as in the prediction tool; cells with a missing predictor or "
-            "with a category that the model never saw are nodata. Needs xgboost.")
+            "Predictors are matched by band name as in the prediction tool; cells that lack more than MAX_MISSING "
+            "predictors or have a category that the model never saw are nodata. What a missing predictor contributes "
+            "is what the trees make of its being missing. Needs xgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -42,6 +43,7 @@ class DriverMaps(PtiAlgorithm):
         self.add_integer("STEP", "Step (every nth cell)",
                          "Explain the cell in the middle of each block of so many rows and columns; the result has "
                          "the blocks as its cells. 1 explains every cell.", 1, 1)
+        self.add_max_missing("as many as the model was trained with.")
         self.add_settings()
         self.add_raster_output("OUTPUT", "Top driver", "Code of the predictor with the largest contribution in either "
                                "direction, the same code for a role in every model; 0 where no predictor contributes, "
@@ -64,9 +66,10 @@ class DriverMaps(PtiAlgorithm):
                    for name in ("OUTPUT", "OUTPUT_GROUPS", "OUTPUT_CONTRIBUTIONS")}
         outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
         explained = self.parameterAsEnumString(parameters, "CLASS_OF", context)
+        most = self.parameterAsInt(parameters, "MAX_MISSING", context)
         options = DriverOptions(self.parameterAsInt(parameters, "RUNS", context),
                                 None if explained == PREDICTED else int(explained),
-                                self.parameterAsInt(parameters, "STEP", context))
+                                self.parameterAsInt(parameters, "STEP", context), None if most < 0 else most)
         with self.staging(inputs) as staging:
             result = driver_maps(
                 stack, model, {"drivers": outputs["OUTPUT"], "groups": outputs["OUTPUT_GROUPS"],

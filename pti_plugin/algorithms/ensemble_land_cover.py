@@ -4,8 +4,8 @@ from qgis.core import QgsProcessingParameterFile
 
 from ..core.common import tables
 from ..core.common.errors import InputError
-from ..core.ensembles.landcover import ensemble_land_cover
-from ..core.rasters.containers import files_in
+from ..core.ensembles.landcover import LandCoverOptions, ensemble_land_cover
+from ..core.rasters.folders import files_in
 from ..core.series.composites import TIES
 from . import compat
 from .base import PtiAlgorithm
@@ -43,6 +43,8 @@ class EnsembleLandCover(PtiAlgorithm):
         self.add_raster("GLCC", "GLCC Global Ecosystems", "Codes 1 to 96; 99 and 100 are missing.", optional=True)
         self.add_raster("CAVM", "CAVM raster", "Circumpolar Arctic Vegetation Map, raster values of version 2.",
                         optional=True)
+        self.add_raster("BASE", "Permafrost base map", "1 permafrost, 0 none, of the permafrost ensemble; for the "
+                        "table only, which then has the shares of permafrost land too.", optional=True)
         self.add_file("CROSSWALK", "Own crosswalk table (CSV)",
                       "Columns product, raster_value, ensemble_code, tundra_code. Empty: the plugin's own table.",
                       optional=True, filters="CSV (*.csv)")
@@ -54,25 +56,27 @@ class EnsembleLandCover(PtiAlgorithm):
         self.add_raster_output("OUTPUT", "Ensemble land cover", "Codes 10 to 220, 0 nodata.")
         self.add_raster_output("OUTPUT_SOURCE", "Deciding source", "Which product decided each cell.", optional=True)
         self.add_file_output("OUTPUT_TABLE", "Area by class", "CSV: code, name, cells, true area in km² and share of "
-                             "each class.", "CSV (*.csv)", optional=True)
+                             "each class; its share of the land without water (and sea) and glacier ice; with BASE its "
+                             "area and share of the permafrost land without them; the paper's shares (Table 2), as "
+                             "they are and without water and ice.", "CSV (*.csv)", optional=True)
 
     def compute(self, parameters, context, progress):
         """Run the join."""
         cci = self._annual_maps(parameters, context)
-        glcc, cavm = (self.raster_path(parameters, name, context) for name in ("GLCC", "CAVM"))
+        single = {name: self.raster_path(parameters, name, context) for name in ("GLCC", "CAVM", "BASE")}
         crosswalk = self.parameterAsFile(parameters, "CROSSWALK", context) or None
         inputs = [("CCI", path) for path in cci] + [
-            (role, path) for role, path in (("GLCC", glcc), ("CAVM", cavm), ("CROSSWALK", crosswalk)) if path]
+            (role, path) for role, path in (*single.items(), ("CROSSWALK", crosswalk)) if path]
         inputs += self.target_input(parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in ("OUTPUT", "OUTPUT_SOURCE")}
         outputs["OUTPUT_TABLE"] = self.file_output_path(parameters, "OUTPUT_TABLE", context)
         profile = self.profile(parameters, context)
+        options = LandCoverOptions(crosswalk, profile, self.parameterAsString(parameters, "YEARS", context),
+                                   TIES[self.parameterAsEnum(parameters, "TIE", context)])
         with self.staging(inputs) as staging:
             result = ensemble_land_cover(
-                cci, glcc, cavm, {"cover": outputs["OUTPUT"], "source": outputs["OUTPUT_SOURCE"]}, staging, progress,
-                crosswalk, self.target_grid(parameters, context), self.settings(parameters, context), profile,
-                self.parameterAsString(parameters, "YEARS", context),
-                TIES[self.parameterAsEnum(parameters, "TIE", context)])
+                {"CCI": cci, **single}, {"cover": outputs["OUTPUT"], "source": outputs["OUTPUT_SOURCE"]}, staging,
+                progress, options, self.target_grid(parameters, context), self.settings(parameters, context))
             if outputs["OUTPUT_TABLE"]:
                 staging.write_text(outputs["OUTPUT_TABLE"], tables.to_csv(result["table"]))
             for row in result["table"]:

@@ -28,14 +28,14 @@ def add_ensemble_options(tool):
                     "no limit.", -90.0, -90.0, 90.0, advanced=True)
 
 
-def ensemble_options(tool, parameters, context):
-    """Return the EnsembleOptions of a run."""
+def ensemble_options(tool, parameters, context, **products):
+    """Return the EnsembleOptions of a run; ``products``: what it says of products beside UNITS."""
     return EnsembleOptions(
         tool.parameterAsInt(parameters, "MIN_PRODUCTS", context),
         tool.parameterAsInt(parameters, "MIN_MAGT", context),
         tool.parameterAsDouble(parameters, "MIN_LATITUDE", context),
-        tool.parameterAsString(parameters, "UNITS", context),
-        tool.parameterAsString(parameters, "ABSENT", context))
+        **{"units": tool.parameterAsString(parameters, "UNITS", context), **products},
+        absent=tool.parameterAsString(parameters, "ABSENT", context))
 
 
 def add_trends(tool, optional=False):

@@ -9,7 +9,30 @@ from qgis.core import (
 )
 
 from ..core.common.errors import InputError
+from ..core.rasters.folders import archive, unpacked
 from ..core.rasters.raster import read_info
+
+
+def rasters_packed(name, item, several=True):
+    """Return the rasters in an archive, such as a zip, that is given for a layer, or None for anything else.
+
+    Raises InputError for an archive without rasters, and for one of several where a single layer is asked for.
+    """
+    if not isinstance(item, str) or not archive(item):
+        return None
+    found = unpacked(item)
+    if not several and len(found) > 1:
+        listed = ", ".join(member.rsplit("/", 1)[-1] for member in found[:10])
+        raise InputError(f"{name}: {item} holds several rasters ({listed}). Unpack it and give the one wanted.")
+    return found
+
+
+def holds_archive(definition, parameters):
+    """True where a raster parameter is given an archive, such as a zip."""
+    given = parameters.get(definition.name())
+    items = given if isinstance(given, (list, tuple)) else [given]
+    return definition.type() in ("raster", "multilayer") and any(
+        isinstance(item, str) and archive(item) for item in items)
 
 
 def layers_problem(definitions, parameters, context):
@@ -21,6 +44,12 @@ def layers_problem(definitions, parameters, context):
             continue
         items = given if isinstance(given, (list, tuple)) else [given]
         for item in items:
+            try:
+                # QGIS itself loads no layers from archives
+                if rasters_packed(definition.name(), item, several):
+                    continue
+            except InputError as error:
+                return str(error)
             if isinstance(item, str) and item and QgsProcessingUtils.mapLayerFromString(
                     item, context, True, QgsProcessingUtils.LayerHint.Raster) is None:
                 return f"{definition.name()}: {_why_not_loaded(item)}"

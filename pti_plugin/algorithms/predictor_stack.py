@@ -4,6 +4,7 @@ from ..core.ensembles.features import GROUPS, PREDICTORS
 from ..core.learning.predictor_stack import OTHER, SCALINGS, StackOptions, predictor_stack
 from .base import PtiAlgorithm
 from .groups import DATASET
+from .product_input import add_products_of_roles, add_units, products_of, table_input
 
 #: what each role should hold, in the units of the paper
 _HELP = {
@@ -39,8 +40,10 @@ class PredictorStack(PtiAlgorithm):
             "outside the base map, are clipped. Land cover stays categorical. The ranges and raw units are stored with "
             "the bands and written to OUTPUT_RANGES. A stack for another region or time must be scaled by the same "
             "ranges: give the table, or the trained model, as RANGES. Predictors of your own go under OWN and get a "
-            "role in OWN_ROLES; the bands of a raster with several take their names as roles. The log says which "
-            "predictor is missing on how many cells: a cell that lacks one cannot be predicted.")
+            "role in OWN_ROLES; the bands of a raster with several take their names as roles. Values outside the "
+            "plausible range of their role stop the run, and so do whole numbers of an unknown file that may be "
+            "packed. The log says which predictor is missing on how many cells: a cell that lacks one cannot be "
+            "predicted.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -65,6 +68,8 @@ class PredictorStack(PtiAlgorithm):
                       "columns role, low and high, as OUTPUT_RANGES writes it, or a model file. Values beyond are "
                       "clipped, and the log states their share.", optional=True,
                       filters="Ranges (*.csv *.ptimodel);;All files (*)")
+        add_products_of_roles(self)
+        add_units(self)
         self.add_settings()
         self.add_raster_output("OUTPUT", "Predictor stack", "One band a predictor, named after its role.")
         self.add_file_output("OUTPUT_RANGES", "Ranges", "Role, group, kind, unit, range and numbers of cells of every "
@@ -78,14 +83,15 @@ class PredictorStack(PtiAlgorithm):
         ranges = self.parameterAsFile(parameters, "RANGES", context)
         inputs = [(role.upper(), path) for role, path in given.items() if path] + [("OWN", path) for path in own]
         inputs += [(name, path) for name, path in (("BASE", base), ("RANGES", ranges)) if path]
-        inputs += self.target_input(parameters, context)
+        inputs += self.target_input(parameters, context) + table_input(self, parameters, context)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context),
                    "OUTPUT_RANGES": self.file_output_path(parameters, "OUTPUT_RANGES", context)}
         options = StackOptions(
             scaling=SCALINGS[self.parameterAsEnum(parameters, "SCALING", context)], ranges=ranges,
             own_roles=self.parameterAsString(parameters, "OWN_ROLES", context),
             own_kind=self.parameterAsString(parameters, "OWN_KIND", context),
-            own_groups=self.parameterAsString(parameters, "OWN_GROUPS", context))
+            own_groups=self.parameterAsString(parameters, "OWN_GROUPS", context),
+            **products_of(self, parameters, context))
         with self.staging(inputs) as staging:
             result = predictor_stack(
                 given, own, base, {"stack": outputs["OUTPUT"], "ranges": outputs["OUTPUT_RANGES"]}, staging, progress,

@@ -3,6 +3,7 @@
 from ..core.ensembles.topography import ELEVATION_LIMITS, UNITS, SlopeOptions, slope
 from .base import PtiAlgorithm
 from .groups import DATASET
+from .product_input import add_product, add_units, products_of, table_input
 
 OUTPUTS = {"slope": "OUTPUT", "elevation": "OUTPUT_ELEVATION"}
 
@@ -22,8 +23,8 @@ class Slope(PtiAlgorithm):
             "elevation: with TARGET the elevation is averaged to the target grid first, and slope is computed there. "
             "At the edge of the elevation and beside nodata, differences are taken from the neighbours that are there "
             "(one-sided, exact on a plane); a cell without a neighbour in a direction is nodata. Elevation models that "
-            "hold the sea floor, such as ETOPO, need MIN_ELEVATION. Feet are converted where the file declares them; "
-            "elevations outside -12,000 to 9,000 m are refused.")
+            "hold the sea floor, such as ETOPO, need MIN_ELEVATION. Other units of length are converted where the file "
+            "declares them or UNITS states them; elevations outside -12,000 to 9,000 m are refused.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -34,6 +35,8 @@ class Slope(PtiAlgorithm):
         self.add_number("MIN_ELEVATION", "Lowest elevation of land (m)", "Cells of the input below it are sea floor "
                         "and become nodata before anything is averaged; 0 cuts off the sea, but also land below sea "
                         "level. -12000 for no limit.", ELEVATION_LIMITS[0], *ELEVATION_LIMITS)
+        add_product(self, advanced=True)
+        add_units(self)
         self.add_settings()
         self.add_raster_output("OUTPUT", "Slope", "Degrees or percent.")
         self.add_raster_output("OUTPUT_ELEVATION", "Elevation on the same grid", "The elevation that the slope is "
@@ -42,10 +45,11 @@ class Slope(PtiAlgorithm):
     def compute(self, parameters, context, progress):
         """Make the slope."""
         path = self.raster_path(parameters, "INPUT", context)
-        inputs = [("INPUT", path), *self.target_input(parameters, context)]
+        inputs = [("INPUT", path), *self.target_input(parameters, context), *table_input(self, parameters, context)]
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         options = SlopeOptions(UNITS[self.parameterAsEnum(parameters, "UNIT", context)],
-                               self.parameterAsDouble(parameters, "MIN_ELEVATION", context))
+                               self.parameterAsDouble(parameters, "MIN_ELEVATION", context),
+                               **products_of(self, parameters, context))
         with self.staging(inputs) as staging:
             result = slope(path, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
                            self.target_grid(parameters, context), self.settings(parameters, context))

@@ -14,6 +14,7 @@ from ..core.zonal.zones import ZoneInputs, summarize_zones, zone_sentence
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
 from .collections_input import crs_of, is_collection
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import STATIONS
 
 #: zones that the log names one by one
@@ -30,7 +31,8 @@ class SummarizeZones(PtiAlgorithm):
     SHORT = "Sums up a PTI map: areas by rank over the whole map and by zone, shares, and means of predictors."
     HELP = ("For the whole map and for each zone (ecoregions, climate classes, countries): the ranked area, the same "
             "weighted with PP, the rank with the largest share, the second one where the first has under 50 %, the "
-            "shares of the cold, cool and warm tier and of isolated patches, and area-weighted means of predictors.\n"
+            "shares of the cold, cool and warm tier and of isolated patches, and area-weighted means of predictors "
+            "(temperatures in °C).\n"
             "Areas are true ground areas on the WGS84 ellipsoid in any CRS. A cell belongs to a zone where its centre "
             "lies in it, so a zone smaller than the cells may get none; it is then listed with area 0 and named in a "
             "warning. Zones that overlap are each counted whole. Features with the same name are one zone.\n"
@@ -59,6 +61,7 @@ class SummarizeZones(PtiAlgorithm):
                          "own unit again, or single layers. Classes have no mean and are left out.", optional=True)
         self.add_text("BANDS", "Bands to average", "Names of bands with commas between, for example elevation, lst; "
                       "empty takes all.")
+        add_exclusion(self, "Cells of the classes EXCLUDE_CODES count in no area and no mean.")
         self.add_text("UNITS", "Units of the layers (name=unit; …)", UNITS_HELP, advanced=True)
         self.add_settings()
         self.add_file_output("OUTPUT_TABLE", "Areas by zone", "CSV: a row a zone, the whole map first.", "CSV (*.csv)")
@@ -73,18 +76,21 @@ class SummarizeZones(PtiAlgorithm):
         layer, zones_path = self._zones(parameters, context, progress)
         inputs = [(name, path) for name, path in (*rasters.items(), ("ZONES", zones_path)) if path]
         inputs += [("PREDICTORS", path) for path in predictors]
+        left_out = left_out_classes(self, parameters, context)
+        inputs += exclusion_inputs(left_out)
         outputs = {"OUTPUT_TABLE": self.file_output_path(parameters, "OUTPUT_TABLE", context),
                    "OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         wanted = ZoneInputs(rasters["PTI"], layer, rasters["ZONES_RASTER"], rasters["PP"], tuple(predictors),
                             self.parameterAsString(parameters, "BANDS", context),
-                            self.parameterAsString(parameters, "UNITS", context))
+                            self.parameterAsString(parameters, "UNITS", context), left_out)
         with self.staging(inputs) as staging:
             result = summarize_zones(wanted, {"table": outputs["OUTPUT_TABLE"], "layer": outputs["OUTPUT"]}, staging,
                                      progress, self.settings(parameters, context))
             for row in [row for row in result["rows"] if row["cells"]][:MOST_SENTENCES]:
                 progress.info(zone_sentence(row))
             return self.finish(staging, parameters, context, progress, inputs, outputs,
-                               results={"zones": result["rows"]})
+                               results={"zones": result["rows"],
+                                        "units": {name: unit for name, _, unit, _ in result["fields"] if unit}})
 
     def _zones(self, parameters, context, progress):
         """Return (ZoneLayer, its file or other source), or (None, None) where ZONES is empty."""

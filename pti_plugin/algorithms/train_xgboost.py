@@ -1,6 +1,8 @@
 """Tool: train the XGBoost ensemble."""
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from qgis.core import (
@@ -18,23 +20,24 @@ from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.common.packages import require
 from ..core.common.resources import resource
-from ..core.ensembles.features import PREDICTORS, Feature, read_stack
+from ..core.ensembles.features import PREDICTORS, Feature, missing_limit, read_stack
 from ..core.learning import class_weights, feature_selection, training
 from ..core.learning.folds import block_folds, stratified_folds
 from ..core.learning.learner import TrainingOptions
 from ..core.learning.model_file import pack_samples, write_model
 from ..core.samples.sample_file import CLASS_FIELD, predictor_fields, read_sample_features
-from ..core.samples.sampling import Samples, draw_samples
+from ..core.samples.sampling import SampleOptions, Samples, draw_samples
 from . import compat
 from .base import PtiAlgorithm
 from .collections_input import crs_of, is_collection, points_in
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import LEARNING
 
 #: parameter of the tool → field of TrainingOptions
 WHOLE_NUMBERS = {"RUNS": "runs", "SEED": "seed", "ROUNDS": "rounds", "MAX_DEPTH": "max_depth", "MAX_BIN": "max_bin",
                  "MAX_CAT_TO_ONEHOT": "max_cat_to_onehot", "MAX_CAT_THRESHOLD": "max_cat_threshold",
                  "EARLY_STOPPING": "early_stopping", "SHAP_POINTS": "shap_points", "SHAP_RUNS": "shap_runs",
-                 "THREADS": "threads"}
+                 "MAX_MISSING": "max_missing", "THREADS": "threads"}
 NUMBERS = {"LEARNING_RATE": "learning_rate", "MIN_CHILD_WEIGHT": "min_child_weight", "GAMMA": "gamma",
            "MAX_DELTA_STEP": "max_delta_step", "SUBSAMPLE": "subsample", "COLSAMPLE": "colsample",
            "COLSAMPLE_LEVEL": "colsample_level", "COLSAMPLE_NODE": "colsample_node", "LAMBDA": "reg_lambda",
@@ -53,9 +56,12 @@ class TrainXgboost(PtiAlgorithm):
     HELP = ("Samples come from a point layer (class field 'pti', predictors by field name) or are drawn from a PTI "
             "raster and a predictor stack. Each run trains on a random 80 %. The metrics put the out-of-bag vote, "
             "spatial-block and random cross-validation, the single-run hold-out and the in-sample vote side by side "
-            "and say what each means. SELECT chooses predictors first, by recursive elimination; the models then "
-            "know only those. The model file is a zip of JSON, XGBoost's own format and the samples; reading it runs "
-            "no code. Needs xgboost.")
+            "and say what each means. Ranks count as the area they have wherever it is known, else a map has too much "
+            "of the ranks that were sampled more densely. The probabilities are calibrated on the out-of-bag votes by "
+            "one temperature, which changes no class. Points and cells that lack a few predictors are learned from, "
+            "as XGBoost does with missing values. SELECT chooses predictors first, by recursive elimination; the "
+            "models then know only those. The model file is a zip of JSON, XGBoost's own format and the samples; "
+            "reading it runs no code. Needs xgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -65,6 +71,8 @@ class TrainXgboost(PtiAlgorithm):
         self.add_raster("PTI", "PTI raster", "Ranks to learn, on the grid of the stack.", optional=True)
         self.add_raster("STACK", "Predictor stack", "Multi-band raster whose band names are the predictors.",
                         optional=True)
+        add_exclusion(self, "Cells of PTI that have one of the classes EXCLUDE_CODES are not learned from and count in "
+                            "no area.", advanced=True)
         self.add_integer("RUNS", "Runs", "Number of models in the ensemble.", 100, 1, 1000)
         self.add_integer("SEED", "Seed", "Same seed and input give the same model.", 42, 0)
         self.add_integer("PER_CLASS", "Samples a rank", "At most so many points a rank are drawn from the rasters.",
@@ -91,6 +99,7 @@ class TrainXgboost(PtiAlgorithm):
                          0, 0, advanced=True)
         self._add_selection()
         self._add_weights()
+        self.add_max_missing("4 in the profile defensible, 0 in as_published. The model keeps the number for the map.")
         self._add_more_hyperparameters()
         self.add_file_output("OUTPUT_MODEL", "Model", "The model file.", "PTI model (*.ptimodel)")
         self.add_file_output("OUTPUT_METRICS", "Metrics", "CSV: accuracy panel, by class, confusion matrix, "
@@ -114,13 +123,18 @@ class TrainXgboost(PtiAlgorithm):
                         "of the best.", feature_selection.RULES, feature_selection.BEST, advanced=True, static=True)
 
     def _add_weights(self):
-        self.add_choice("CLASS_WEIGHTS", "Weights of the ranks", "none: every point counts as one. balanced: every "
-                        "rank counts the same. area: every rank counts as the area it has in the PTI raster or in "
-                        "WEIGHTS. Accuracies count points as they are.", class_weights.CLASS_WEIGHTS,
-                        class_weights.NONE, advanced=True, static=True)
+        self.add_choice("CLASS_WEIGHTS", "Weights of the ranks", "auto: area_matched in the profile defensible, where "
+                        "the areas are known; none in as_published. none: every point counts as one, so with equal "
+                        "numbers a rank all ranks are taken to be equally large, and small ones come out too large on "
+                        "the map. balanced: every rank counts the same, whatever its number of points. area: every "
+                        "rank counts as the area it has in WEIGHTS, with the sample points or in the PTI raster. "
+                        "area_matched: the same, and each run's probabilities are multiplied with one factor a rank "
+                        "before it votes, found on the out-of-bag votes so that the area classified as each rank is "
+                        "the area of the rank. Accuracies count points as they are unless they say by area.",
+                        class_weights.CLASS_WEIGHTS, class_weights.AUTO, advanced=True, static=True)
         self.add(QgsProcessingParameterFile("WEIGHTS", "Area of the ranks", compat.FILE, optional=True),
-                 "CSV with the columns rank and area_km2 (or weight), for CLASS_WEIGHTS = area; the area table of "
-                 "Build PTI will do. Needed with SAMPLES; else the PTI raster is measured.", advanced=True)
+                 "CSV with the columns rank and area_km2 (or weight), for weights by area; the area table of Build PTI "
+                 "will do. Empty: the areas that came with SAMPLES, or those of the PTI raster.", advanced=True)
 
     def _add_more_hyperparameters(self):
         self.add_number("GAMMA", "Least gain of a split", "XGBoost's gamma (min_split_loss).", 0.0, 0.0, advanced=True)
@@ -156,16 +170,18 @@ class TrainXgboost(PtiAlgorithm):
             **{field: self.parameterAsInt(parameters, name, context) for name, field in WHOLE_NUMBERS.items()},
             **{field: self.parameterAsDouble(parameters, name, context) for name, field in NUMBERS.items()})
         profile = self.profile(parameters, context)
+        if options.max_missing < 0:
+            options = replace(options, max_missing=profile.max_missing)
         table = self.parameterAsFile(parameters, "WEIGHTS", context)
-        samples, grid, inputs = self._samples(parameters, context, progress, options.seed)
+        left_out = left_out_classes(self, parameters, context)
+        samples, grid, inputs = self._samples(parameters, context, progress, options, left_out)
         if table:
             inputs.append(("WEIGHTS", table))
         progress.info(f"{len(samples.y)} samples, {len(samples.features)} predictors.")
         samples.check()
-        weighting = self.parameterAsEnumString(parameters, "CLASS_WEIGHTS", context)
-        weights = class_weights.sample_weights(
-            samples.y, weighting, _areas(table, dict(inputs).get("PTI"), progress.part(0.1, 0.1))
-            if weighting == class_weights.AREA else None)
+        prior = class_weights.prior_of(
+            samples.y, self.parameterAsEnumString(parameters, "CLASS_WEIGHTS", context),
+            _areas(table, dict(inputs).get("PTI"), left_out, samples.areas, progress.part(0.1, 0.1)), profile, progress)
         outputs = {name: self.file_output_path(parameters, name, context) for name in OUTPUTS}
         selecting = self.parameterAsEnumString(parameters, "SELECT", context) == feature_selection.RFECV
         if outputs["OUTPUT_SELECTION"] and not selecting:
@@ -175,13 +191,14 @@ class TrainXgboost(PtiAlgorithm):
             staging.reserve(*outputs.values())
             chosen, selection, begin = samples, None, 0.1
             if selecting:
-                selection = self._select(parameters, context, progress.part(0.1, 0.5), samples, options, weights)
+                selection = self._select(parameters, context, progress.part(0.1, 0.5), samples, options,
+                                         prior.weights)
                 chosen, begin = feature_selection.restricted(samples, selection.names), 0.5
             left_out = [feature for feature in samples.features if feature not in chosen.features]
-            result = training.train(chosen, options, progress.part(begin, 1), profile, weights, left_out)
+            result = training.train(chosen, options, progress.part(begin, 1), profile, prior, left_out)
             with staging.writing(outputs["OUTPUT_MODEL"]) as partial:
                 write_model(partial, chosen.features, result.codes, result.boosters,
-                            training.manifest(result, chosen, options, profile, grid, weighting, selection),
+                            training.manifest(result, chosen, options, profile, grid, prior, selection),
                             pack_samples(chosen, result.folds))
             for name, rows in (("OUTPUT_METRICS", result.metrics), ("OUTPUT_SHAP", result.shap)):
                 if outputs[name]:
@@ -194,9 +211,11 @@ class TrainXgboost(PtiAlgorithm):
                 progress.info(f"{row['line']}: {row['value']:.1f} % (n = {row['n']})")
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile, options.seed,
                                {"accuracy": panel, "samples": len(samples.y), "samples_sha256": samples.checksum(),
-                                "predictors": [feature.name for feature in chosen.features]})
+                                "predictors": [feature.name for feature in chosen.features],
+                                "class_weights": prior.kind, "temperature": result.temperature,
+                                "samples_with_gaps": int(np.isnan(chosen.x).any(axis=1).sum())})
 
-    def _samples(self, parameters, context, progress, seed):
+    def _samples(self, parameters, context, progress, options, left_out):
         """Return (Samples, the Grid they were drawn on or None, inputs as a list of (role, path))."""
         layer = self.parameterAsSource(parameters, "SAMPLES", context)
         pti, stack = (self.raster_path(parameters, name, context) for name in ("PTI", "STACK"))
@@ -204,19 +223,24 @@ class TrainXgboost(PtiAlgorithm):
             raise InputError("Give either SAMPLES or PTI and STACK, not both.")
         if layer is None and not (pti and stack):
             raise InputError("Nothing to learn from: give SAMPLES (a point layer), or PTI and STACK (rasters).")
+        if layer is not None and left_out:
+            raise InputError("EXCLUDE leaves out cells of PTI, but the points of SAMPLES are drawn already. Draw them "
+                             "with EXCLUDE, and leave it empty here.")
         if layer is None:
             read = read_stack(stack)
             samples = draw_samples(
                 pti, read, self.parameterAsInt(parameters, "PER_CLASS", context),
-                self.parameterAsDouble(parameters, "SPACING", context), seed, progress.part(0, 0.1))
-            return samples, read.grid, [("PTI", pti), ("STACK", stack)]
+                self.parameterAsDouble(parameters, "SPACING", context), options.seed, progress.part(0, 0.1),
+                SampleOptions(max_missing=options.max_missing, left_out=left_out))
+            return samples, read.grid, [("PTI", pti), ("STACK", stack), *exclusion_inputs(left_out)]
         points = self.parameterAsVectorLayer(parameters, "SAMPLES", context)
         parts = _parts_of(points) if points else {}
         path = parts.get("path")
         if not path:
             progress.warn("The sample points are not in a file. Save them to one to be able to repeat this run.")
-        features = read_sample_features(path, parts.get("layerName")) if path else None
-        samples = _samples_of(layer, crs_of(layer, points), features, context, progress)
+        features, areas = read_sample_features(path, parts.get("layerName")) if path else (None, None)
+        crs = crs_of(layer, points)
+        samples = replace(_samples_of(layer, crs, features, context, progress, options.max_missing), areas=areas)
         return samples, None, [("SAMPLES", path or layer.sourceName())]
 
     def _select(self, parameters, context, progress, samples, options, weights):
@@ -238,14 +262,11 @@ class TrainXgboost(PtiAlgorithm):
         return selection
 
 
-def _areas(table, pti, progress):
-    """Return {rank: area} of the table, or of the PTI raster where there is no table."""
+def _areas(table, pti, left_out, of_samples, progress):
+    """Return {rank: area} of the table, else of the PTI raster, else what came with the samples; None without any."""
     if table:
         return class_weights.areas_of_table(table)
-    if pti:
-        return class_weights.areas_of_raster(pti, progress)
-    raise InputError("CLASS_WEIGHTS is area, but there is nothing to measure. Give WEIGHTS, a table of the area of "
-                     "each rank.")
+    return class_weights.areas_of_raster(pti, progress, left_out) if pti else of_samples
 
 
 def _parts_of(layer):
@@ -253,10 +274,11 @@ def _parts_of(layer):
     return QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
 
 
-def _samples_of(layer, crs, features, context, progress):
+def _samples_of(layer, crs, features, context, progress, max_missing):
     """Return the Samples of a point layer with this CRS, one a feature; raises InputError naming missing fields.
 
-    ``features``: Features that the layer says it carries, or None to take the paper's roles by field name.
+    ``features``: Features that the layer says it carries, or None to take the paper's roles by field name. An empty
+    field is a missing predictor; points that lack more than ``max_missing`` are left out.
     """
     if is_collection(layer):
         progress.info("SAMPLES is a layer of geometry collections; the points in them are read.")
@@ -296,22 +318,34 @@ def _samples_of(layer, crs, features, context, progress):
         raise InputError("The sample points have no CRS. Assign one first.")
     change = QgsCoordinateTransform(crs, QgsCoordinateReferenceSystem("EPSG:4326"),
                                     context.transformContext())
-    x, y, places, left_out = [], [], [], 0
+    x, y, places = [], [], []
+    nowhere, lacking, limit = 0, Counter(), missing_limit(max_missing, len(features))
     for feature in layer.getFeatures():
         progress.check()
         values = [feature[found.fields[predictor.name]] for predictor in features]
+        values = [value if _is_number(value) else math.nan for value in values]
         place = _place(feature.geometry(), change)
-        if place is None or not all(map(_is_number, (*values, feature[CLASS_FIELD]))):
-            left_out += 1
+        missing = [predictor.name for predictor, value in zip(features, values) if math.isnan(value)]
+        if place is None or not _is_number(feature[CLASS_FIELD]):
+            nowhere += 1
+            continue
+        if len(missing) > limit:
+            lacking.update(missing)
+            lacking[None] += 1
             continue
         x.append(values)
         y.append(int(feature[CLASS_FIELD]))
         places.append(place)
     if not y:
-        raise InputError("No sample point has a geometry, a rank and all predictors.")
+        raise InputError("No sample point has a geometry, a rank and enough predictors.")
+    left_out, total = lacking.pop(None, 0), len(y) + nowhere
+    if nowhere:
+        progress.warn(f"{nowhere} of {total + left_out} sample points lack a place or a rank and were left out.")
     if left_out:
-        progress.warn(f"{left_out} of {left_out + len(y)} sample points lack a place, a rank or a predictor and were "
-                      f"left out.")
+        listed = ", ".join(f"{name} {count}" for name, count in lacking.most_common())
+        progress.warn(f"{left_out} of {total + left_out} sample points lack "
+                      f"{f'more than {limit} predictors' if limit else 'a predictor'} and were left out (points "
+                      f"without each: {listed}).")
     places = np.array(places)
     return Samples(np.array(x, dtype=np.float32), np.array(y), places[:, 0], places[:, 1], features)
 

@@ -8,7 +8,8 @@ from ..core.series.gap_filling import LONGEST_NIGHT, NIGHTS, NO_NIGHT
 from ..core.series.trends import COVERAGES, TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
-from .series_input import add_nodata, add_series, nodata_of, series_paths, time_of, wkt_of
+from .product_input import add_product, add_units, table_input
+from .series_input import add_nodata, add_place, add_series, reading_of, series_files, time_of
 
 OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
            "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "seasons": "OUTPUT_SEASONS", "lag_1": "OUTPUT_LAG1",
@@ -48,7 +49,10 @@ class TrendRasters(PtiAlgorithm):
                  "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
         self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
                       "2000-07-01; the others follow one step apart, in the order given.")
+        add_product(self)
+        add_units(self)
         add_nodata(self, advanced=True)
+        add_place(self)
         self.add_integer("SEASON_START", "First month of the year", "7 for snow years from July to June.", 1, 1, 12,
                          advanced=True)
         self.add_number("MIN_SHARE", "Share of its years that a season needs",
@@ -101,11 +105,12 @@ class TrendRasters(PtiAlgorithm):
 
     def compute(self, parameters, context, progress):
         """Run the trend."""
-        layers = series_paths(self, parameters, context)
+        layers = series_files(self, parameters, context, progress)
         inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
+        inputs += table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
         options = TrendOptions(
-            wkt=wkt_of(self, parameters, "CRS", context),
+            min_latitude=self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
             period=self.parameterAsInt(parameters, "PERIOD", context),
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
             method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
@@ -119,7 +124,7 @@ class TrendRasters(PtiAlgorithm):
             fill=self.parameterAsBool(parameters, "FILL", context),
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip(),
-            **nodata_of(self, parameters, context), **time_of(self, parameters, context))
+            **reading_of(self, parameters, context), **time_of(self, parameters, context))
         if outputs["OUTPUT_STEP"] and not options.step_at:
             raise InputError("OUTPUT_STEP needs STEP_YEAR, the first year after the suspected step.")
         with self.staging(inputs) as staging:

@@ -1,27 +1,32 @@
 """Tool: validate against boreholes and thaw-depth sites."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from qgis.core import QgsProcessingParameterVectorDestination
 
-from ..core.assessment.accuracy_panel import accuracy_rows, confusion_of
+from ..core.assessment.accuracy_panel import CALIBRATION_SECTIONS, accuracy_rows, confusion_of
 from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.common.provenance import collect_records, link_inputs, record_path
 from ..core.index.pti import map_areas
 from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
+from ..core.insitu.point_values import number_sources, point_values
+from ..core.insitu.side_by_side import COLUMNS, PTI_MAP, of_products, of_ranks, sentences, side_by_side
 from ..core.insitu.station_files import read_stations
 from ..core.insitu.stations import ALT, DEEPEST, MAGT, ZERO_AMPLITUDE
-from ..core.insitu.validation import FIELDS, NEAREST, NO_DATA, OFF_MAP, ValidationOptions, validate, write_table
-from ..core.rasters.raster import CLASS, SourceReader, read_info, source, values_at
-from ..core.rasters.units import check_patterns, opened_in_unit, parse_assignments
+from ..core.insitu.validation import FIELDS, ValidationOptions, validate, write_table
+from ..core.rasters.exclusion import excluding, exclusion_on
+from ..core.rasters.raster import CLASS, display_name, source
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
+from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
 from .groups import STATIONS
+from .index_input import add_trends
 from .report_pdf import write_pdf
 
 #: the choices of DEPTH_RULE; the last takes the depth of DEPTH
@@ -29,6 +34,8 @@ DEPTH_RULES = ("depth of zero annual amplitude, else the deepest", "the deepest 
 
 #: endings of station data; another file is given by its path
 _STATION_FILES = "Station data (*.csv *.tab *.txt *.tsv *.dat *.xls *.xlsx *.ods);;All files (*)"
+
+_TRENDS = ("MAGT_TREND", "ALT_TREND")
 
 #: tables of other tools for the report, and a column by which each is known
 _FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features", "ZONES": "zone",
@@ -96,7 +103,18 @@ class ValidateBoreholes(PtiAlgorithm):
         self.add_text("THRESHOLDS", "Thresholds of the map",
                       "Cold below, cool up to, warm up to (°C) and isolated below (% PP), for example -3; -1.5; 3; 10. "
                       "Empty: as the records of the map state them, else those of the paper.", advanced=True)
-        self.add_text("UNITS", "Units of MAGT and PP (name=unit; …)", UNITS_HELP, advanced=True)
+        add_exclusion(self, "A station on a cell of the classes EXCLUDE_CODES is compared with the nearest other cell "
+                            "within SEARCH, as where the map has no rank, and its note says so; areas and the map "
+                            "figure leave these cells out.")
+        self.add_text("UNITS", "Units of MAGT, PP and the products (name=unit; …)", UNITS_HELP, advanced=True)
+        self.add_rasters("OTHER_MAPS", "Other PTI maps", "PTI maps, such as the conceptual index, to be set beside PTI "
+                         "at the same stations.", optional=True)
+        self.add_rasters("PRODUCTS_MAGT", "Ground temperature of single products", "°C or K, on any grid; each product "
+                         "is set beside the map at the same stations. By the words in their names they go with the "
+                         "layers of PRODUCTS_PP.", optional=True)
+        self.add_rasters("PRODUCTS_PP", "Permafrost percent of single products", "% or fraction, on any grid. With it "
+                         "each product has a tier at the stations, and with both trends a rank.", optional=True)
+        add_trends(self, optional=True)
         self.add_raster("BASE", "Permafrost base map", "Drawn as land under the map of the report.", optional=True)
         self.add_file("METRICS", "Metrics of the model", "CSV of the training tool, or of the prediction tool with the "
                       "agreement wall to wall, for the accuracy panel.", optional=True, filters="CSV (*.csv)")
@@ -120,6 +138,9 @@ class ValidateBoreholes(PtiAlgorithm):
                              "MAGT.", "PNG (*.png)", optional=True)
         self.add_file_output("OUTPUT_MAP", "Map figure", "PNG of the map in polar projection.", "PNG (*.png)",
                              optional=True)
+        self.add_file_output("OUTPUT_SIDE_BY_SIDE", "Maps and products side by side", "CSV: a map or product a row, "
+                             "with its agreement at the same stations; needs OTHER_MAPS or PRODUCTS_MAGT.",
+                             "CSV (*.csv)", optional=True)
         self.add_file_output("OUTPUT_REPORT", "Report", "One offline HTML page: what was run, what came out and how "
                              "far to trust it; every table names the file its numbers are from.", "HTML (*.html)")
         self.add_file_output("OUTPUT_PDF", "Report as PDF", "The same report on A4 pages.", "PDF (*.pdf)",
@@ -132,20 +153,30 @@ class ValidateBoreholes(PtiAlgorithm):
                  for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
                                                   *_single_files(files)) if path]
+        left_out = left_out_classes(self, parameters, context)
+        beside = {name: self.raster_paths(parameters, name, context) if parameters.get(name) else []
+                  for name in ("OTHER_MAPS", "PRODUCTS_MAGT", "PRODUCTS_PP")}
+        trends = [self.raster_path(parameters, name, context) for name in _TRENDS]
+        inputs += [(name, path) for name, paths in beside.items() for path in paths]
+        inputs += [(name, path) for name, path in zip(_TRENDS, trends) if path] + exclusion_inputs(left_out)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         outputs.update({name: self.file_output_path(parameters, name, context)
                         for name in ("OUTPUT_TABLE", "OUTPUT_SCATTER", "OUTPUT_SCATTER_MAGT", "OUTPUT_MAP",
-                                     "OUTPUT_REPORT", "OUTPUT_PDF")})
+                                     "OUTPUT_SIDE_BY_SIDE", "OUTPUT_REPORT", "OUTPUT_PDF")})
+        _check_beside(beside, trends, outputs["OUTPUT_SIDE_BY_SIDE"])
         if outputs["OUTPUT_SCATTER_MAGT"] and not magt:
             raise InputError("OUTPUT_SCATTER_MAGT needs the ground temperature of the map; give MAGT, or leave the "
                              "plot out.")
         profile = self.profile(parameters, context)
         note = self.parameterAsString(parameters, "NOTE", context)
         search = self.parameterAsInt(parameters, "SEARCH", context)
-        options = self._options(parameters, context, pti, profile)
+        options = self._options(parameters, context, pti, profile, left_out)
         options.check()
-        numbers = _number_sources({"magt": magt, "pp": pp}, self.parameterAsString(parameters, "UNITS", context),
-                                  progress)
+        ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
+        numbers = number_sources(
+            {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
+             **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
+            self.parameterAsString(parameters, "UNITS", context), left_out, progress)
         depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
             self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
         learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
@@ -163,9 +194,13 @@ class ValidateBoreholes(PtiAlgorithm):
                     progress.info(sentence)
                 for warning in read.warnings:
                     progress.warn(warning)
-        areas = map_areas(pti, progress.part(0.2, 0.4))
-        result = validate(series[MAGT], series[ALT], _point_values(source(pti, CLASS), search, progress), options,
-                          **{f"{name}_values": _point_values(item, search, progress) for name, item in numbers.items()})
+        areas = map_areas(ranked, progress.part(0.2, 0.4))
+        result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
+                          **{f"{name}_values": point_values(numbers[path], search, progress.check)
+                             for name, path in (("magt", magt), ("pp", pp)) if path})
+        if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
+            reading = _Reading(search, left_out, options.thresholds, progress)
+            _set_beside(result, ranked, beside, trends, numbers, reading)
         for sentence in result.sentences:
             progress.info(sentence)
         for warning in result.warnings:
@@ -173,8 +208,8 @@ class ValidateBoreholes(PtiAlgorithm):
         progress.set(0.5)
         with self.staging(inputs) as staging:
             limits = options.thresholds
-            figure = pti_map(pti, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows), note,
-                             limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
+            figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
+                             note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
             progress.check()
             progress.set(0.8)
             write_points(outputs["OUTPUT"], result.rows, FIELDS, "longitude", "latitude", "stations", staging)
@@ -191,8 +226,12 @@ class ValidateBoreholes(PtiAlgorithm):
                     "Map against stations: mean ground temperature", (limits.cold, limits.cool, limits.warm)))
             if outputs["OUTPUT_MAP"]:
                 staging.write_bytes(outputs["OUTPUT_MAP"], figure)
+            if outputs["OUTPUT_SIDE_BY_SIDE"]:
+                staging.write_text(outputs["OUTPUT_SIDE_BY_SIDE"],
+                                   tables.to_csv(result.side_by_side, [name for name, *_ in COLUMNS]))
             record = self.record(parameters, context, progress, inputs, outputs, profile,
-                                 results={"summary": result.summary, "areas": areas})
+                                 results={"summary": result.summary, "areas": areas,
+                                          "side_by_side": result.side_by_side})
             record["steps"] = collect_records([pti, *(files[name] for name in learned)])
             link_inputs(record, record["steps"])
             report = _report(learned, record, outputs, map_png=figure, area_rows=areas, station_result=result,
@@ -203,7 +242,7 @@ class ValidateBoreholes(PtiAlgorithm):
                 outputs["OUTPUT_PDF"] = None
             return self.finish(staging, parameters, context, progress, inputs, outputs, record=record)
 
-    def _options(self, parameters, context, pti, profile):
+    def _options(self, parameters, context, pti, profile, left_out):
         """Return the ValidationOptions of the parameters."""
         stated = self.parameterAsString(parameters, "THRESHOLDS", context).strip()
         thresholds, known_from = (parse_thresholds(stated), "as given") if stated else map_thresholds(pti)
@@ -212,7 +251,7 @@ class ValidateBoreholes(PtiAlgorithm):
             self.parameterAsDouble(parameters, "MAX_DISTANCE", context),
             self.parameterAsDouble(parameters, "ALPHA", context), profile, thresholds,
             self.parameterAsDouble(parameters, "ELEVATION_LIMIT", context) or None, known_from,
-            tuple(product.strip() for product in products if product.strip()))
+            tuple(product.strip() for product in products if product.strip()), left_out.text if left_out else "")
 
 
 def _single_files(files):
@@ -240,7 +279,7 @@ def _report(learned, record, outputs, **parts):
     metrics, stated = learned["METRICS"], record["parameters"]
     return validation_report(
         metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
-        calibration_rows=[row for row in metrics if row["section"] == "calibration"],
+        calibration_rows=[row for row in metrics if row["section"] in CALIBRATION_SECTIONS], map_rows=metrics,
         selection_rows=learned["SELECTION"], zone_rows=learned["ZONES"], comparison_rows=learned["COMPARISON"],
         shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
                     "share": row["share_percent"], "gain": row["gain_share_percent"]}
@@ -248,33 +287,58 @@ def _report(learned, record, outputs, **parts):
         steps=[*record["steps"], record],
         sources={"map": stated["PTI"], "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
                  **dict.fromkeys(("areas", "record"), record_path(outputs["OUTPUT"])),
+                 "side_by_side": outputs["OUTPUT_SIDE_BY_SIDE"] or record_path(outputs["OUTPUT"]),
                  **dict.fromkeys(("metrics", "confusion"), stated["METRICS"]),
                  **{name.lower(): stated[name] for name in ("SHAP", "SELECTION", "ZONES", "COMPARISON")}}, **parts)
 
 
-def _number_sources(paths, units, progress):
-    """Return {quantity: Source in its own unit} of those of the rasters {quantity: path} that are given."""
-    infos = {quantity: read_info(path) for quantity, path in paths.items() if path}
-    stated = parse_assignments(units, "UNITS")
-    check_patterns(stated, [info.name for info in infos.values()], "UNITS")
-    sources, reader = {}, SourceReader()
-    for quantity, info in infos.items():
-        sources[quantity] = opened_in_unit(info, quantity, stated, reader, progress)
-    reader.close()
-    return sources
+def _check_beside(beside, trends, wanted):
+    """Raise InputError where what is to be set beside the map lacks a part."""
+    if any(trends) and not all(trends):
+        raise InputError(f"Of {' and '.join(_TRENDS)} only one is given. Give both, or none.")
+    if beside["PRODUCTS_PP"] and not beside["PRODUCTS_MAGT"]:
+        raise InputError("PRODUCTS_PP is given without PRODUCTS_MAGT. Give the ground temperature of the products too.")
+    if any(trends) and not beside["PRODUCTS_PP"]:
+        raise InputError(f"{' and '.join(_TRENDS)} rank the single products, which takes PRODUCTS_MAGT and "
+                         f"PRODUCTS_PP. Give these, or leave the trends empty.")
+    if wanted and not (beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]):
+        raise InputError("OUTPUT_SIDE_BY_SIDE needs other maps or products: give OTHER_MAPS or PRODUCTS_MAGT, or leave "
+                         "it empty.")
 
 
-def _point_values(item, search, progress):
-    """Return the function by which core.insitu.validation asks a raster for its values at points."""
-    def values(longitudes, latitudes):
-        progress.check()
-        found, distances = values_at(item, longitudes, latitudes, search=search)
-        reasons = np.where(np.isnan(distances), OFF_MAP, np.where(np.isinf(distances), NO_DATA, "")).astype(object)
-        for i in np.flatnonzero((distances > 0) & np.isfinite(distances)):
-            reasons[i] = f"{NEAREST} {distances[i]:.1f} cells away"
-        return found, reasons
+@dataclass(frozen=True)
+class _Reading:
+    """How rasters are read at stations."""
 
-    return values
+    search: int
+    left_out: object
+    thresholds: object
+    progress: object
+
+    def at(self, item, rows):
+        """Return the values of a Source at the rows of the stations, NaN for none."""
+        places = ([row[name] for row in rows] for name in ("longitude", "latitude"))
+        return point_values(item, self.search, self.progress.check)(*map(np.array, places))[0]
+
+    def classes(self, path):
+        """Return the Source of a class raster that leaves out the same cells as the map."""
+        item = source(path, CLASS, single_band=True)
+        return replace(item, exclusion=exclusion_on(self.left_out, item.grid)) if self.left_out else item
+
+
+def _set_beside(result, ranked, beside, trends, numbers, reading):
+    """Set other maps and single products beside the map in the ValidationResult, and tell it."""
+    others = [of_ranks(display_name(path), PTI_MAP, reading.at(reading.classes(path), result.rows))
+              for path in beside["OTHER_MAPS"]]
+    magt, pp = ({numbers[path].name: reading.at(numbers[path], result.rows) for path in beside[name]}
+                for name in ("PRODUCTS_MAGT", "PRODUCTS_PP"))
+    signs = [reading.at(reading.classes(path), result.rows) for path in trends] if all(trends) else None
+    products, warnings = of_products(pp, magt, signs, reading.thresholds)
+    for warning in warnings:
+        reading.progress.warn(warning)
+    result.side_by_side = side_by_side(result, ranked.name, others + products)
+    for sentence in sentences(result.side_by_side):
+        reading.progress.info(sentence)
 
 
 def _marks(rows):

@@ -8,6 +8,7 @@
         <paletteEntry value="3" color="#9e9e9e" alpha="255" label="Not ranked: PP missing on the base map"/>
         <paletteEntry value="4" color="#616161" alpha="255" label="Not ranked: MAGT missing"/>
         <paletteEntry value="5" color="#bdbdbd" alpha="255" label="Not ranked: a trend is not testable"/>
+        <paletteEntry value="6" color="#a6cee3" alpha="255" label="Not ranked: left out by its class (water, glacier ice)"/>
         <paletteEntry value="10" color="#702f57" alpha="255" label="Isolated: PP below the limit"/>
         <paletteEntry value="11" color="#c51b8a" alpha="255" label="Isolated: PP below the limit, MAGT missing"/>
         <paletteEntry value="20" color="#2171b5" alpha="255" label="Ranked by MAGT and both trends"/>

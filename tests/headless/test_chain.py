@@ -233,6 +233,17 @@ def test_demo_prints_areas_accuracy_and_where_the_map_is(chain):
         assert text in chain.said
 
 
+def test_kappas_interval_is_shown_with_the_decimals_of_kappa(tmp_path, capsys):
+    table = tmp_path / "metrics.csv"
+    table.write_text("section,line,value,low,high,n,unit\n"
+                     "accuracy,out-of-bag vote,70.123,69.31,71.02,6000,%\n"
+                     "agreement,kappa (out-of-bag),0.6712,0.6581,0.6843,6000,\n", encoding="utf-8")
+    DEMO.show_accuracy(table)
+    said = capsys.readouterr().out
+    assert re.search(r"kappa \(out-of-bag\) +0\.67 +\(0\.66 to 0\.68\)", said)
+    assert re.search(r"out-of-bag vote +70\.12 % +\(69\.3 to 71\.0\)", said)
+
+
 def test_map_figure_is_a_large_picture_with_many_colours(chain):
     content = (chain.folder / "pti_map.png").read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"

@@ -150,3 +150,28 @@ def test_inputs_that_make_no_comparison_are_refused(refused, scene, tmp_path):
             ({**points, "FIELD": "true", "CELL_AREA": 0.09}, "CELL_AREA and AREA_UNIT are for areas given"),
             ({"MATRIX": matrix, "OUTPUT_TABLE": matrix}, "is an input of this run")):
         assert said in refused(**parameters), parameters
+
+
+def test_cells_left_out_are_not_compared_and_have_no_area(assess, refused, scene, tmp_path):
+    from osgeo import gdal
+
+    mapped, true = (gdal.Open(scene[name]).ReadAsArray() for name in ("map", "reference"))
+    cover = np.random.default_rng(5).choice([130, 210, 220], mapped.shape)
+    exclude = write_raster(tmp_path / "cover.tif", cover, dtype="uint8", crs="EPSG:4326", transform=DEGREES)
+    kept = (cover == 130) & (mapped != 255)
+    rows, _ = assess(CLASSIFIED=scene["map"], REFERENCE=scene["reference"], EXCLUDE=exclude)
+    overall = next(row for line, row in rows.items() if line.startswith("overall accuracy (cells"))
+    assert overall["n"] == kept.sum() > 100
+    assert overall["value"] == pytest.approx(100 * (mapped == true)[kept].mean())
+    left = next(row for row in rows.values() if row["section"] == "left out")
+    assert left["value"] == (~kept).sum() and "or a class left out" in left["meaning"]
+    area = sum(row["value"] for line, row in rows.items() if line.startswith("mapped area of"))
+    pyproj = pytest.importorskip("pyproj")
+    geod, edge = pyproj.Geod(ellps="WGS84"), np.linspace(0, 0.5, 501)
+    by_row = [abs(geod.polygon_area_perimeter([*edge, *edge[::-1]], [north] * 501 + [north - 0.5] * 501)[0]) / 1e6
+              for north in 80 - 0.5 * np.arange(20)]
+    assert area == pytest.approx((kept.sum(axis=1) * np.array(by_row)).sum(), rel=1e-6)
+    points, _ = assess(CLASSIFIED=scene["map"], REFERENCE_POINTS=scene["points"], FIELD="true", EXCLUDE=exclude)
+    listed = [row for row in points.values() if row["section"] == "left out"]
+    assert listed and all("or a class left out" in row["meaning"] for row in listed)
+    assert "which is empty" in refused(MATRIX=matrix_file(tmp_path), EXCLUDE=exclude)

@@ -83,7 +83,7 @@ def test_depths_become_a_mean_with_a_record(run, tmp_path):
               for top, bottom, value in ((0, 5, 100), (5, 15, 50), (15, 30, 20))]
     made = run("depthmean", {"INPUT": layers, "OUTPUT": str(tmp_path / "soc.tif"),
                              "OUTPUT_THICKNESS": str(tmp_path / "cm.tif")})
-    np.testing.assert_allclose(read_raster(made["OUTPUT"]), (500 + 500 + 300) / 30, rtol=1e-6)
+    np.testing.assert_allclose(read_raster(made["OUTPUT"]), (500 + 500 + 300) / 30 / 10, rtol=1e-6)
     assert (read_raster(made["OUTPUT_THICKNESS"]) == 30).all()
     record = json.loads((tmp_path / "soc.provenance.json").read_text(encoding="utf-8"))
     assert [row["weight_cm"] for row in record["results"]["layers"]] == [5, 10, 15]

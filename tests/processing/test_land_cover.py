@@ -67,7 +67,8 @@ def test_netcdf_years_glcc_with_a_wrong_crs_and_cavm_become_the_ensemble(run, he
         assert place.sum() > 100
         assert (cover[place] == code).all() and (source[place] == by).all(), (west, east)
     rows = list(csv.DictReader(Path(made["OUTPUT_TABLE"]).read_text(encoding="utf-8").splitlines()))
-    assert list(rows[0]) == ["code", "name", "cells", "area_km2", "share_percent"]
+    assert list(rows[0]) == ["code", "name", "cells", "area_km2", "share_percent", "land_percent", "paper_percent",
+                             "paper_land_percent"]
     for row in rows:
         cells = int((cover == int(row["code"])).sum())
         assert int(row["cells"]) == cells and float(row["area_km2"]) == 2500.0 * cells

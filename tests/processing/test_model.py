@@ -71,7 +71,8 @@ def test_bundled_model_asks_in_the_order_of_the_method_and_hides_what_is_seldom_
     order = ["MAGT_SERIES", "CCI", "LST_SERIES", "FREEZE_THAW", "SOC", "ELEVATION", "STATIONS_MAGT", "TARGET", "RUNS"]
     assert plain[:2] == ["PP", "MAGT"] and [name for name in plain if name in order] == order
     assert "STACK" not in plain
-    assert {item.name() for item in asked} - set(plain) == {"ROUNDS", "PER_CLASS", "SEED", "NOTE"}
+    assert {item.name() for item in asked} - set(plain) == {"EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SEED",
+                                                                "NOTE"}
 
 
 def test_outputs_of_the_bundled_model_say_what_they_are(chain):

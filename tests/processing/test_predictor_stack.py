@@ -42,13 +42,14 @@ def test_slope_and_stack_follow_one_another(run, layers, tmp_path):
     stack = read_stack(made["OUTPUT"])
     assert [feature.name for feature in stack.features] == ["land_cover", "soc", "elevation", "slope", "wetness"]
     assert [feature.categorical for feature in stack.features] == [True, False, False, False, False]
-    raw, inside = read_raster(layers["SOC"]), read_raster(layers["BASE"]) == 1
+    # dg/kg in the file
+    raw, inside = read_raster(layers["SOC"]) / 10, read_raster(layers["BASE"]) == 1
     low, high = np.nanmin(raw[inside]), np.nanmax(raw[inside])
     np.testing.assert_allclose(read_raster(made["OUTPUT"], 2), np.clip((raw - low) / (high - low) * 100, 0, 100),
                                rtol=1e-6, atol=1e-6)
     with open(made["OUTPUT_RANGES"], encoding="utf-8", newline="") as stream:
         rows = {row["role"]: row for row in csv.DictReader(stream)}
-    assert (float(rows["soc"]["low"]), float(rows["soc"]["high"])) == (low, high)
+    assert (float(rows["soc"]["low"]), float(rows["soc"]["high"])) == pytest.approx((low, high), rel=1e-6)
     record = json.loads((tmp_path / "stack.provenance.json").read_text(encoding="utf-8"))
     assert record["parameters"]["SOC"] == layers["SOC"] and record["parameters"]["OWN"] == layers["OWN"]
     assert any("soc 1 (" in warning for warning in record["warnings"])
@@ -73,7 +74,7 @@ def test_elevation_is_brought_to_the_target_before_its_slope(run, layers, tmp_pa
 def test_a_model_maps_a_second_stack_scaled_by_its_ranges(run, world, made, tmp_path):
     import processing
 
-    given = {"ELEVATION": world.magt[0], "LST": world.pp[0], "LAND_COVER": world.cci[0]}
+    given = {"ELEVATION": world.magt[0], "SNOW": world.pp[0], "LAND_COVER": world.cci[0]}
     ensemble = made["ensemble"]
     first = run("predictorstack", {**given, "BASE": ensemble["OUTPUT_BASE"], "OUTPUT": str(tmp_path / "stack.tif")})
     model = processing.run("pti:trainxgboost", {"PTI": made["index"]["OUTPUT"], "STACK": first["OUTPUT"], "RUNS": 2,

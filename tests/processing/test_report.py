@@ -42,10 +42,13 @@ def finished(world, made, provider):
     folder.mkdir()
     for name, rows in (("zones", ZONES), ("comparison", COMPARISON), ("selection", SELECTION)):
         (folder / f"{name}.csv").write_text(to_csv(rows, list(rows[-1])), encoding="utf-8")
+    mapped = processing.run("pti:predictxgboost", {
+        "STACK": world.stack, "MODEL": made["train"]["OUTPUT_MODEL"], "REFERENCE": made["index"]["OUTPUT"],
+        "BUFFER_KM": 0, "OUTPUT": str(folder / "map.tif"), "OUTPUT_METRICS": str(folder / "mapped.csv")})
     return processing.run("pti:validateboreholes", {
         "PTI": made["index"]["OUTPUT"], "STATIONS_MAGT": world.stations_magt, "STATIONS_ALT": world.stations_alt,
         "BASE": made["ensemble"]["OUTPUT_BASE"], "MAGT": made["ensemble"]["OUTPUT_MAGT"],
-        "METRICS": made["train"]["OUTPUT_METRICS"], "SHAP": made["train"]["OUTPUT_SHAP"],
+        "METRICS": mapped["OUTPUT_METRICS"], "SHAP": made["train"]["OUTPUT_SHAP"],
         **{name.upper(): str(folder / f"{name}.csv") for name in ("zones", "comparison", "selection")},
         "OUTPUT": str(folder / "stations.gpkg"), "OUTPUT_TABLE": str(folder / "stations.csv"),
         "OUTPUT_REPORT": str(folder / "report.html"), "OUTPUT_PDF": str(folder / "report.pdf")})
@@ -73,7 +76,8 @@ def test_the_steps_behind_the_map_are_all_there(finished):
     folder = Path(finished["OUTPUT_REPORT"]).parent
     record = json.loads((folder / "stations.provenance.json").read_text(encoding="utf-8"))
     tools = [step["tool"] for step in record["steps"]]
-    assert sorted(tools) == ["buildpti", "ensemblepermafrost", "trainxgboost", "trendrasters", "trendrasters"]
+    assert sorted(tools) == ["buildpti", "ensemblepermafrost", "predictxgboost", "trainxgboost", "trendrasters",
+                             "trendrasters"]
     assert {entry["role"] for entry in record["inputs"] if entry.get("step")} == {"PTI", "BASE", "MAGT", "METRICS",
                                                                                   "SHAP"}
 

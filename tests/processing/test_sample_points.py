@@ -50,7 +50,7 @@ def test_points_table_and_record(run, maps, tmp_path):
         assert [feature["lst"], feature["land_cover"]] == maps[2][:, row, column].tolist()
         point = feature.geometry().asPoint()
         assert (point.x(), point.y()) == (feature["longitude"], feature["latitude"])
-    lst, cover = read_sample_features(out["OUTPUT"])
+    (lst, cover), areas = read_sample_features(out["OUTPUT"])
     assert (lst.name, lst.low, lst.high, cover.name, cover.categorical) == ("lst", -12.5, 7.25, "land_cover", True)
     with open(out["OUTPUT_TABLE"], encoding="utf-8") as stream:
         table = {row["rank"]: row for row in csv.DictReader(stream)}
@@ -66,7 +66,7 @@ def test_own_rules_across_ranks_and_another_format(run, maps, tmp_path):
     rules.write_text("rank,samples,spacing_km,edge_buffer_km\n11,2000,40,5\n12,20,40,5\n", encoding="utf-8")
     out = {"OUTPUT": str(tmp_path / "s.geojson"), "OUTPUT_TABLE": str(tmp_path / "t.csv")}
     run({**maps[0], "RULES": str(rules), "ACROSS": True, **out})
-    assert read_sample_features(out["OUTPUT"])[0].high == 7.25
+    assert read_sample_features(out["OUTPUT"])[0][0].high == 7.25
     with open(out["OUTPUT_TABLE"], encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["rank"] for row in rows] == ["11", "12", "all"]

@@ -98,7 +98,7 @@ def index(provider, tmp_path_factory):
 def test_a_class_raster_as_qgis_adds_it_lists_the_real_classes_only(index):
     assert sorted(np.unique(read_raster(index["OUTPUT"])[:, :10])) == [rank.code for rank in RANKS]
     assert shown(layer_of(index["OUTPUT"])) == {rank.code: (rank.label, rank.colour) for rank in RANKS}
-    assert len(shown(layer_of(index["OUTPUT_REASON"]))) == 11
+    assert len(shown(layer_of(index["OUTPUT_REASON"]))) == 12
 
 
 def test_processing_gets_the_same_style_as_the_file(index):

@@ -26,9 +26,10 @@ def inputs_of(tool, world, made):
                      "PROFILE": 1, "UNITS": "*magt.tif=degC"},
         "trainxgboost": {"PTI": index["OUTPUT"], "STACK": world.stack, **QUICK, "SELECT": "rfecv"},
         "predictxgboost": {"STACK": world.stack, "MODEL": made["train"]["OUTPUT_MODEL"],
-                           "BASE": ensemble["OUTPUT_BASE"]},
+                           "BASE": ensemble["OUTPUT_BASE"], "REFERENCE": index["OUTPUT"], "BUFFER_KM": 0},
         "validateboreholes": {"PTI": index["OUTPUT"], "STATIONS_MAGT": world.stations_magt,
                               "STATIONS_ALT": world.stations_alt, "MAGT": ensemble["OUTPUT_MAGT"],
+                              "OTHER_MAPS": [index["OUTPUT"]],
                               "PP": ensemble["OUTPUT_PP"], "METRICS": made["train"]["OUTPUT_METRICS"],
                               "SHAP": made["train"]["OUTPUT_SHAP"]},
     }[tool]
@@ -343,7 +344,8 @@ def test_points_from_a_file_are_in_the_record_with_their_checksum(world, made, p
 
     path = str(tmp_path / "samples.gpkg")
     processing.run("native:savefeatures", {"INPUT": point_layer(world, made)[0], "OUTPUT": path})
-    train({"SAMPLES": f"{path}|layername=samples"}, tmp_path)
+    # points alone have no area, which is warned of unless it is not asked for
+    train({"SAMPLES": f"{path}|layername=samples", "CLASS_WEIGHTS": "none"}, tmp_path)
     record = json.loads((tmp_path / "m.provenance.json").read_text(encoding="utf-8"))
     entry, = record["inputs"]
     assert entry["path"] == path and entry["sha256"] == digest_of_file(path)
@@ -371,10 +373,13 @@ def test_points_without_a_value_are_left_out_and_counted(world, made, provider, 
     ids = [feature.id() for feature in layer.getFeatures()]
     lst = layer.fields().indexOf("lst")
     layer.dataProvider().changeAttributeValues({ids[0]: {lst: None}, ids[1]: {lst: float("nan")}})
-    results = train({"SAMPLES": layer}, tmp_path)
+    results = train({"SAMPLES": layer, "MAX_MISSING": 0}, tmp_path)
     assert model_of(results["OUTPUT_MODEL"])["samples"] == count - 2
     record = json.loads((tmp_path / "m.provenance.json").read_text(encoding="utf-8"))
-    assert [warning for warning in record["warnings"] if warning.startswith("2 of ")]
+    assert [warning for warning in record["warnings"] if warning.startswith(f"2 of {count} ") and "lst 2" in warning]
+    # a gap is no reason to leave a point out unless it is one too many
+    found = model_of(train({"SAMPLES": layer}, tmp_path)["OUTPUT_MODEL"])
+    assert found["samples"] == count and found["samples_lacking"]["lst"] == 2
 
 
 @pytest.mark.parametrize("crs, drop, said", [

@@ -148,3 +148,85 @@ def test_points_alone_have_no_area(provider, world, made, tmp_path):
         processing.run("pti:trainxgboost", {
             **QUICK, "SAMPLES": str(path), "CLASS_WEIGHTS": "area", "OUTPUT_MODEL": str(tmp_path / "m.ptimodel"),
             "OUTPUT_METRICS": str(tmp_path / "m.csv")})
+
+
+def test_ranks_count_as_their_areas_by_default_and_equally_as_published(train, tmp_path):
+    found = {}
+    for name, given in (("defensible", {}), ("as_published", {"PROFILE": 1}), ("area", {"CLASS_WEIGHTS": "area"})):
+        found[name] = manifest_of(train(OUTPUT_MODEL=str(tmp_path / f"{name}.ptimodel"), **given)["OUTPUT_MODEL"])
+    assert {name: manifest["class_weights"] for name, manifest in found.items()} == {
+        "defensible": "area_matched", "as_published": "none", "area": "area"}
+    assert {name: manifest["max_missing"] for name, manifest in found.items()} == {
+        "defensible": 2, "as_published": 0, "area": 2}
+    assert set(found["area"]["rank_factors"].values()) == set(found["as_published"]["rank_factors"].values()) == {1.0}
+    assert set(found["defensible"]["rank_factors"].values()) != {1.0}
+    assert all(manifest["temperature"] > 0 for manifest in found.values())
+
+
+def test_points_carry_areas_and_gaps_into_the_training(provider, tmp_path):
+    import numpy as np
+    import processing
+
+    from pti_plugin.algorithms.sample_points import SamplePoints
+    from support import write_raster
+
+    rng = np.random.default_rng(2)
+    transform = (0.0, 5000.0, 0.0, -1_500_000.0, 0.0, -5000.0)
+    cells = np.repeat([11, 12, 40], [10, 20, 60])[None].repeat(60, axis=0)
+    layers = np.stack([rng.normal(cells, 3), rng.integers(1, 9, cells.shape) * 10, rng.normal(size=cells.shape),
+                       rng.normal(size=cells.shape)]).astype(np.float32)
+    for layer in layers:
+        layer[rng.random(cells.shape) < 0.2] = -9999
+    pti = write_raster(tmp_path / "pti.tif", cells, dtype="uint8", nodata=0, transform=transform)
+    stack = write_raster(tmp_path / "stack.tif", layers, nodata=-9999, transform=transform,
+                         descriptions=("lst", "land_cover", "snow", "soc"))
+    for ending in ("gpkg", "geojson"):
+        points = str(tmp_path / f"s.{ending}")
+        processing.run(SamplePoints(), {"PTI": pti, "STACK": stack, "PER_CLASS": 60, "SPACING": 0, "EDGE_BUFFER": 0,
+                                        "OUTPUT": points, "OUTPUT_TABLE": str(tmp_path / "t.csv")})
+        total = rows_of(tmp_path / "t.csv")[-1]
+        assert int(total["cells_complete"]) < int(total["cells_usable"]) < int(total["cells_inside"])
+        assert "lst " in total["lacking"] and "land_cover " in total["lacking"]
+        made = processing.run("pti:trainxgboost", {
+            **QUICK, "SAMPLES": points, "BLOCK_KM": 30, "OUTPUT_MODEL": str(tmp_path / f"{ending}.ptimodel"),
+            "OUTPUT_METRICS": str(tmp_path / f"{ending}.csv")})
+        manifest = manifest_of(made["OUTPUT_MODEL"])
+        assert manifest["class_weights"] == "area_matched" and manifest["samples"] == 180
+        areas = manifest["area_of_ranks"]
+        assert areas["40"] / areas["11"] == pytest.approx(6, rel=0.05)
+        assert min(manifest["samples_lacking"].values()) > 10
+        assert all(code == code for code in manifest["categories"]["land_cover"])
+        # the fewer gaps are taken, the fewer of the points are
+        few = processing.run("pti:trainxgboost", {
+            **QUICK, "SAMPLES": points, "BLOCK_KM": 30, "MAX_MISSING": 0,
+            "OUTPUT_MODEL": str(tmp_path / f"{ending}0.ptimodel"), "OUTPUT_METRICS": str(tmp_path / f"{ending}0.csv")})
+        kept = manifest_of(few["OUTPUT_MODEL"])
+        assert kept["samples"] < 120 and set(kept["samples_lacking"].values()) == {0} and kept["max_missing"] == 0
+        record = json.loads((tmp_path / f"{ending}0.provenance.json").read_text(encoding="utf-8"))
+        assert any(f"{180 - kept['samples']} of 180 sample points lack a predictor" in text
+                   for text in record["warnings"])
+
+
+def test_the_map_tells_areas_coverage_and_gaps(train, made, world, tmp_path):
+    import processing
+    from qgis.core import QgsProcessingException
+
+    model = train()["OUTPUT_MODEL"]
+    given = {"STACK": world.stack, "MODEL": model, "REFERENCE": made["index"]["OUTPUT"], "BUFFER_KM": 0}
+    out = {"OUTPUT": "map.tif", "OUTPUT_MISSING": "missing.tif", "OUTPUT_TABLE": "area.csv",
+           "OUTPUT_COVERAGE": "coverage.csv", "OUTPUT_METRICS": "mapped.csv"}
+    out = {name: str(tmp_path / file) for name, file in out.items()}
+    assert processing.run("pti:predictxgboost", {**given, **out}) == out
+    style = (tmp_path / "missing.qml").read_text(encoding="utf-8")
+    assert "no predictor is missing" in style
+    whole, *lines = rows_of(out["OUTPUT_COVERAGE"])
+    assert (whole["rank"], whole["latitude"]) == ("all", "all")
+    assert int(whole["ranked_cells"]) == int(whole["predicted_cells"]) + int(whole["not_predicted_cells"])
+    assert sum(int(line["ranked_cells"]) for line in lines if line["latitude"] == "all") == int(whole["ranked_cells"])
+    areas = rows_of(out["OUTPUT_TABLE"])
+    assert sum(float(row["adjusted_km2"]) for row in areas) == pytest.approx(
+        sum(float(row["area_km2"]) for row in areas))
+    record = json.loads((tmp_path / "map.provenance.json").read_text(encoding="utf-8"))
+    assert record["results"]["coverage"][0]["ranked_cells"] == int(whole["ranked_cells"])
+    with pytest.raises(QgsProcessingException, match="OUTPUT_COVERAGE needs the ranks"):
+        processing.run("pti:predictxgboost", {"STACK": world.stack, "MODEL": model, **out})

@@ -137,6 +137,109 @@ def test_map_and_temperatures_on_grids_of_their_own_are_compared_at_the_stations
         "Same rank": 8, "Further off": 1, **{rank.label: 1 for rank in RANKS[:9]}}
 
 
+def test_stations_on_water_are_searched_like_those_without_a_rank_and_listed(run, inputs, tmp_path):
+    """Rows of the map are ranks; those of stations 0 and 4 to 6 are water, so that 5 has no other cell near it."""
+    cover = np.full((20, 40), 130)
+    cover[[0, 4, 5, 6]] = 210
+    cover[2, 20:] = 220
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, crs="EPSG:4326", transform=DEGREES, dtype="uint8")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**inputs, "EXCLUDE": exclude, **outputs(folder, "OUTPUT_TABLE", "OUTPUT_MAP")})
+    rows = {row["site_magt"]: row for row in rows_of(made["OUTPUT_TABLE"])}
+    by_row = [CODES[i % 10] for i in range(20)]
+    by_row[2] = 23
+    near = {0: 1, 4: 3, 6: 7}
+    for i in range(9):
+        row = rows[f"M{i}"]
+        if i == 5:
+            assert (row["map_rank"], row["match"]) == ("", "") and "its own has a class left out (210)" in row["note"]
+            continue
+        assert row["map_rank"] == str(by_row[near.get(i, i)])
+        said = "map value from the nearest valid cell 1.0 cells away, its own has a class left out (210)"
+        assert (said in row["note"]) == (i in near), row["note"]
+    summary = summary_beside(made["OUTPUT"])
+    assert (summary["left_out"], summary["no_data"], summary["from_neighbour"], summary["compared"]) == (4, 1, 3, 8)
+    record = json.loads(Path(made["OUTPUT"]).with_suffix(".provenance.json").read_text(encoding="utf-8"))
+    assert record["parameters"]["EXCLUDE_CODES"] == "210, 220"
+    assert next(entry for entry in record["inputs"] if entry["role"] == "EXCLUDE")["path"] == exclude
+    # the areas of the report leave the cells out, too
+    kept = np.repeat(np.array(by_row)[:, None], 40, axis=1)[np.isin(cover, (210, 220), invert=True)]
+    assert {row["rank"]: row["cells"] for row in record["results"]["areas"]} == {
+        code: int((kept == code).sum()) for code in CODES}
+    page = Path(made["OUTPUT_REPORT"]).read_text(encoding="utf-8")
+    assert "4 temperature site(s) lie on a cell that is left out (classes 210, 220 of cover.tif)" in page
+
+
+def test_temperature_and_percent_at_stations_leave_out_the_same_cells(run, inputs, tmp_path):
+    cover = write_raster(tmp_path / "cover.tif", np.full((20, 40), 210), nodata=0, crs="EPSG:4326", transform=DEGREES,
+                         dtype="uint8")
+    half = np.full((20, 40), 130)
+    half[3] = 220
+    half = write_raster(tmp_path / "half.tif", half, nodata=0, crs="EPSG:4326", transform=DEGREES, dtype="uint8")
+    magt = write_raster(tmp_path / "magt.tif", np.repeat(np.arange(20.0)[:, None] - 10, 40, axis=1), crs="EPSG:4326",
+                        transform=DEGREES)
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**inputs, "MAGT": magt, "EXCLUDE": half, **outputs(folder, "OUTPUT_TABLE")})
+    rows = {row["site_magt"]: row for row in rows_of(made["OUTPUT_TABLE"])}
+    assert float(rows["M3"]["map_magt"]) == -8.0 and float(rows["M4"]["map_magt"]) == -6.0
+    assert "MAGT from the nearest valid cell" in rows["M3"]["note"]
+    refused(run, {**inputs, "EXCLUDE": cover}, tmp_path / "refused", "holds no PTI rank")
+    refused(run, {**inputs, "EXCLUDE": half, "EXCLUDE_CODES": "water"}, tmp_path / "words", "whole numbers")
+
+
+def test_other_maps_and_single_products_stand_side_by_side_at_the_same_stations(run, inputs, tmp_path):
+    def rows_of_values(values, name, **options):
+        layer = np.repeat(np.array(values, dtype="float32")[:, None], 40, axis=1)
+        return write_raster(tmp_path / name, layer, crs="EPSG:4326", transform=DEGREES, **options)
+
+    by_row = [CODES[i % 10] for i in range(20)]
+    other = [*by_row[:7], 0, *by_row[8:]]
+    other[1] = 13
+    concept = rows_of_values(other, "concept.tif", nodata=0, dtype="uint8")
+    truth = [MEANS.get(code // 10, -1.0) for code in by_row]
+    # one product warm by 1 °C and in kelvin, one right but without a value at station 8 or near it
+    magt = [rows_of_values(np.array(truth) + 274.15, "warm_magt.tif", unit="K"),
+            rows_of_values([*truth[:7], *[-9999] * 3, *truth[10:]], "right_magt.tif", nodata=-9999)]
+    pp = [rows_of_values(np.full(20, 90.0), f"{name}_pp.tif") for name in ("warm", "right")]
+    trends = [rows_of_values([TRENDS[code % 10][k] if code != 40 else 0 for code in by_row], f"sign_{k}.tif")
+              for k in (0, 1)]
+    given = {**inputs, "OTHER_MAPS": [concept], "PRODUCTS_MAGT": magt, "PRODUCTS_PP": pp, "SEARCH": 0,
+             "MAGT_TREND": trends[0], "ALT_TREND": trends[1]}
+    folder = tmp_path / "made"
+    folder.mkdir()
+    made = run("validateboreholes", {**given, **outputs(folder, "OUTPUT_TABLE"),
+                                     "OUTPUT_SIDE_BY_SIDE": str(folder / "beside.csv")})
+    rows = {row["map"]: row for row in rows_of(made["OUTPUT_SIDE_BY_SIDE"])}
+    assert [row["kind"] for row in rows.values()] == ["the map validated", "ground temperature", "PTI map",
+                                                     "single product", "single product"]
+    # stations 7 and 8 lack a rank in the other map or in a product: seven are common to all
+    assert {row["with_rank"] for row in rows.values()} == {"9", "", "8", "7"}
+    assert {row["ranks_compared"] for row in rows.values()} == {"7", ""}
+    # the map misses station 2 by three places, the other one station 1 by one; warm shifts -2 to -1 °C: cool to warm
+    right = {"pti.tif": (6, 6), "concept.tif": (6, 7), "right": (7, 7), "warm": (4, 4)}
+    for name, (exact, near) in right.items():
+        assert float(rows[name]["exact_percent"]) == pytest.approx(100 * exact / 7)
+        assert float(rows[name]["within_one_percent"]) == pytest.approx(100 * near / 7)
+    assert float(rows["warm"]["tier_percent"]) == pytest.approx(100 * 4 / 7)
+    stations = {row["site_magt"]: float(row["magt"]) for row in rows_of(made["OUTPUT_TABLE"])}
+    misses = np.array([truth[i] + 1 - stations[f"M{i}"] for i in range(7)])
+    assert float(rows["warm"]["magt_bias"]) == pytest.approx(misses.mean(), abs=1e-4)
+    assert float(rows["warm"]["magt_rmse"]) == pytest.approx(np.sqrt((misses ** 2).mean()), abs=1e-4)
+    assert float(rows["right"]["magt_mae"]) == pytest.approx(np.abs(misses - 1).mean(), abs=1e-4)
+    assert {row["magt_compared"] for row in rows.values()} == {"", "7"}
+    page = Path(made["OUTPUT_REPORT"]).read_text(encoding="utf-8")
+    assert "Maps and single products side by side, at the same stations" in page and "concept.tif" in page
+    for changed, told in (({"ALT_TREND": None}, "Give both"), ({"PRODUCTS_MAGT": None}, "without PRODUCTS_MAGT"),
+                          ({"PRODUCTS_PP": None}, "rank the single products"),
+                          ({"OTHER_MAPS": None, "PRODUCTS_PP": None, "PRODUCTS_MAGT": None, "ALT_TREND": None,
+                            "MAGT_TREND": None, "OUTPUT_SIDE_BY_SIDE": str(tmp_path / "refused" / "b.csv")},
+                           "needs other maps or products"),
+                          ({"OTHER_MAPS": [trends[0]]}, "no PTI rank")):
+        refused(run, {**given, **changed}, tmp_path / "refused", told)
+
+
 def without_coordinates(table, folder):
     """Write a station table as a folder of one file without coordinates, and a table of its sites; return both."""
     rows = rows_of(table)

@@ -14,7 +14,8 @@ from pti_plugin.core.rasters import align as module
 from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt, transform_points
-from pti_plugin.core.rasters.products import NONE, opened, read_products
+from pti_plugin.core.rasters.opening import opened
+from pti_plugin.core.rasters.products import NONE, read_products
 from pti_plugin.core.rasters.raster import CLASS, NUMBER, read_info
 from support import Log, read_raster, standing, write_raster
 
@@ -688,3 +689,41 @@ def test_a_preset_of_ones_own(tmp_path):
     np.testing.assert_array_equal(found[0], np.where(values == 99, np.nan, np.where(values == 90, 0, values * 2 + 1)))
     own.write_text("product,kind,files,crs\nthaw,number,thaw_*.tif,EPSG:1\n", encoding="utf-8")
     refused(tmp_path, path, "'EPSG:1' is no CRS.", products=str(own))
+
+
+# regional sources ---------------------------------------------------------------------------------------------------
+
+#: a source of a few cells on the default target in coarse cells: CRS, transform, columns and rows
+REGIONS = {
+    "UTM zone 60": ("EPSG:32660", (450000.0, 10000.0, 0.0, 7600000.0, 0.0, -10000.0), 10, 10),
+    "degrees": ("EPSG:4326", (100.0, 0.1, 0.0, 70.0, 0.0, -0.1), 30, 30),
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("kind", [NUMBER, CLASS])
+def test_a_region_gives_values_where_it_lies_and_nowhere_else(tmp_path, region, kind):
+    crs, transform, columns, rows = REGIONS[region]
+    # as a class 0 is one of them
+    values = np.resize(np.array([10, 20, 30, 40, 50 if kind == NUMBER else 0], "uint8"), (rows, columns))
+    target = polar_grid(cell=10_000.0)
+    found, result, _ = run(write_raster(tmp_path / "a.tif", values, crs=crs, transform=transform), tmp_path, target,
+                           kind=kind, product=NONE)
+    x, y = _carried(target, crs)
+    column, row = (x - transform[0]) / transform[1], (y - transform[3]) / transform[5]
+    beyond = np.maximum(np.maximum(-column, column - columns), np.maximum(-row, row - rows))
+    beyond[np.isnan(beyond)] = np.inf
+    width = 1 if region != "degrees" else 3
+    assert not np.isnan(found[0][beyond < -1e-6]).any() and (beyond < 0).sum() > 80
+    # a cell that the source touches with its rim only may have a value too
+    assert np.isnan(found[0][beyond > width]).all()
+    assert result["cells"]["valid"] == np.isfinite(found).sum() < 600
+    assert values.min() <= np.nanmin(found) and np.nanmax(found) <= values.max()
+
+
+def _carried(target, crs):
+    """Return the coordinates of the centres of a target's cells in another CRS, by pyproj."""
+    from pyproj import Transformer
+
+    columns, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
+    return np.array(Transformer.from_crs("EPSG:6931", crs, always_xy=True).transform(*target.xy(columns, rows)))

@@ -9,7 +9,7 @@ from support import ROOT
 PLUGIN = ROOT / "pti_plugin"
 #: compiled kernels, loaded only where numba is there
 LAZY = {"pti_plugin.core.common.compiled", "pti_plugin.core.series.trend_numba", "pti_plugin.core.mapping.tree_numba",
-        "pti_plugin.core.samples.sampling_numba"}
+        "pti_plugin.core.samples.sampling_numba", "pti_plugin.core.rasters.resampling_numba"}
 HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannkendall", "pandas", "cftime", "xarray",
          "netCDF4"}
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
@@ -174,7 +174,7 @@ READS = {"ReadAsArray", "ReadRaster", "ReadRaster1", "ReadBlock", "GetVirtualMem
          "WarpedVRT", "AutoCreateWarpedVRT", "ReprojectImage", "BuildVRT"}
 MEANS = {"GetNoDataValue", "GetScale", "GetOffset", "GetMaskFlags", "GetMaskBand", "GetUnitType"}
 #: who may: the reader, what it rests on, the writer, which reads its own file back, and what reads coordinates
-CELL_READERS = {"pti_plugin.core.rasters.raster": READS, "pti_plugin.core.rasters.warping": READS,
+CELL_READERS = {"pti_plugin.core.rasters.raster": {"ReadAsArray"},
                 "pti_plugin.core.rasters.blocks": {"ReadAsArray"},
                 "pti_plugin.core.rasters.dimensions": {"ReadAsArray", "GetScale", "GetOffset"},
                 "pti_plugin.core.rasters.encoding": {"ReadAsArray"} | MEANS}

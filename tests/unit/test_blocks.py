@@ -156,7 +156,8 @@ def test_the_land_cover_is_the_same_bytes(tmp_path):
     def work(folder, settings):
         with Staging() as staging:
             result = ensemble_land_cover(
-                cci, str(SAMPLE / "landcover" / "glcc_ecosystems.tif"), str(SAMPLE / "landcover" / "cavm.tif"),
+                {"CCI": cci, "GLCC": str(SAMPLE / "landcover" / "glcc_ecosystems.tif"),
+                 "CAVM": str(SAMPLE / "landcover" / "cavm.tif")},
                 {"cover": str(folder / "cover.tif"), "source": str(folder / "source.tif")}, staging, Progress(),
                 target=MIDDLE, settings=settings)
             staging.commit()

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
-from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, sample_weights
-from support import write_raster
+from pti_plugin.core.learning.class_weights import areas_of_raster, areas_of_table, prior_of, sample_weights
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
+from support import Log, write_raster
 
 Y = np.repeat([11, 22, 40], [60, 30, 10])
 
@@ -47,6 +49,10 @@ def test_areas_of_a_raster_are_true_areas(tmp_path):
         ring = np.concatenate([step, step[::-1]]), np.concatenate([np.full(101, south), np.full(101, south + 1.0)])
         return abs(Geod(ellps="WGS84").polygon_area_perimeter(*ring)[0]) / 1e6
 
+    cover = write_raster(tmp_path / "cover.tif", np.array([[210, 130, 130], [130, 0, 220]]), dtype="uint8", nodata=0,
+                         crs="EPSG:4326", transform=(10.0, 1.0, 0.0, 71.0, 0.0, -1.0))
+    land = areas_of_raster(path, Progress(), LeftOutClasses(cover))
+    assert [land[code] for code in (11, 22, 40)] == pytest.approx([area(70) + area(69), area(69), 0], rel=1e-4)
     found = areas_of_raster(path, Progress())
     assert [found[code] for code in (11, 22, 40)] == pytest.approx(
         [2 * area(70) + area(69), area(69), area(69)], rel=1e-4)
@@ -70,3 +76,26 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path, text, said):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=said):
         areas_of_table(path)
+
+
+AREAS = {11: 500.0, 22: 1500.0, 40: 2000.0}
+
+
+def test_ranks_count_as_their_areas_unless_the_paper_is_followed():
+    prior = prior_of(Y, "auto", AREAS, DEFENSIBLE, Log())
+    assert prior.kind == "area_matched" and prior.matched and prior.areas == AREAS
+    assert shares(prior.weights) == pytest.approx([0.125, 0.375, 0.5])
+    published = prior_of(Y, "auto", AREAS, AS_PUBLISHED, Log())
+    assert published.kind == "none" and published.weights is None and not published.matched
+    assert not prior_of(Y, "area", AREAS).matched
+
+
+def test_areas_that_are_not_known_are_warned_of_or_refused():
+    log = Log()
+    prior = prior_of(Y, "auto", None, DEFENSIBLE, log)
+    assert prior.kind == "none" and prior.weights is None
+    assert len(log.warnings) == 1 and "Give WEIGHTS" in log.warnings[0]
+    assert prior_of(Y, "auto", None, AS_PUBLISHED, log).kind == "none" and len(log.warnings) == 1
+    for kind in ("area", "area_matched"):
+        with pytest.raises(InputError, match=f"CLASS_WEIGHTS is {kind}, but there is nothing to measure"):
+            prior_of(Y, kind, None)

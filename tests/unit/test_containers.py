@@ -11,7 +11,6 @@ from pti_plugin.core.common.errors import GridError, InputError
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.align import AlignOptions, align, polar_grid
 from pti_plugin.core.rasters.containers import (
-    files_in,
     georeferenced,
     inner_paths,
     only_variable,
@@ -19,6 +18,7 @@ from pti_plugin.core.rasters.containers import (
     variable_of,
     variables,
 )
+from pti_plugin.core.rasters.folders import files_in
 from pti_plugin.core.rasters.grid import spatial_reference
 from pti_plugin.core.rasters.raster import NUMBER, SourceReader, display_name, read_info, source
 from support import Log, write_raster
@@ -143,7 +143,7 @@ def test_files_of_a_folder(tmp_path):
         (tmp_path / name).write_text("")
     assert files_in(tmp_path, "*.nc*") == [str(tmp_path / "a_2001.nc"), str(tmp_path / "b_2002.nc")]
     assert files_in(tmp_path, "a_????.nc") == [str(tmp_path / "a_2001.nc")]
-    with pytest.raises(InputError, match=r"No file in .* matches \*\.tif\."):
+    with pytest.raises(InputError, match=r"No file in .* matches \*\.tif\. The files there end in \.nc; set PATTERN"):
         files_in(tmp_path, "")
     with pytest.raises(InputError, match="The folder .*none does not exist"):
         files_in(tmp_path / "none", "*")

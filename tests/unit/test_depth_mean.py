@@ -32,7 +32,7 @@ def soil(shape=(7, 6), gaps=0.15, seed=1):
     return cube
 
 
-def write_layers(folder, cube, depths=DEPTHS, name="soc_{}-{}cm_mean_1000.tif", **options):
+def write_layers(folder, cube, depths=DEPTHS, name="clay_{}-{}cm_mean_1000.tif", **options):
     options = {"nodata": NODATA, "dtype": "int16", **options}
     return [write_raster(folder / name.format(*depth), layer, **options) for depth, layer in zip(depths, cube)]
 
@@ -48,7 +48,7 @@ def test_five_layers_of_soilgrids_weigh_5_10_15_30_40(tmp_path):
     assert (got["thickness"] == 100).all()
     assert [row["weight_cm"] for row in result["layers"]] == [5, 10, 15, 30, 40]
     assert read_info(outputs["mean"]).units == ("dg/kg",) and read_info(outputs["thickness"]).units == ("cm",)
-    assert any("soc_60-100cm_mean_1000.tif: 60-100 cm, weight 40 cm" in line for line in log.lines)
+    assert any("clay_60-100cm_mean_1000.tif: 60-100 cm, weight 40 cm" in line for line in log.lines)
 
 
 @pytest.mark.parametrize(("gaps", "share"), [("all_layers", 0.5), ("layers_there", 0.5), ("layers_there", 0.0),
@@ -119,18 +119,18 @@ def test_bands_of_one_file_tell_their_depths_by_their_names(tmp_path):
 
 
 def test_depths_are_read_from_names_and_statements():
-    names = ["soc_0-5cm_mean", "cfvo_60-100cm_mean_1000.tif", "wv0033_5-15cm_Q0.5.tif", "x 2.5-10 CM.tif"]
+    names = ["clay_0-5cm_mean", "cfvo_60-100cm_mean_1000.tif", "wv0033_5-15cm_Q0.5.tif", "x 2.5-10 CM.tif"]
     assert depths_of(names) == [(0, 5), (60, 100), (5, 15), (2.5, 10)]
     assert depths_of(["a_top.tif", "b_5-15cm.tif"], "A_*=0-5") == [(0, 5), (5, 15)]
-    assert depths_of(["soc_5-15cm_mean.tif"], "soc*=0-30cm") == [(0, 30)]
+    assert depths_of(["clay_5-15cm_mean.tif"], "clay*=0-30cm") == [(0, 30)]
     assert thicknesses(["a", "b"], [(0, 5), (5, 30)], 0, 10) == [5, 5]
 
 
 def test_layers_of_two_properties_are_said(tmp_path):
     paths = [write_raster(tmp_path / name, np.ones((2, 2)), dtype="int16")
-             for name in ("soc_0-5cm_mean.tif", "bdod_5-15cm_mean.tif")]
+             for name in ("clay_0-5cm_mean.tif", "silt_5-15cm_mean.tif")]
     _, _, log, _ = run(paths, tmp_path)
-    assert any("bdod_*_mean.tif, soc_*_mean.tif" in warning for warning in log.warnings)
+    assert any("clay_*_mean.tif, silt_*_mean.tif" in warning for warning in log.warnings)
 
 
 def test_block_size_and_threads_do_not_change_a_byte(tmp_path):
@@ -149,11 +149,11 @@ BAD_DEPTHS = [
     (((5, 15), (15, 30)), {}, "no layer for 0-5 cm"),
     (((0, 5), (15, 30), (60, 100)), {}, "no layer for 5-15 cm, 30-60 cm"),
     (((0, 5), (5, 15)), {"bottom": 100}, "no layer for 15-100 cm"),
-    (((0, 15), (5, 30)), {}, r"soc_0-15cm.*\(0-15 cm\) and soc_5-30cm.*\(5-30 cm\) overlap"),
+    (((0, 15), (5, 30)), {}, r"clay_0-15cm.*\(0-15 cm\) and clay_5-30cm.*\(5-30 cm\) overlap"),
     (((0, 30), (0, 5), (5, 30)), {}, "overlap"),
-    (((5, 0), (5, 15)), {}, "soc_5-0cm.*bottom must be deeper"),
-    (((0, 5), (5, 15)), {"layers": "bdod*=0-5"}, "'bdod\\*' in LAYERS matches none.*soc_0-5cm"),
-    (((0, 5), (5, 15)), {"layers": "soc_0*=top"}, "LAYERS says 'top' for soc_0-5cm"),
+    (((5, 0), (5, 15)), {}, "clay_5-0cm.*bottom must be deeper"),
+    (((0, 5), (5, 15)), {"layers": "bdod*=0-5"}, "'bdod\\*' in LAYERS matches none.*clay_0-5cm"),
+    (((0, 5), (5, 15)), {"layers": "clay_0*=top"}, "LAYERS says 'top' for clay_0-5cm"),
     (((0, 5), (5, 15)), {"layers": "0-5"}, "'0-5' in LAYERS is not of the form"),
     (((0, 5), (5, 15)), {"gaps": "some"}, "GAPS is 'some'"),
     (((0, 5), (5, 15)), {"min_thickness": 2}, "MIN_THICKNESS is 2"),
@@ -179,13 +179,13 @@ def test_layers_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(InputError, match=r"a.tif tells no depth.*LAYERS, for example a.tif=0-5"):
         run(nameless, tmp_path)
     paths = write_layers(tmp_path, np.ones((2, 2, 2)))
-    other = write_raster(tmp_path / "soc_15-30cm_mean.tif", np.ones((3, 3)), dtype="int16")
-    with pytest.raises(GridError, match="soc_15-30cm_mean.tif is not on the grid.*align them first"):
+    other = write_raster(tmp_path / "clay_15-30cm_mean.tif", np.ones((3, 3)), dtype="int16")
+    with pytest.raises(GridError, match="clay_15-30cm_mean.tif is not on the grid.*align them first"):
         run([*paths, other], tmp_path)
-    unit = write_raster(tmp_path / "soc_15-30cm_b.tif", np.ones((2, 2)), dtype="int16", unit="g/kg")
+    unit = write_raster(tmp_path / "clay_15-30cm_b.tif", np.ones((2, 2)), dtype="int16", unit="g/kg")
     with pytest.raises(InputError, match="different units"):
         run([*paths, unit], tmp_path)
-    empty = write_raster(tmp_path / "soc_15-30cm_c.tif", np.full((2, 2), NODATA), nodata=NODATA, dtype="int16")
+    empty = write_raster(tmp_path / "clay_15-30cm_c.tif", np.full((2, 2), NODATA), nodata=NODATA, dtype="int16")
     with pytest.raises(InputError, match="No cell has all layers.*layers_there"):
         run([*paths, empty], tmp_path)
     with pytest.raises(InputError, match="No cell has 90 % of the thickness.*MIN_THICKNESS"):
@@ -193,3 +193,39 @@ def test_layers_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(InputError, match="none.tif does not exist"):
         run([*paths, str(tmp_path / "none.tif")], tmp_path)
     assert not list(tmp_path.glob("out_*"))
+
+
+@pytest.mark.parametrize("soil_name, unit, factor", [("soc", "g/kg", 0.1), ("cfvo", "vol%", 0.1),
+                                                     ("bdod", "g/cm3", 0.01), ("wv0033", "vol%", 0.1)])
+@pytest.mark.parametrize("ending", ["tif", "vrt"])
+def test_layers_of_soilgrids_come_out_in_the_usual_unit(tmp_path, soil_name, unit, factor, ending):
+    from osgeo import gdal
+
+    cube = soil(seed=3) / 4
+    paths = write_layers(tmp_path, cube, name=soil_name + "_{}-{}cm_mean.tif")
+    if ending == "vrt":
+        names = [path.replace("_mean.tif", "_mean.vrt") for path in paths]
+        for name, path in zip(names, paths):
+            gdal.Translate(name, path, format="VRT").FlushCache()
+        paths = names
+    got, _, log, outputs = run(paths, tmp_path)
+    weights = np.array([5, 10, 15, 30, 40])[:, None, None]
+    np.testing.assert_allclose(got["mean"], (np.trunc(cube) * weights).sum(axis=0) / 100 * factor, rtol=1e-5)
+    info = read_info(outputs["mean"])
+    assert info.units == (unit,) and info.metadata["PTI_PRODUCT"] == f"soilgrids_{soil_name}"
+    assert "preset soilgrids_" in log.lines[0]
+    # the numbers as they are stored, where that is asked for
+    raw, _, _, outputs = run(paths, tmp_path, product="none")
+    np.testing.assert_allclose(raw["mean"] * factor, got["mean"], rtol=1e-5)
+    # a unit that the file declares goes before the scale of the preset
+    declared = write_layers(tmp_path, cube, name=soil_name + "_{}-{}cm_mean.tif", unit="1e-1 g/kg") \
+        if soil_name == "soc" else paths
+    np.testing.assert_allclose(run(declared, tmp_path)[0]["mean"], got["mean"], rtol=1e-5)
+
+
+def test_layers_of_two_products_are_refused(tmp_path):
+    first = write_layers(tmp_path, soil(), name="soc_{}-{}cm_mean.tif")[:2]
+    other = write_layers(tmp_path, soil(), name="bdod_{}-{}cm_mean.tif")[2:]
+    with pytest.raises(InputError, match="not of one product: soc_0-5cm_mean.tif is named like SoilGrids soil organic "
+                                         "carbon, but bdod_15-30cm_mean.tif is named like SoilGrids bulk density"):
+        run([*first, *other], tmp_path)

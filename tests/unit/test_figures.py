@@ -385,6 +385,9 @@ def test_calibration_has_the_promise_across_and_the_result_up():
     bars = share_of(image[int(bottom):], figures.BAND)
     few, many = (bars[:, part].any(axis=1).sum() for part in (slice(0, width // 2), slice(width // 2, width)))
     assert many / few == pytest.approx(3, rel=0.1)
+    before = [{"expected": 45.0, "value": 70.0, "low": None, "high": None, "n": 40}]
+    assert share_of(pixels(figures.calibration_plot(rows, before)), figures.ORANGE).any()
+    assert not share_of(image, figures.ORANGE).any()
     with pytest.raises(InputError, match="no rows of the calibration"):
         figures.calibration_plot([])
 

@@ -19,10 +19,12 @@ from pti_plugin.core.ensembles.landcover import (
     PRODUCTS,
     SOURCES,
     TUNDRA_MASK,
+    LandCoverOptions,
     ensemble_land_cover,
     join,
     land_cover_classes,
     majority,
+    paper_percentages,
     read_crosswalk,
 )
 from pti_plugin.core.rasters.raster import CLASS, NO_CLASS, Series, SourceReader, read_info, source
@@ -115,8 +117,10 @@ def test_the_plugins_table_is_the_methods_table():
         expected = CAVM_CODES[row["code"]] if row["product"] == "CAVM" else int(row["code"])
         assert int(row["raster_value"]) == expected
     with open(TABLES / "landcover_classes.csv", encoding="utf-8", newline="") as stream:
-        names = {int(row["code"]): row["name"] for row in csv.DictReader(stream)}
+        of_the_paper = {int(row["code"]): row for row in csv.DictReader(stream)}
+    names = {code: row["name"] for code, row in of_the_paper.items()}
     assert {code: name for code, (name, _) in land_cover_classes().items()} == names
+    assert paper_percentages() == {code: float(row["paper_percent_cover"]) for code, row in of_the_paper.items()}
 
 
 def test_the_21_classes_have_colours_of_their_own():
@@ -233,10 +237,12 @@ def test_a_crosswalk_that_cannot_be_read_is_an_error(tmp_path):
 
 # through files ---------------------------------------------------------------------------------------------------
 
-def run(folder, cci, glcc=None, cavm=None, **options):
+def run(folder, cci, glcc=None, cavm=None, base=None, **options):
     outputs = {"cover": str(folder / "cover.tif"), "source": str(folder / "source.tif")}
     with Staging() as staging:
-        result = ensemble_land_cover(cci, glcc, cavm, outputs, staging, Progress(), **options)
+        where = {name: options.pop(name) for name in ("target", "settings") if name in options}
+        result = ensemble_land_cover({"CCI": cci, "GLCC": glcc, "CAVM": cavm, "BASE": base}, outputs, staging,
+                                     Progress(), LandCoverOptions(**options), **where)
         staging.commit()
     return result
 
@@ -275,6 +281,42 @@ def test_files_give_what_a_plain_calculation_gives(tmp_path, products):
     assert result["source"] == {name: int((expected[1] == code).sum()) for code, (name, _) in SOURCES.items()}
     # GDAL keeps the names of the classes beside the file; the working raster of the majority is gone
     assert sorted(path.name for path in tmp_path.glob("cover*")) == ["cover.tif", "cover.tif.aux.xml"]
+
+
+def test_shares_of_land_and_of_permafrost_land_are_without_water_and_ice(tmp_path):
+    rng = np.random.default_rng(9)
+    codes, degrees = rng.choice([0, 10, 70, 130, 210, 220], (40, 30)), (20.0, 1.0, 0.0, 80.0, 0.0, -0.5)
+    base = rng.choice([0, 1, 255], codes.shape)
+    path = write_raster(tmp_path / "lc_2018.tif", codes, dtype="uint8", nodata=0, crs="EPSG:4326", transform=degrees)
+    base_path = write_raster(tmp_path / "base.tif", base, dtype="uint8", nodata=255, crs="EPSG:4326", transform=degrees)
+    result = run(tmp_path, [path], base=base_path)
+    pyproj = pytest.importorskip("pyproj")
+    geod = pyproj.Geod(ellps="WGS84")
+    edge = np.linspace(0, 1, 1001)
+    row_area = [abs(geod.polygon_area_perimeter([*edge, *edge[::-1]], [north] * 1001 + [north - 0.5] * 1001)[0]) / 1e6
+                for north in 80 - 0.5 * np.arange(40)]
+    area = np.repeat(np.array(row_area)[:, None], 30, axis=1)
+    paper = {row["code"]: row["paper_percent"] for row in result["table"]}
+    assert paper == {10: 1.01, 70: 12.58, 130: 4.34, 210: 5.33, 220: 0.14}
+    land = np.isin(codes, (10, 70, 130))
+    for row in result["table"]:
+        here = codes == row["code"]
+        assert row["area_km2"] == pytest.approx(area[here].sum(), rel=1e-6)
+        assert row["share_percent"] == pytest.approx(100 * area[here].sum() / area[codes > 0].sum(), abs=0.001)
+        assert row["permafrost_km2"] == pytest.approx(area[here & (base == 1)].sum(), rel=1e-6)
+        if row["code"] in (210, 220):
+            assert [row[name] for name in ("land_percent", "permafrost_percent", "paper_land_percent")] == [None] * 3
+            continue
+        assert row["land_percent"] == pytest.approx(100 * area[here].sum() / area[land].sum(), abs=0.001)
+        assert row["permafrost_percent"] == pytest.approx(
+            100 * area[here & (base == 1)].sum() / area[land & (base == 1)].sum(), abs=0.001)
+        assert row["paper_land_percent"] == pytest.approx(100 * paper[row["code"]] / (99.98 - 5.33 - 0.14), abs=0.001)
+    assert "permafrost_km2" not in run(tmp_path, [path])["table"][0]
+    for wrong, said in ((np.where(base == 1, 7, 0), "holds the value 7, but a base map"),
+                        (np.zeros_like(base), "No cell with a land cover is permafrost")):
+        wrong = write_raster(tmp_path / "wrong.tif", wrong, dtype="uint8", crs="EPSG:4326", transform=degrees)
+        with pytest.raises(InputError, match=said):
+            run(tmp_path, [path], base=wrong)
 
 
 def test_one_year_needs_no_majority(tmp_path, products):

@@ -12,7 +12,9 @@ from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
 from pti_plugin.core.learning.predictor_stack import COLUMNS, StackOptions, predictor_stack, scaled
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.grid import Grid
+from pti_plugin.core.rasters.products import read_products
 from pti_plugin.core.rasters.raster import read_info
+from pti_plugin.core.rasters.recognition import recognise
 from support import TRANSFORM, Log, read_raster, standing, write_raster
 
 SHAPE = (9, 8)
@@ -40,8 +42,9 @@ def table_of(path):
 
 
 def numbers(seed, shape=SHAPE, gaps=0.1):
+    """Values that every role of the paper may hold."""
     rng = np.random.default_rng(seed)
-    values = rng.normal(10 * seed, 5 + seed, shape)
+    values = rng.normal(0.05 + 0.003 * seed, 0.01 + 0.0005 * seed, shape).clip(0.0, 0.2)
     values[rng.random(shape) < gaps] = np.nan
     return values
 
@@ -116,6 +119,7 @@ def test_cells_outside_the_base_map_stay_in_the_stack(tmp_path):
 
 
 def test_units_kinds_and_ranges_are_kept_with_the_bands(tmp_path):
+    # the unit of the file is not that of the method, the result's is
     given = {"soc": layer(tmp_path, "soc", numbers(1), unit="dg/kg"),
              "land_cover": layer(tmp_path, "land_cover", np.full(SHAPE, 140), dtype="uint8", nodata=0, unit="class")}
     rows, _, _ = run(given, tmp_path)
@@ -123,24 +127,25 @@ def test_units_kinds_and_ranges_are_kept_with_the_bands(tmp_path):
     assert info.units == ("", "") and info.dtypes == ("Float32", "Float32")
     cover, soc = info.band_metadata
     assert cover == {"PTI_KIND": "categorical", "PTI_GROUP": "biophysical"}
-    assert soc == {"PTI_KIND": "number", "PTI_GROUP": "soil", "PTI_RAW_UNIT": "dg/kg",
+    assert soc == {"PTI_KIND": "number", "PTI_GROUP": "soil", "PTI_RAW_UNIT": "g/kg",
                    "PTI_MIN": str(rows["soc"]["low"]), "PTI_MAX": str(rows["soc"]["high"])}
     table = table_of(tmp_path / "ranges.csv")
     assert list(table["soc"]) == list(COLUMNS)
-    assert table["soc"]["unit"] == "dg/kg" and table["land_cover"]["low"] == ""
+    assert rows["soc"]["high"] == pytest.approx(np.nanmax(numbers(1)) / 10, rel=1e-6)
+    assert table["soc"]["unit"] == "g/kg" and table["land_cover"]["low"] == ""
     assert float(table["soc"]["low"]) == rows["soc"]["low"]
 
 
 def test_raw_keeps_values_units_and_no_range(sixteen, tmp_path):
     paths, values = sixteen
-    layer(tmp_path, "soc", values["soc"], unit="dg/kg")
+    layer(tmp_path, "soc", values["soc"], unit="g kg-1")
     layer(tmp_path, "peat", np.full(SHAPE, 50))
     rows, _, log = run(paths, tmp_path, scaling="raw")
     got = bands_of(tmp_path / "stack.tif")
     for role, raw in values.items():
         np.testing.assert_array_equal(got[role], np.full(SHAPE, 50.0) if role == "peat" else raw)
     info = read_info(str(tmp_path / "stack.tif"))
-    assert info.units[list(PREDICTORS).index("soc")] == "dg/kg"
+    assert info.units[list(PREDICTORS).index("soc")] == "g/kg"
     assert all(feature.low is None for feature in read_stack(info.path).features)
     assert np.float32(rows["soc"]["low"]) == np.nanmin(values["soc"])
     assert any("peat (peat.tif) has one value only, 50" in warning for warning in log.warnings)
@@ -216,9 +221,9 @@ def test_own_predictors_join_by_role(tmp_path):
 
 
 def test_scaled_integers_keep_their_short_ranges(tmp_path):
-    path = layer(tmp_path, "bulk_density", np.arange(72).reshape(SHAPE) + 103, dtype="int16", scale=0.1, unit="kg/dm3")
+    path = layer(tmp_path, "bulk_density", np.arange(72).reshape(SHAPE) + 103, dtype="int16", scale=0.01, unit="kg/dm3")
     rows, _, _ = run({"bulk_density": path}, tmp_path)
-    assert (rows["bulk_density"]["low"], rows["bulk_density"]["high"]) == (10.3, 17.4)
+    assert (rows["bulk_density"]["low"], rows["bulk_density"]["high"]) == (1.03, 1.74)
     got = bands_of(tmp_path / "stack.tif")["bulk_density"]
     assert got.min() == 0 and got.max() == 100
 
@@ -237,9 +242,9 @@ def test_scaling_is_exact_against_fractions():
 
 
 def test_layers_on_other_grids_are_warped_once_and_scaled(tmp_path, monkeypatch):
-    from pti_plugin.core.rasters.warping import Footprint
+    from pti_plugin.core.rasters.warping import Target
 
-    fine = np.arange(45 * 40.0).reshape(45, 40)
+    fine = np.arange(45 * 40.0).reshape(45, 40) / 2
     cover = np.repeat(np.repeat(np.random.default_rng(2).choice([10, 202], SHAPE), 5, 0), 5, 1)
     base, inside = base_map(tmp_path)
     given = {"soc": layer(tmp_path, "soc", fine, transform=FINE),
@@ -248,8 +253,9 @@ def test_layers_on_other_grids_are_warped_once_and_scaled(tmp_path, monkeypatch)
     with pytest.raises(GridError, match="elevation.tif is not on the grid.*TARGET"):
         run(given, tmp_path, base=base)
     warped = []
-    warp = Footprint.warp
-    monkeypatch.setattr(Footprint, "warp", lambda self, *rest: warped.append(rest[-1]) or warp(self, *rest))
+    make = Target.warped
+    monkeypatch.setattr(Target, "warped", lambda self, *rest: warped.append(
+        (self.footprint.source, rest[1])) or make(self, *rest))
     target = Grid(read_info(base).grid.wkt, TRANSFORM, SHAPE[1], SHAPE[0])
     rows, _, log = run(given, tmp_path, base=base, target=target)
     assert len(warped) == 2 == len(set(warped))
@@ -309,19 +315,83 @@ def test_progress_runs_over_both_readings_and_a_cancel_in_either_leaves_nothing(
 def test_values_that_look_like_nodata_are_said(tmp_path):
     values = numbers(1, gaps=0)
     values[0, 0] = 65535
-    with pytest.raises(InputError, match="soc.tif holds the stored value 65535.*does not declare"):
-        run({"soc": layer(tmp_path, "soc", values)}, tmp_path)
+    with pytest.raises(InputError, match="wet.tif holds the stored value 65535.*does not declare"):
+        run({}, tmp_path, [layer(tmp_path, "wet", values)], own_roles="wet*=wet")
     # not far from the others, it may be one of them
     values[0, 1:8] = 50000
     values[1, 1:8] = 30000
-    _, _, log = run({"soc": layer(tmp_path, "soc", values)}, tmp_path)
-    assert any("soc reaches 65535 in soc.tif" in warning for warning in log.warnings)
+    _, _, log = run({}, tmp_path, [layer(tmp_path, "wet", values)], own_roles="wet*=wet")
+    assert any("wet reaches 65535 in wet.tif" in warning for warning in log.warnings)
     values[0, 0] = -9999
-    with pytest.raises(InputError, match="soc.tif holds the value -9999.*nodata value of that file"):
-        run({"soc": layer(tmp_path, "soc", values)}, tmp_path)
+    with pytest.raises(InputError, match="wet.tif holds the value -9999.*nodata value of that file"):
+        run({}, tmp_path, [layer(tmp_path, "wet", values)], own_roles="wet*=wet")
 
 
-GOOD = np.arange(72.0).reshape(SHAPE)
+@pytest.mark.parametrize("role", PREDICTORS)
+def test_a_value_beyond_the_plausible_range_of_its_role_stops_the_stack(tmp_path, role):
+    quantity = PREDICTORS[role].quantity
+    dtype = "int32" if PREDICTORS[role].categorical else "float32"
+    values = np.tile(np.array([quantity.low, quantity.high]), (9, 4))
+    run({role: layer(tmp_path, role, values, dtype=dtype, nodata=-9999)}, tmp_path)
+    for beyond in (quantity.low - 1, quantity.high + 1, 25500):
+        values[4, 3] = beyond
+        with pytest.raises(InputError, match=rf"{role}\.tif holds the value .*, outside the plausible {quantity.low:g} "
+                                             f"to {quantity.high:g}"):
+            run({role: layer(tmp_path, role, values, dtype=dtype, nodata=-9999)}, tmp_path)
+        # the same band under a name of one's own is not held against it
+    own = layer(tmp_path, "own", values, dtype=dtype, nodata=-9999)
+    run({}, tmp_path, [own], own_roles="own*=mine")
+    with pytest.raises(InputError, match="outside the plausible"):
+        run({}, tmp_path, [own], own_roles=f"own*={role}")
+
+
+@pytest.mark.parametrize("role, stem, stored, factor", [
+    ("soc", "soc_0-5cm_mean", 305, 0.1), ("coarse_fragments", "cfvo_0-5cm_mean", 120, 0.1),
+    ("bulk_density", "bdod_0-5cm_mean_1000", 131, 0.01), ("water_content", "wv0033_0-5cm_mean", 310, 0.1),
+    ("peak_ndvi", "GLASS13B01.V10.A2001193.2023068", 5000, 0.0001)])
+def test_a_product_as_published_is_read_by_its_preset(tmp_path, role, stem, stored, factor):
+    values = np.arange(72, dtype="int16").reshape(SHAPE) + stored
+    path = write_raster(tmp_path / f"{stem}.tif", values)
+    rows, _, log = run({role: path}, tmp_path)
+    assert rows[role]["low"] == pytest.approx(stored * factor) and rows[role]["unit"] == PREDICTORS[role].quantity.unit
+    assert any(line.startswith(f"{stem}.tif: read as") for line in log.lines)
+    mine, preset = write_raster(tmp_path / "mine.tif", values), recognise(read_products(), stem).name
+    # whole numbers of an unknown file may be scaled or not
+    with pytest.raises(InputError, match=f"mine.tif is given as {role}, but it is not known what its values mean: .*"
+                                         f"Set PRODUCT to {preset}"):
+        run({role: mine}, tmp_path)
+    high = PREDICTORS[role].quantity.high
+    if stored + 71 <= high:
+        assert run({role: mine}, tmp_path, product="none")[0][role]["low"] == stored
+    else:
+        with pytest.raises(InputError, match="outside the plausible"):
+            run({role: mine}, tmp_path, product="none")
+    named = run({role: mine}, tmp_path, product=f"mine*={preset}")[0][role]
+    assert named["low"] == pytest.approx(stored * factor)
+
+
+def test_a_product_in_another_role_is_refused(tmp_path):
+    path = write_raster(tmp_path / "soc_0-5cm_mean.tif", np.arange(72, dtype="int16").reshape(SHAPE))
+    with pytest.raises(InputError, match="is given as bulk_density but is SoilGrids soil organic carbon"):
+        run({"bulk_density": path}, tmp_path)
+    peat = write_raster(tmp_path / "peatGPA22WGS_2cl.tif", np.ones(SHAPE, dtype="uint8"))
+    with pytest.raises(InputError, match="Global Peatland Map 2.0 as published, whose codes have to be recoded"):
+        run({"peat": peat}, tmp_path)
+
+
+def test_a_stated_unit_is_brought_to_that_of_the_role(tmp_path):
+    path = layer(tmp_path, "lst", numbers(1) + 270)
+    with pytest.raises(InputError, match="lst.tif holds the value 270.*outside the plausible -90 to 60"):
+        run({"lst": path}, tmp_path)
+    for options, unit in (({"units": "lst*=K"}, None), ({}, "kelvin")):
+        rows, _, _ = run({"lst": layer(tmp_path, "lst", numbers(1) + 270, unit=unit)}, tmp_path, **options)
+        assert rows["lst"]["high"] == pytest.approx(np.nanmax(numbers(1)) - 3.15, abs=1e-4)
+        assert rows["lst"]["unit"] == "degC"
+    with pytest.raises(InputError, match="'snow' in UNITS matches none of the inputs: lst.tif"):
+        run({"lst": path}, tmp_path, units="snow=K")
+
+
+GOOD = np.arange(72.0).reshape(SHAPE) / 2
 BAD = [
     ({}, {}, {}, "No predictor is given"),
     ({"moisture": GOOD}, {}, {}, "'moisture' is none of the roles lst, "),
@@ -329,8 +399,9 @@ BAD = [
     ({"soc": np.full(SHAPE, np.nan), "lst": GOOD}, {}, {}, r"no valid cell on the grid: soc \(soc.tif\)"),
     ({"soc": np.full(SHAPE, np.nan)}, {}, {}, "No predictor has a valid cell"),
     ({"soc": np.stack([GOOD, GOOD])}, {}, {}, "SOC: soc.tif has 2 bands where a single layer is expected"),
-    ({"land_cover": GOOD + 0.5}, {}, {}, "land_cover.tif holds the value 0.5 where whole-numbered codes"),
-    ({"land_cover": GOOD * 1e6}, {}, {}, "land_cover.tif holds class codes above 16777216"),
+    ({"land_cover": GOOD * 2 + 0.5}, {}, {}, "land_cover.tif holds the value 0.5 where whole-numbered codes"),
+    ({}, {"wet": GOOD * 2e6}, {"own_roles": "wet*=wet", "own_kind": "wet=class"},
+     "wet.tif holds class codes above 16777216"),
     ({"soc": GOOD}, {"wet": GOOD}, {}, r"wet.tif is given under OWN without a role.*wet.tif=my_predictor"),
     ({"soc": GOOD}, {"wet": GOOD}, {"own_roles": "wet*=soc"}, "role soc is given twice, by soc.tif and wet.tif"),
     ({"soc": GOOD}, {"a": GOOD, "b": GOOD}, {"own_roles": "*=wet"}, "role wet is given twice, by a.tif and b.tif"),
@@ -342,7 +413,7 @@ BAD = [
     ({}, {"wet": GOOD}, {"own_roles": "wet*=wet", "own_kind": "wet=float"}, "OWN_KIND says 'float' for wet; it must"),
     ({}, {"wet": GOOD}, {"own_roles": "wet*=wet", "own_groups": "wet=water"}, "OWN_GROUPS says 'water'.*hydrological"),
     ({}, {"wet": GOOD}, {"own_roles": "wet*=soc", "own_kind": "soc=class"}, "OWN_KIND names 'soc', whose kind"),
-    ({}, {"wet": GOOD / 2}, {"own_roles": "wet*=wet", "own_kind": "wet=class"}, "wet.tif holds the value 0.5 where"),
+    ({}, {"wet": GOOD}, {"own_roles": "wet*=wet", "own_kind": "wet=class"}, "wet.tif holds the value 0.5 where"),
     ({"soc": GOOD}, {}, {"scaling": "zscore"}, "SCALING is 'zscore'"),
     ({"soc": GOOD}, {}, {"scaling": "raw", "ranges": "x.csv"}, "RANGES is given, but SCALING is raw"),
 ]

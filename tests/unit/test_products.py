@@ -2,13 +2,15 @@
 by name and variable."""
 
 import csv
+import re
 
 import pytest
 
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.common.resources import resource
-from pti_plugin.core.rasters.products import COLUMNS, NONE, RECOGNISE, choose, parse_recode, read_products, recognise
+from pti_plugin.core.rasters.products import COLUMNS, NONE, RECOGNISE, Origin, parse_recode, read_products
 from pti_plugin.core.rasters.raster import CLASS, NUMBER
+from pti_plugin.core.rasters.recognition import choose, recognise
 
 PRODUCTS = read_products()
 
@@ -38,7 +40,11 @@ PUBLISHED = {
     "gbogegeo20.tif": "glcc",
     "raster_cavm_v1.tif": "cavm",
     "AMSR_36V_CO_FT_2010_day360_v04.h5": "perft",
-    "SSMI_37V_CO_FT_2012_day366.tif": "perft",
+    "AMSR_36V_CO_FT_2010_day360_v04.tif": "perft",
+    "AMSR_36V_AM_FT_2010_day360_v04.h5": "perft_overpass",
+    "AMSR_36V_PM_FT_2010_day360_v04.tif": "perft_overpass",
+    "SSMI_37V_CO_FT_2012_day366.tif": "freeze_thaw_25km",
+    "SMMR_37V_CO_FT_1980_day275_v05.1.h5": "freeze_thaw_25km",
     "MOD10CM.A2001001.061.2020039043917.hdf": "mod10cm",
     "MYD10CM.A2004061.061.2020039043917.hdf": "mod10cm",
     "GLASS06A01.V01.A2001001.h11v02.2022021.hdf": "glass_lst",
@@ -59,7 +65,7 @@ FOREIGN = (
     "ESACCI-PERMAFROST-L4-PFR-MODISLST_CRYOGRID-AREA27_PP-2021-fv05.0.nc", "Ran2022_NH_ALT.tif",
     "UiO_PEX_MAGTSTD_5.0_20181127_2000_2016_NH.tif", "ESACCI-LC-L4-WB-Map-150m-P13Y-2000-v4.0.tif",
     "France_2022_probability.tif", "principal_laea.tif",
-    "AMSR_36V_AM_FT_2010_day360_v04.h5", "AMSR_36V_PM_FT_2010_day360_v04.tif", "MOD10C1.A2001001.061.2020039043917.hdf",
+    "SSMI_37V_PM_FT_2012_day366.h5", "SMMR_37V_AM_FT_1980_day275_v05.1.h5", "MOD10C1.A2001001.061.2020039043917.hdf",
     "MOD10A1.A2001001.h10v02.061.2020039043917.hdf", "GLASS01B01.V60.A2001001.2022019.hdf", "wc2.1_30s_bio_1.tif",
     "soc_0-5cm_Q0.05.tif", "soc_0-5cm_uncertainty.tif", "ocs_0-30cm_mean_1000.tif", "3B-MO.MS.MRG.3IMERG.GPM.2020.tif",
     "era5_t2m_tp_monthly_clim_2000-2025_0.25deg_45N.nc", "magt.tif", "cavm.tif", "elev.tif")
@@ -89,9 +95,32 @@ def test_the_plugins_table_has_every_product_of_the_method():
         assert product.kind == NUMBER or product.codes, product.name
 
 
+#: presets of which no DOI, no terms or no word on an account could be confirmed
+UNKNOWN = {"doi": {"cci_gtd_v3", "perft", "perft_overpass", "gpm2"}, "licence": {"gpm2"}, "login": {"ipa"}}
+
+
+def test_every_preset_says_where_its_product_comes_from():
+    for product in PRODUCTS.values():
+        origin = product.source
+        assert re.fullmatch(r"https://[\w.-]+(/[\w./%-]*)?", origin.url), product.name
+        assert origin.size and origin.login in ("yes", "no", ""), product.name
+        for column, names in UNKNOWN.items():
+            assert bool(getattr(origin, column)) == (product.name not in names), (product.name, column)
+        assert len(set(origin.doi)) == len(origin.doi)
+    # what is not confirmed is said, of all others nothing
+    assert {product.name for product in PRODUCTS.values() if product.source.assumed} == {
+        "cci_pfr_v3", "cci_gtd_v3", "cci_pfr", "cci_gtd", "obu_pp", "obu_magt", "nieer_pp", "nieer_magt", "perft",
+        "perft_overpass", "glass_lst", "glass_ndvi"}
+
+
 def test_what_the_presets_say_of_scales_flags_and_meaning():
     assert PRODUCTS["mod10cm"].keep == (0.0, 100.0) and PRODUCTS["mod10cm"].period == 12
     assert PRODUCTS["glass_ndvi"].scale == 1e-4 and set(PRODUCTS["glass_ndvi"].flags) == {25500, -3000, 32767}
+    assert PRODUCTS["mod10cm"].flags == (211, 250, 253, 254, 255)
+    for name in ("cci_alt", "cci_alt_v3"):
+        assert PRODUCTS[name].scale == 0.01 and PRODUCTS[name].flags == (65535,)
+    assert PRODUCTS["perft"].codes == (0, 1, 2, 3) and PRODUCTS["perft_overpass"].codes == (0, 1)
+    assert PRODUCTS["perft"].keep == PRODUCTS["freeze_thaw_25km"].keep == (0.0, 3.0)
     assert PRODUCTS["obu_pp"].stored_unit == "fraction"
     assert PRODUCTS["obu_pp"].quantity.conversions["fraction"] == (100, 0)
     assert PRODUCTS["gpm2"].recode == ((0, 0), (1, 100), (2, 50)) and PRODUCTS["gpm2"].absent == 0
@@ -152,16 +181,24 @@ def test_all_columns_of_a_row_are_read(tmp_path):
         "title": "My layer", "input": "I1", "files": "a*.nc; b*.nc", "variables": "T;U", "unit": "degC",
         "conversions": "K 1 -273.15; F 0.5556 -17.78", "low": "-5", "high": "5", "least_high": "1", "stored_unit": "K",
         "scale": "0.1", "offset": "2", "flags": "7; 8.5", "keep": "-4..4", "crs": "EPSG:3995", "crs_wrong": "yes",
-        "extent": "0,10,20,30", "period": "12", "down": "med", "up": "cubic", "absent": "0", "note": "odd"}))["mine"]
+        "extent": "0,10,20,30", "period": "12", "down": "med", "up": "cubic", "absent": "0", "note": "odd",
+        "cell": "0.5", "shape": "20x20", "near": "c*;d*", "siblings": "c is another", "assumed": "all",
+        "signs": "variable=T & crs=projected; kind=x", "url": "https://a.b/c", "doi": "10.5067/A.1;10.17632/b",
+        "licence": "CC0", "login": "no", "size": "small"}))["mine"]
     assert (product.title, product.input, product.kind, product.note) == ("My layer", "I1", NUMBER, "odd")
     assert (product.files, product.variables) == (("a*.nc", "b*.nc"), ("T", "U"))
     quantity = product.quantity
     assert (quantity.unit, quantity.low, quantity.high, quantity.least_high) == ("degC", -5, 5, 1)
-    assert quantity.conversions == {"K": (1, -273.15), "F": (0.5556, -17.78)}
+    assert quantity.conversions == {"K": (1, -273.15), "degF": (0.5556, -17.78)}
     assert (product.stored_unit, product.scale, product.offset) == ("K", 0.1, 2)
     assert (product.flags, product.keep, product.absent) == ((7, 8.5), (-4, 4), 0)
     assert (product.crs, product.crs_wrong, product.extent) == ("EPSG:3995", True, (0, 10, 20, 30))
     assert (product.period, product.down, product.up) == (12, "med", "cubic")
+    assert (product.cell, product.shape) == (0.5, (20, 20))
+    assert (product.near, product.siblings) == (("c*", "d*"), "c is another")
+    assert product.signs == ((("variable", "T"), ("crs", "projected")), (("kind", "x"),))
+    assert product.source == Origin("https://a.b/c", ("10.5067/A.1", "10.17632/b"), "CC0", "no", "small", "all")
+    assert product.own and not PRODUCTS["cavm"].own
     product = read_products(table(tmp_path, {"kind": CLASS, "codes": "1;2", "recode": "1=10; other=0"}))["mine"]
     assert (product.kind, product.codes, product.recode) == (CLASS, (1, 2), ((1, 10), ("other", 0)))
 
@@ -177,7 +214,11 @@ def test_all_columns_of_a_row_are_read(tmp_path):
     ("keep", "100..0", "the lower first"), ("crs_wrong", "maybe", "one of yes, no"),
     ("extent", "0,10", "four numbers"), ("extent", "10,0,20,30", "four numbers"), ("period", "12.5", "a whole number"),
     ("period", "-1", "a whole number"), ("down", "sinc", "one of auto, near"), ("up", "biggest", "one of auto, near"),
-    ("recode", "1=2", "empty for numbers")])
+    ("recode", "1=2", "empty for numbers"), ("cell", "-1", "a positive number"),
+    ("cell", "1", "with extent beside it"), ("shape", "20", "columns x rows"), ("shape", "20x20", "columns x rows"),
+    ("signs", "variable", "conditions such as"), ("signs", "a=b & =c", "conditions such as"),
+    ("url", "www.nasa.gov", "begins with https"), ("doi", "5067/A", "a DOI"),
+    ("doi", "10.5067/A,10.5067/B C", "a DOI"), ("login", "maybe", "one of yes, no")])
 def test_a_mistake_in_a_row_is_named_with_its_line_and_column(tmp_path, column, text, wanted):
     path = table(tmp_path, {"product": "right"}, {column: text})
     with pytest.raises(InputError, match=rf"^own\.csv, line 3: {column} is '.*'; it must be .*{wanted}"):

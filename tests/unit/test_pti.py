@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.index.pti import REASONS, PtiOptions, build_pti, map_areas, rank_cells, tier_shares
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.raster import NO_CLASS
-from support import read_raster, write_raster
+from support import Log, read_raster, write_raster
 
 pyproj = pytest.importorskip("pyproj")
 
@@ -83,7 +85,7 @@ def test_every_combination_is_there():
     assert len(COMBINATIONS) == 19 * 4 * 4 * 6 * 3
     expected = {by_the_book(*cell, CHOICES[0]) for cell in COMBINATIONS}
     assert {rank for rank, _ in expected} == {0, *ranks.CODES}
-    assert {reason for _, reason in expected} | {5} == {0, *REASONS}
+    assert {reason for _, reason in expected} | {5, 6} == {0, *REASONS}
 
 
 @pytest.mark.parametrize("options", CHOICES, ids=describe)
@@ -121,6 +123,47 @@ def test_truth_table_through_files(all_combinations, tmp_path, options):
                 for code in ranks.CODES}
     assert {row["rank"]: row["pp_weighted_km2"] for row in result["table"]} == pytest.approx(weighted, abs=0.01)
     assert gdal.Open(outputs["pti"]).GetMetadataItem("PTI_PROFILE") == options.profile.name
+
+
+def left_out_by_the_book(cell, cover, options):
+    """The same cell on the land cover ``cover``: water and glacier ice have no rank, and say so on the base map."""
+    return (0, 6) if cover in (210, 220) and cell[4] == 1 else by_the_book(*cell, options)
+
+
+@pytest.mark.parametrize("options", CHOICES, ids=describe)
+def test_truth_table_with_water_and_glaciers(all_combinations, tmp_path, options):
+    paths, side = all_combinations
+    cells = COMBINATIONS + [(None,) * 5] * (side * side - len(COMBINATIONS))
+    rng = np.random.default_rng(13)
+    cover = rng.choice([0, 10, 130, 209, 210, 211, 220, 221], side * side)
+    exclude = write_raster(tmp_path / "cover.tif", cover.reshape(side, side), nodata=0, dtype="uint8",
+                           transform=(-900000, 25000, 0, 900000, 0, -25000))
+    outputs = {"pti": str(tmp_path / "pti.tif"), "reason": str(tmp_path / "reason.tif")}
+    progress = Log()
+    with Staging() as staging:
+        result = build_pti(paths, outputs, staging, progress, replace(options, left_out=LeftOutClasses(exclude)))
+        staging.commit()
+    expected = np.array([left_out_by_the_book(cell, code, options) for cell, code in zip(cells, cover)])
+    for column, name in enumerate(("pti", "reason")):
+        np.testing.assert_array_equal(np.nan_to_num(read_raster(outputs[name])).ravel(), expected[:, column])
+    assert {row["rank"]: row["cells"] for row in result["table"]} == {
+        code: int((expected[:, 0] == code).sum()) for code in ranks.CODES}
+    water = int((expected[:, 1] == 6).sum())
+    unknown = sum(code == 0 and cell[4] == 1 for cell, code in zip(cells, cover))
+    assert water > 300 and unknown > 100
+    assert result["left_out"] == {"cells": water, "area_km2": 625.0 * water, "unknown_cells": unknown}
+    base = sum(cell[4] == 1 for cell in cells)
+    assert any(f"{water:,} of {base:,} cells of the base map, {625 * water:,} km²" in line for line in progress.lines)
+    assert any(f"no class in {unknown:,} of {base:,}" in line for line in progress.lines)
+
+
+def test_every_cell_of_a_class_left_out_is_an_error(tmp_path):
+    values = {"MAGT": -5.0, "MAGT_TREND": 0, "ALT_TREND": 0, "PP": 80.0, "BASE": 1}
+    paths = {role: write_raster(tmp_path / f"{role}.tif", np.full((4, 4), value)) for role, value in values.items()}
+    exclude = write_raster(tmp_path / "cover.tif", np.full((4, 4), 210), nodata=0, dtype="uint8")
+    with Staging() as staging, pytest.raises(InputError, match="outside the classes left out"):
+        build_pti(paths, {"pti": str(tmp_path / "pti.tif")}, staging, Progress(),
+                  PtiOptions(left_out=LeftOutClasses(exclude)))
 
 
 def test_own_thresholds_move_the_tiers():

@@ -23,6 +23,7 @@ from pti_plugin.core.index.rank_comparison import (
     share_of,
 )
 from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from support import Log, read_raster, standing, write_raster
 
@@ -35,7 +36,7 @@ POLAR = (-3000000.0, 40000.0, 0.0, 900000.0, 0.0, -40000.0)
 
 def compare(folder, first, second, log=None, **options):
     with Staging() as staging:
-        result = compare_maps(str(first), str(second), {"difference": str(folder / "difference.tif")}, staging,
+        result = compare_maps([str(first), str(second)], {"difference": str(folder / "difference.tif")}, staging,
                               log or Log(), **options)
         staging.commit()
     return result["table"]
@@ -204,3 +205,16 @@ def test_the_log_says_that_maps_agree(tmp_path):
     rows = compare(tmp_path, first, first, log)
     cells = share_of(rows, "same rank", column="cells")
     assert log.lines == [f"first map and second map give the same rank in all {cells:,} ranked cells."]
+
+
+def test_water_and_glaciers_are_left_out_of_both_maps(tmp_path):
+    paths, first, second = maps(tmp_path)
+    cover = np.random.default_rng(6).choice([130, 210, 220], first.shape)
+    exclude = write_raster(tmp_path / "cover.tif", cover, dtype="uint8", crs="EPSG:3995", transform=POLAR)
+    rows = compare(tmp_path, *paths, left_out=LeftOutClasses(exclude, (220,)))
+    kept = cover != 220
+    assert share_of(rows, "ranked in either", column="cells") == int((((first > 0) | (second > 0)) & kept).sum())
+    assert share_of(rows, "same rank", column="cells") == int(((first == second) & (first > 0) & kept).sum())
+    assert share_of(rows, "only in first map", column="cells") == int(((first > 0) & (second == 0) & kept).sum())
+    found = read_raster(tmp_path / "difference.tif")
+    assert np.isnan(found[~kept]).all() and not np.isnan(found[kept & (first > 0)]).any()

@@ -19,6 +19,7 @@ from pti_plugin.core.index.pti import PtiOptions, build_pti
 from pti_plugin.core.index.rank_comparison import COLUMNS
 from pti_plugin.core.index.rank_stability import ANY, GAINED, STABILITY, STABILITY_NODATA, check_left, find_products
 from pti_plugin.core.rasters.blocks import Settings
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from support import Log, read_raster, standing, write_raster
 
@@ -323,3 +324,23 @@ def test_wrong_trends_and_grids_are_refused(products, tmp_path):
     with pytest.raises(InputError, match="name of a row of the table"):
         compare(paths, tmp_path, stability=StabilityOptions(f"cci*={ANY}; obu*=Obu; nieer*=NIEER"))
     assert sorted(standing(tmp_path)) == ["alt.tif", "magt.tif", "slope.tif", "small.tif"]
+
+
+@pytest.mark.parametrize("profile", (AS_PUBLISHED, DEFENSIBLE), ids=lambda profile: profile.name)
+def test_water_and_glaciers_are_left_out_of_every_map(products, tmp_path, profile):
+    paths, percent, magt, signs = products
+    cover = np.random.default_rng(3).choice([0, 130, 210, 220], (ROWS, COLUMNS_OF))
+    out = np.isin(cover, (210, 220))
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, dtype="uint8")
+    index = {"left_out": LeftOutClasses(exclude)}
+    log = Log()
+    rows = compare(paths, tmp_path, log, index=PtiOptions(**index))
+    ranked = read_raster(tmp_path / f"{profile.name}.tif")
+    np.testing.assert_array_equal(ranked, read_raster(by_the_tools(paths, tmp_path, profile, index=index)))
+    whole = read_raster(by_the_tools(paths, tmp_path, profile))
+    np.testing.assert_array_equal(ranked, np.where(out, np.nan, whole))
+    assert (out & ~np.isnan(whole)).sum() > 50
+    assert np.isnan(read_raster(tmp_path / "stability.tif")[out]).all()
+    assert row_of(rows, "summary", "ranked in either")["cells"] == int((~np.isnan(ranked)).sum())
+    base = read_raster(tmp_path / "tool_base.tif") == 1
+    assert any(f"{(out & base).sum()} of {base.sum()} cells of the base map" in line for line in log.lines)

@@ -270,6 +270,17 @@ def test_calibration_stands_with_promise_result_and_number():
     assert ["probability 0.9 to 1.0", "96.0", "88.8", "88.10 to 89.40", "9,001"] in page.rows
 
 
+def test_calibration_stands_before_and_after_with_its_temperature():
+    before = [{**row, "section": "calibration before", "value": row["value"] + 10} for row in CALIBRATION]
+    after = [{**row, "section": "calibration"} for row in CALIBRATION]
+    temperature = {"section": "temperature", "line": "temperature of the probabilities", "value": 0.745, "low": None,
+                   "high": None, "n": 9, "expected": None, "meaning": "Made surer."}
+    page = Page(full_page(calibration_rows=[temperature, *after, *before], sources={"metrics": "metrics.csv"}))
+    assert "a temperature of 0.745. Made surer." in page.text
+    assert ["probability 0.4 to 0.5", "45.5", "53.2", "5,210"] in page.rows
+    assert ["probability 0.4 to 0.5", "45.5", "43.2", "41.90 to 44.60", "5,210"] in page.rows
+
+
 def test_each_table_given_adds_a_picture():
     page = Page(full_page())
     more = Page(full_page(selection_rows=SELECTION, calibration_rows=CALIBRATION))
@@ -413,6 +424,10 @@ def test_zones_show_their_ranks_areas_and_means_and_leave_out_what_is_not_there(
     many = Page(full_page(zone_rows=[*ZONES, *(dict(ZONES[1], zone=f"zone {n}") for n in range(5))], steps=[stack]))
     assert ["Zone", "13 (km²)"] in many.rows and ["zone 4", "0"] in many.rows
     assert ["Zone", "land surface temperature (10⁻³ cm³)"] in many.rows and ["Whole map", "263"] in many.rows
+    # the table of zones says itself what its means are in; older ones do not
+    own = {"tool": "summarizezones", "results": {"units": {"area_km2": "km²", "mean_lst": "degC"}}}
+    for steps, unit in (([stack, own], "°C"), ([own, stack], "°C"), ([stack, {"tool": "summarizezones"}], "10⁻³ cm³")):
+        assert ["land surface temperature", unit, "263", "–"] in Page(full_page(zone_rows=ZONES, steps=steps)).rows
     short = [{"zone": "a", "area_km2": 1.0, "first_rank": 11.0}]
     assert ["a", "1", "11"] in Page(full_page(zone_rows=short)).rows
 

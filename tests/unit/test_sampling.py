@@ -13,6 +13,7 @@ from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.ensembles.features import Feature, read_stack
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.cell_keys import cell_keys
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from pti_plugin.core.samples import edge_buffer, sampling, sampling_numpy
@@ -81,7 +82,8 @@ def test_as_many_a_rank_as_asked_and_no_cell_twice(maps):
     assert dict(zip(*(array.tolist() for array in np.unique(samples.y, return_counts=True)))) == {
         code: min(50, count) for code, count in available.items()}
     assert len(set(zip(*cells_of(samples)))) == len(samples.y)
-    assert log.lines == [f"Rank 40: {available[40]} samples, 50 asked for (too few cells)."]
+    assert log.lines[:-1] == [f"Rank 40: {available[40]} samples, 50 asked for (too few cells)."]
+    assert log.lines[-1].startswith(f"{(maps[2] > 0).sum() - sum(available.values())} cells lack a predictor")
 
 
 @pytest.mark.parametrize("spacing", [26.0, 60.0, 300.0])
@@ -188,7 +190,7 @@ def test_a_rank_without_cells_is_warned_of_and_no_rank_is_an_error(maps, tmp_pat
     pti = write_raster(tmp_path / "one.tif", np.full((ROWS, COLUMNS), 33), dtype="uint8", transform=TRANSFORM)
     log = Log()
     assert set(draw_samples(pti, read_stack(maps[1]), 5, 0, 1, log).y) == {33}
-    assert len(log.warnings) == 9 and "Rank 11 has no cell with all predictors" in log.warnings[0]
+    assert len(log.warnings) == 9 and "Rank 11 has no cell with enough predictors" in log.warnings[0]
     pti = write_raster(tmp_path / "none.tif", np.zeros((ROWS, COLUMNS)), dtype="uint8", transform=TRANSFORM)
     with pytest.raises(InputError, match=r"none\.tif has no ranked cell"):
         draw_samples(pti, read_stack(maps[1]), 5, 0, 1, log)
@@ -486,8 +488,8 @@ def test_the_predictors_come_back_from_the_file(tmp_path, ending):
         with Staging() as staging:
             write_samples(str(path), samples, staging)
             staging.commit()
-        assert read_sample_features(path) == features
-        assert read_sample_features(path, "samples" if ending == "gpkg" else None) == features
+        assert read_sample_features(path) == (features, None)
+        assert read_sample_features(path, "samples" if ending == "gpkg" else None) == (features, None)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     layer = ogr.Open(str(paths[0]))
     rows = [feature.items() for feature in layer.GetLayer(0)]
@@ -500,7 +502,7 @@ def test_the_predictors_come_back_from_the_file(tmp_path, ending):
 def test_a_damaged_or_foreign_statement_of_predictors(tmp_path):
     path = tmp_path / "s.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
-    assert read_sample_features(path) is None
+    assert read_sample_features(path) == (None, None)
     beside = tmp_path / "s.geojson.features.json"
     for text, message in (("{", "damaged"), ('{"version": 2, "features": []}', "version 2"), ("[]", "damaged"),
                           ('{"version": 1, "features": []}', "damaged"),
@@ -519,3 +521,24 @@ def test_drawing_stops_when_asked(wide):
     log.set = lambda fraction: log.stop() if fraction > 0.61 else None
     with pytest.raises(Cancelled):
         sample_points(wide[0], read_stack(wide[1]), RULES, log)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+@pytest.mark.parametrize("edge_km, spacing", [(0.0, 0.0), (30.0, 40.0)])
+def test_water_and_glaciers_are_not_drawn_and_are_an_edge(maps, tmp_path, dtype, edge_km, spacing):
+    blocks = np.random.default_rng(5).choice([0, 130, 210, 220], (ROWS // 5, COLUMNS // 5), p=[0.2, 0.5, 0.2, 0.1])
+    cover = np.kron(blocks, np.ones((5, 5), dtype=int))
+    out = np.isin(cover, (210, 220))
+    exclude = write_raster(tmp_path / "cover.tif", cover, nodata=0, dtype="uint8", transform=TRANSFORM)
+    pti, kept = (write_raster(tmp_path / f"{name}.tif", index, nodata=0, dtype=dtype, transform=TRANSFORM)
+                 for name, index in (("pti", maps[2]), ("kept", np.where(out, 0, maps[2]))))
+    stack, rules = read_stack(maps[1]), [Rule(code, 40, spacing, edge_km) for code in ranks.CODES]
+    log = Log()
+    samples, table = sample_points(pti, stack, rules, log, SampleOptions(seed=3, left_out=LeftOutClasses(exclude)))
+    expected, other = sample_points(kept, stack, rules, Log(), SampleOptions(seed=3))
+    assert samples.checksum() == expected.checksum() and table == other
+    assert len(samples.y) > 100 and not out[cells_of(samples)].any()
+    without, _ = sample_points(pti, stack, rules, Log(), SampleOptions(seed=3))
+    assert out[cells_of(without)].any()
+    ranked = maps[2] > 0
+    assert any(f"{(out & ranked).sum():,} of {ranked.sum():,} cells of pti.tif" in line for line in log.lines)

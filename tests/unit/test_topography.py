@@ -305,7 +305,7 @@ def test_feet_are_metres_where_the_file_declares_them(tmp_path):
     feet, _, log = run(write_on(tmp_path / "ft.tif", dem / 0.3048, grid, unit="ft"), tmp_path, unit="percent")
     np.testing.assert_allclose(feet, metres, rtol=1e-5)
     np.testing.assert_allclose(feet, 10, rtol=1e-4)
-    assert any("'ft'; it is converted to m" in line for line in log.lines)
+    assert any("elevation read as ft and converted to m" in line for line in log.lines)
 
 
 def test_the_sea_floor_is_left_out_before_anything_is_averaged(tmp_path):
@@ -371,8 +371,9 @@ def test_block_size_and_threads_do_not_change_a_byte(tmp_path, crs):
 @pytest.mark.parametrize(("values", "written", "options", "message"), [
     (9500.0, {}, {}, "holds the value 9500, outside the plausible -12000 to 9000"),
     (-32768.0, {}, {}, "outside the plausible.*nodata value"),
-    (10.0, {"unit": "K"}, {}, "dem.tif declares its unit as 'K'.*Convert it to metres"),
-    (29000.0, {"unit": "m"}, {}, "outside the plausible"),
+    (10.0, {"unit": "K"}, {}, "dem.tif declares the unit 'K', which is not known for elevation.*Set UNITS"),
+    (29000.0, {"unit": "m"}, {}, "outside -12000 to 9000 m for elevation"),
+    (29000.0, {}, {}, "outside the plausible"),
     (10.0, {}, {"unit": "radians"}, "UNIT is 'radians'.*degrees, percent"),
     (10.0, {}, {"min_elevation": -20000.0}, "MIN_ELEVATION is -20000"),
     (10.0, {}, {"min_elevation": 50.0}, "no elevation at or above MIN_ELEVATION, 50 m"),

@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from learning_data import autocorrelated, planted
 from pti_plugin.core.assessment.accuracy import confusion, kappa, tier_accuracy
@@ -16,6 +18,7 @@ from pti_plugin.core.common.errors import Cancelled, InputError
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.ensembles.features import Feature
+from pti_plugin.core.learning.class_weights import Prior, prior_of
 from pti_plugin.core.learning.feature_selection import Selection
 from pti_plugin.core.learning.folds import block_folds, split
 from pti_plugin.core.learning.learner import Learner, TrainingOptions, in_order
@@ -368,12 +371,13 @@ def test_early_stopping_ends_where_xgboost_ends_and_never_looks_at_held_out_poin
 
 def test_weights_move_the_vote_towards_what_weighs_more(learnable):
     weights = np.where(learnable.y == 40, 20.0, 0.2).astype(np.float32)
-    plain, weighted = (train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=given)
+    plain, weighted = (train(learnable, dataclasses.replace(FAST, runs=2), Progress(), prior=Prior("area", given))
                        for given in (None, weights))
     place = ranks.ORDER[40]
     assert weighted.matrix[place].sum() > 1.5 * plain.matrix[place].sum()
     # bins are shared and not weighted: weights of one are no weights
-    same = train(learnable, dataclasses.replace(FAST, runs=2), Progress(), weights=np.ones(300, np.float32))
+    same = train(learnable, dataclasses.replace(FAST, runs=2), Progress(),
+                 prior=Prior("none", np.ones(300, np.float32)))
     assert same.metrics == plain.metrics
 
 
@@ -483,7 +487,7 @@ def test_progress_moves_while_a_job_is_at_work():
 def test_the_manifest_says_how_the_model_was_made(learnable, trained):
     grid = Grid(epsg_wkt(6931), (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 7, 5)
     selection = Selection(np.full((5, 2), 0.5), (("lst",), ("lst", "peat")), 1, "stratified", "best_mean")
-    text = json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE, grid, "balanced", selection))
+    text = json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE, grid, Prior("balanced"), selection))
     found = json.loads(text)
     assert found["parameters"]["max_depth"] == 3 and found["parameters"]["num_class"] == 5
     assert found["samples_sha256"] == learnable.checksum() and found["samples"] == 300
@@ -497,3 +501,93 @@ def test_the_manifest_says_how_the_model_was_made(learnable, trained):
     assert sum(found["gain_share_percent"].values()) == pytest.approx(100)
     assert found["rounds"] == [10] * 4 and found["class_weights"] == "balanced"
     assert set(found["labels"]) == {str(code) for code in CODES} and found["nodata"] == 0
+
+
+def unequal(n, seed, sizes=(0.8, 0.13, 0.07)):
+    """Return (x, class places) of ``n`` places of a map whose ranks differ in size and overlap in the predictors."""
+    rng = np.random.default_rng(seed)
+    place = rng.choice(3, n, p=sizes)
+    x = np.column_stack([rng.normal(place * 18 + 30, 14), rng.uniform(0, 100, n), rng.choice([30, 130], n),
+                         rng.normal(place * 6, 14)])
+    return x, place
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_areas_follow_the_map_and_not_the_sampling(seed):
+    x, place = unequal(30_000, seed)
+    rows = np.concatenate([np.flatnonzero(place == code)[:400] for code in range(3)])
+    codes = np.array(CODES[:3])
+    samples = samples_of(codes[place[rows]], x[rows])
+    areas = {int(code): float((place == k).sum()) for k, code in enumerate(codes)}
+    rest = np.delete(np.arange(30_000), rows)
+    options = TrainingOptions(runs=6, rounds=15, max_depth=3, block_km=800, shap_points=6, shap_runs=1)
+
+    def net(kind):
+        training = train(samples, options, Progress(), prior=prior_of(samples.y, kind, areas))
+        chances = predicted(training, x[rest].astype(np.float32))
+        votes = np.stack([((chances * training.factors).argmax(axis=2) == k).sum(axis=0) for k in range(3)], axis=1)
+        mapped = np.bincount(ensemble_class(votes, chances.sum(axis=0)), minlength=3)
+        gap = mapped - np.bincount(place[rest], minlength=3)
+        return 50 * np.abs(gap).sum() / len(rest)
+
+    assert net("none") > 10 and net("area_matched") < 3 < net("area")
+
+
+@pytest.fixture(scope="module")
+def by_area(learnable):
+    """A training by area with its prior, and the out-of-bag probabilities and weights worked out here."""
+    areas = dict(zip(CODES, (9.0, 1.0, 4.0, 2.0, 6.0)))
+    training = train(learnable, FAST, Progress(), prior=prior_of(learnable.y, "area_matched", areas))
+    labels = np.searchsorted(CODES, learnable.y)
+    total, times, votes = np.zeros((300, 5)), np.zeros(300), np.zeros((300, 5))
+    for run, chance in enumerate(predicted(training, learnable.x).astype(float)):
+        _, test = split(labels, FAST.test_share, (FAST.seed, run), True)
+        total[test] += chance[test]
+        times[test] += 1
+        votes[test, (chance[test] * training.factors).argmax(axis=1)] += 1
+    there = times > 0
+    weight = np.array(list(areas.values()))[labels] / np.bincount(labels)[labels]
+    return training, areas, labels[there], (total[there] / times[there][:, None]), votes[there], weight[there]
+
+
+def test_the_vote_by_area_is_the_mean_of_the_recalls_weighted_with_area(by_area):
+    training, areas, labels, mean, votes, _ = by_area
+    voted = ensemble_class(votes, mean * training.factors)
+    row = next(row for row in training.metrics if row["line"] == "out-of-bag vote, by area")
+    size = np.array(list(areas.values())) / sum(areas.values())
+    recall = np.array([(voted[labels == k] == k).mean() for k in range(5)])
+    error = np.sqrt(sum(size[k] ** 2 * recall[k] * (1 - recall[k]) / ((labels == k).sum() - 1) for k in range(5)))
+    assert row["value"] == pytest.approx(100 * size @ recall) and row["n"] == len(labels)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(196 * error)
+    plain = next(row for row in training.metrics if row["line"] == "out-of-bag vote")
+    assert plain["value"] == pytest.approx(100 * (voted == labels).mean())
+
+
+def test_probabilities_are_calibrated_on_the_out_of_bag_votes_of_the_population(by_area):
+    training, _, labels, mean, votes, weight = by_area
+    logs = np.log(mean)
+
+    def loss(temperature):
+        return -np.average(log_softmax(logs / temperature, axis=1)[np.arange(len(labels)), labels], weights=weight)
+
+    assert training.temperature == pytest.approx(
+        minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9}).x, rel=2e-3)
+    assert training.temperature != 1
+    sections = {name: [row for row in training.metrics if row["section"] == name]
+                for name in ("calibration", "calibration before", "temperature")}
+    assert sections["temperature"][0]["value"] == training.temperature
+    voted = ensemble_class(votes, mean * training.factors)
+    powers = mean ** (1 / training.temperature)
+    for name, given in (("calibration before", mean), ("calibration", powers / powers.sum(axis=1, keepdims=True))):
+        promised = given[np.arange(len(voted)), voted]
+        assert sum(row["n"] for row in sections[name]) == len(labels)
+        for row in sections[name]:
+            here = np.floor(promised * 10) == float(row["line"].split()[1]) * 10
+            assert row["expected"] == pytest.approx(100 * np.average(promised[here], weights=weight[here]), rel=1e-4)
+            assert row["value"] == pytest.approx(100 * np.average((voted == labels)[here], weights=weight[here]),
+                                                 rel=1e-4, abs=1e-9)
+
+
+def test_without_areas_nothing_is_matched(trained):
+    assert (trained.factors == 1).all()
+    assert not [row for row in trained.metrics if row["line"].endswith("by area")]

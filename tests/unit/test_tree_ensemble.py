@@ -204,9 +204,9 @@ def test_near_ties_fall_to_the_class_that_xgboost_votes_for():
     probability = empty.inplace_predict(np.zeros((4096, 1), dtype=np.float32), base_margin=margin)
     assert (probability.argmax(axis=1) != margin.argmax(axis=1)).sum() > 100
     votes, chances = np.zeros((4096, 4), dtype=np.uint16), np.zeros((4096, 4))
-    kernel = tree_ensemble._compiled()
+    kernel, factors = tree_ensemble._compiled(), np.ones(4, dtype=np.float32)
     for start in range(0, 4096, kernel.CELLS):
-        kernel.add_votes(np.ascontiguousarray(margin[start:start + kernel.CELLS].T), start, votes, chances)
+        kernel.add_votes(np.ascontiguousarray(margin[start:start + kernel.CELLS].T), factors, start, votes, chances)
     np.testing.assert_array_equal(votes.argmax(axis=1), probability.argmax(axis=1))
     np.testing.assert_allclose(chances, probability, rtol=0, atol=1e-7)
 
@@ -229,6 +229,7 @@ def test_a_booster_of_another_kind_is_left_to_xgboost(parameters, words):
 
     class Model:
         boosters = (bytes(booster.save_raw("ubj")),)
+        factors = np.float32(1)
 
         def load_boosters(self):
             return [booster]

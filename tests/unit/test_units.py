@@ -7,7 +7,17 @@ import pytest
 
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.rasters.raster import SourceReader, on_grid, read_info, source
-from pti_plugin.core.rasters.units import QUANTITIES, check_patterns, in_unit, matching, parse_assignments
+from pti_plugin.core.rasters.units import (
+    QUANTITIES,
+    Quantity,
+    check_patterns,
+    in_unit,
+    is_no_unit,
+    matching,
+    parse_assignments,
+    unit_named,
+    unit_of,
+)
 from support import Log, write_raster
 
 CELSIUS = np.array([[-12.0, -3.0, 0.0], [np.nan, 1.5, 4.0]])
@@ -30,7 +40,10 @@ def written(folder, values, unit=None, **options):
 @pytest.mark.parametrize("unit, values, quantity, expected", [
     ("K", CELSIUS + 273.15, "magt", CELSIUS), ("kelvin", CELSIUS + 273.15, "magt", CELSIUS),
     ("degC", CELSIUS, "magt", CELSIUS), ("°C", CELSIUS, "magt", CELSIUS), (None, CELSIUS, "magt", CELSIUS),
-    ("furlong", CELSIUS, "magt", CELSIUS),
+    ("\u2103", CELSIUS, "magt", CELSIUS), ("degree Celsius", CELSIUS, "magt", CELSIUS),
+    ("degrees_C", CELSIUS, "magt", CELSIUS), ("none", CELSIUS, "magt", CELSIUS),
+    ("degF", CELSIUS * 1.8 + 32, "magt", CELSIUS), ("0.01 K", (CELSIUS + 273.15) * 100, "magt", CELSIUS),
+    ("\u2030", PERCENT * 10, "pp", PERCENT), ("percent", PERCENT, "pp", PERCENT), ("0-1", PERCENT / 100, "pp", PERCENT),
     ("1", PERCENT / 100, "pp", PERCENT), ("fraction", PERCENT / 100, "pp", PERCENT), ("%", PERCENT, "pp", PERCENT),
     (None, PERCENT, "pp", PERCENT)])
 def test_a_declared_unit_that_fits_is_used(tmp_path, unit, values, quantity, expected):
@@ -137,6 +150,65 @@ def test_units_survive_warping(tmp_path):
     values = reader.read(on_grid(item, target), 0, 5, 0, 5)
     np.testing.assert_allclose(values[~np.isnan(values)], -2.0, atol=1e-4)
     assert (~np.isnan(values)).any()
+
+
+@pytest.mark.parametrize("unit, quantity", [("furlong", "magt"), ("m", "magt"), ("K", "pp"), ("mg/m3", "pp")])
+def test_a_declared_unit_of_something_else_is_refused_by_name(tmp_path, unit, quantity):
+    with pytest.raises(InputError, match=rf"layer\.tif declares the unit '{unit}', which is not known for .*Set UNITS"):
+        guarded(written(tmp_path, CELSIUS if quantity == "magt" else PERCENT, unit), quantity)
+    # the remedy works
+    own = QUANTITIES[quantity].unit
+    guarded(written(tmp_path, CELSIUS if quantity == "magt" else PERCENT, unit), quantity, f"layer.tif={own}")
+
+
+#: spellings of CF, UDUNITS and of people, and the unit each means
+SPELLINGS = {
+    "degC": ("degC", "degree Celsius", "degrees_celsius", "degree_C", "degrees_C", "deg C", "deg_C", "Celsius",
+             "\u2103", "\u00b0C", "\u00b0 C", "\u00baC", "C", "celsius", "DEGC"),
+    "K": ("K", "Kelvin", "kelvin", "deg K", "degrees_K", "degree_Kelvin", "\u212a"),
+    "degF": ("degF", "degree_fahrenheit", "\u2109", "\u00b0F", "Fahrenheit"),
+    "%": ("%", "percent", "per cent", "Percentage", "pct", "\uff05"), "fraction": ("1", "0-1", "0\u20131", "fraction"),
+    "m": ("m", "metre", "meters", "Meter"), "cm": ("cm", "centimeters"), "d": ("d", "days", "day"),
+    "kg/m3": ("kg m-3", "kg/m3", "kg/m^3", "kg m^-3", "kg m**-3", "kg.m-3", "kg\u00b7m\u207b\u00b3", "kg/m\u00b3",
+              "kg m\u22123", "kg_m-3"),
+    "g/cm3": ("g/cm3", "g/cm^3", "g cm-3", "g cm^-3", "g/cm\u00b3", "g cm**-3", "Mg/m3", "Mg m-3", "t/m3",
+              "kg/dm\u00b3"),
+    "g/kg": ("g/kg", "g kg-1", "g kg^-1", "g\u00b7kg\u207b\u00b9"), "dg/kg": ("dg/kg", "dg kg-1"),
+    "cm3/dm3": ("cm3/dm3", "cm\u00b3/dm\u00b3", "cm^3 dm^-3", "10-3 cm3/cm3"),
+    "vol%": ("vol%", "vol %", "% vol", "volume percent"),
+}
+
+
+@pytest.mark.parametrize("name, spelling", [(name, text) for name, texts in SPELLINGS.items() for text in texts])
+def test_a_unit_is_known_by_every_usual_spelling(name, spelling):
+    assert unit_named(spelling) == unit_named(f"  {spelling} ") == name
+
+
+@pytest.mark.parametrize("text", ["", "mg/m3", "W m-2", "kgm", "degree", "%%", "K/yr", "m s-1", "10", "1e400 K",
+                                  "0 K"])
+def test_what_is_no_unit_of_the_table_is_none(text):
+    assert unit_of(text) is None and unit_named(text) == text
+
+
+def test_conversions_agree_with_the_definitions_of_the_units():
+    temperature = Quantity("temperature", "degC", -200, 200, {})
+    for unit, value, expected in (("K", 300.0, 26.85), ("degF", -40.0, -40.0), ("degF", 212.0, 100.0),
+                                  ("0.01 K", 27315.0, 0.0), ("0.1 degC", 15.0, 1.5), ("1e-2*K", 27415.0, 1.0)):
+        scale, offset = temperature.conversion(unit)
+        assert value * scale + offset == pytest.approx(expected, abs=1e-9), unit
+    fahrenheit = Quantity("temperature", "degF", -200, 200, {})
+    scale, offset = fahrenheit.conversion("K")
+    assert 273.15 * scale + offset == pytest.approx(32.0)
+    density = Quantity("density", "g/cm3", 0, 3, {})
+    assert density.conversion("kg m-3") == pytest.approx((0.001, 0)) and density.conversion("K") is None
+    plain = Quantity("NDVI", "", -1, 1, {})
+    assert plain.conversion("1") == plain.conversion("none") == plain.conversion("") == (1.0, 0.0)
+    assert plain.conversion("%") is None and plain.conversion("K") is None
+
+
+def test_words_for_no_unit():
+    assert all(map(is_no_unit, ("", " ", "none", "None", "-", "unitless", "N/A", None)))
+    assert not any(map(is_no_unit, ("1", "%", "m")))
 
 
 @pytest.mark.parametrize("text", ["obu", "obu=", "=K", "a=K; b"])

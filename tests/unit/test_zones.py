@@ -14,6 +14,7 @@ from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.common.tables import read_csv
 from pti_plugin.core.index.pti import map_areas
 from pti_plugin.core.rasters.blocks import Settings, Window
+from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
 from pti_plugin.core.zonal.polygon_area import polygon_area_km2
 from pti_plugin.core.zonal.zone_polygons import NO_NAME, Zone, ZoneCells, ZoneLayer, read_zones
@@ -540,3 +541,58 @@ def test_a_cancelled_run_leaves_nothing(tmp_path, pti):
         summarize_zones(ZoneInputs(pti[0], layer(("a", rectangle(0, 0, 1e5, 1e5)))), {"table": str(tmp_path / "a.csv")},
                         staging, Impatient(), Settings(threads=1, block_size=16))
     assert standing(tmp_path) == {}
+
+
+def test_water_and_glaciers_count_in_no_area_and_no_mean(tmp_path):
+    rng = np.random.default_rng(13)
+    shape = (30, 40)
+    index, cover = rng.choice([0, 11, 22, 40], shape), rng.choice([0, 130, 210, 220], shape)
+    classes, percent = rng.choice([1, 2, 3], shape), rng.uniform(0, 100, shape).astype("float32")
+    elevation = rng.normal(300, 200, shape).astype("float32")
+    pti, exclude, zones, pp, dem = (
+        write_raster(tmp_path / f"{name}.tif", values, nodata=nodata, dtype=dtype) for name, values, nodata, dtype in (
+            ("pti", index, 0, "uint8"), ("cover", cover, 0, "uint8"), ("zones", classes, None, "uint8"),
+            ("pp", percent, None, None), ("elevation", elevation, None, None)))
+    rows, log = summarize(tmp_path, pti, classes=zones, percent=pp, predictors=(dem,),
+                          left_out=LeftOutClasses(exclude))
+    kept = (index > 0) & ~np.isin(cover, (210, 220))
+    for zone, inside in ((WHOLE, kept), *((str(code), kept & (classes == code)) for code in (1, 2, 3))):
+        row = rows[zone]
+        assert row["cells"] == inside.sum() and row["area_km2"] == 625.0 * inside.sum()
+        assert row["pp_area_km2"] == pytest.approx(6.25 * percent[inside].astype(float).sum(), abs=0.01)
+        assert row["mean_elevation"] == pytest.approx(elevation[inside].astype(float).mean())
+        for code in (11, 22, 40):
+            assert row[f"area_{code}_km2"] == 625.0 * (inside & (index == code)).sum()
+    out = (index > 0).sum() - kept.sum()
+    assert out > 300
+    assert any(f"{out:,} of {(index > 0).sum():,} cells of pti.tif, {625 * out:,} km²" in line for line in log.lines)
+    with pytest.raises(InputError, match="no ranked cell outside the classes left out"):
+        summarize(tmp_path, pti, left_out=LeftOutClasses(write_raster(tmp_path / "w.tif", np.full(shape, 210))))
+
+
+@pytest.mark.parametrize("unit, shift, told", [("K", 273.15, "degC"), ("kelvin", 273.15, "degC"), ("degC", 0, "degC"),
+                                               ("", 0, "")])
+def test_means_of_land_surface_temperature_are_in_celsius_as_in_the_paper(tmp_path, unit, shift, told):
+    rng = np.random.default_rng(2)
+    values, trend = rng.uniform(0, 100, (12, 9)).astype("float32"), rng.normal(0, 0.1, (12, 9)).astype("float32")
+    pti = write_raster(tmp_path / "pti.tif", np.full((12, 9), 12), nodata=0, dtype="uint8")
+    stack = write_raster(tmp_path / "stack.tif", np.stack([values, trend, values]), descriptions=(
+        "lst", "lst_trend", "probe"))
+    dataset = gdal.Open(stack, gdal.GA_Update)
+    for band, items in enumerate(({"PTI_MIN": "243.5", "PTI_MAX": "281.25", "PTI_RAW_UNIT": unit},
+                                  {"PTI_RAW_UNIT": f"{unit}/year"}, {"PTI_RAW_UNIT": unit}), start=1):
+        dataset.GetRasterBand(band).SetMetadata({"PTI_KIND": "number", **items})
+    dataset = None
+    log = Log()
+    with Staging() as staging:
+        result = summarize_zones(ZoneInputs(pti, predictors=(stack,)), {}, staging, log)
+    units = {name: unit for name, _, unit, _ in result["fields"]}
+    row = result["rows"][0]
+    assert row["mean_lst"] == pytest.approx(243.5 + 0.3775 * values.astype(float).mean() - shift, rel=1e-9)
+    assert row["mean_lst_trend"] == pytest.approx(trend.astype(float).mean(), rel=1e-9)
+    # a band that is no predictor of the paper stays as it is
+    assert row["mean_probe"] == pytest.approx(values.astype(float).mean(), rel=1e-9)
+    assert units["mean_lst"] == told
+    if shift and unit == "K":
+        assert units["mean_lst_trend"] == "degC/year" and units["mean_probe"] == "K"
+        assert any("lst: its means are in degC, in the layer it is in K" in line for line in log.lines)

@@ -15,7 +15,7 @@ from ..common import ranks
 from ..common.errors import InputError
 from ..rasters.blocks import TILE, run_blocks
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
-from ..rasters.raster import CLASS, NO_CLASS, SourceReader, cells_of, read_info, source
+from ..rasters.raster import CLASS, NO_CLASS, Source, SourceReader, cells_of, source
 from ..rasters.tally import Tally
 from .accuracy import kappa, kappa_interval, tier_accuracy
 from .accuracy_panel import class_rows, confusion_rows, row, share_row
@@ -121,6 +121,7 @@ def compare_table(table):
 def compare_rasters(classified, reference, progress, names=None, strata=None, wall_to_wall=True, settings=None):
     """Return the Comparison of two class rasters on one grid, cell by cell, and where given of a raster of strata.
 
+    ``classified`` may be a Source, such as one with an exclusion, whose cells are not compared and count in no area.
     ``wall_to_wall``: the reference is no sample. Raises InputError, GridError, Cancelled.
     """
     paths = {"classified": classified, "reference": reference, **({"strata": strata} if strata else {})}
@@ -131,7 +132,8 @@ def compare_rasters(classified, reference, progress, names=None, strata=None, wa
     for key, count in cells.items():
         stratum, mapped, true = key
         if mapped == NO_CLASS:
-            lost["nodata in both" if true == NO_CLASS else "nodata in the classified map only"] += count
+            lost["nodata in both" if true == NO_CLASS else
+                 f"nodata{_or_left_out(sources)} in the classified map only"] += count
             continue
         whole[mapped] += area[key]
         whole_cells[mapped] += count
@@ -165,7 +167,8 @@ def compare_rasters(classified, reference, progress, names=None, strata=None, wa
 def compare_points(classified, points, progress, names=None, strata=None, settings=None):
     """Return the Comparison of a class raster with reference Points, of the cell that each lies in.
 
-    Points off the raster, on nodata or without a class are listed in ``left_out``. Raises InputError for classes that
+    ``classified`` may be a Source, as for two rasters. Points off the raster, on nodata or without a class are listed
+    in ``left_out``. Raises InputError for classes that
     neither the map nor ``names`` knows.
     """
     sources = _sources({"classified": classified, **({"strata": strata} if strata else {})})
@@ -186,7 +189,7 @@ def compare_points(classified, points, progress, names=None, strata=None, settin
     left_out, used = [], []
     for i, name in enumerate(points.ids):
         why = ("without a reference class" if true[i] is None else "off the map" if not inside[i] else
-               "on nodata of the classified map" if mapped[i] == NO_CLASS else
+               f"on nodata of the classified map{_or_left_out(sources)}" if mapped[i] == NO_CLASS else
                "in no stratum" if zones is not None and zones[i] == NO_CLASS else None)
         if why:
             left_out.append((f"point {name} at {points.x[i]:.9g}, {points.y[i]:.9g}", 1, why))
@@ -213,12 +216,18 @@ def compare_points(classified, points, progress, names=None, strata=None, settin
 
 
 def _sources(paths):
-    infos = {role: read_info(path) for role, path in paths.items()}
-    first = infos["classified"]
-    require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
+    """Return {role: Source} of {role: path or Source}; raises GridError where their grids differ."""
+    items = {role: path if isinstance(path, Source) else source(path, CLASS, single_band=True)
+             for role, path in paths.items()}
+    first = items["classified"]
+    require_same((first.name, first.grid), [(item.name, item.grid) for item in items.values()],
                  f"The grid of {first.name} is {first.grid.describe()}. Bring the others onto it with the tool 'Align "
                  f"rasters', which keeps classes whole.")
-    return {role: source(info.path, CLASS, single_band=True, info=info) for role, info in infos.items()}
+    return items
+
+
+def _or_left_out(sources):
+    return " or a class left out" if sources["classified"].exclusion else ""
 
 
 def _tally(sources, progress, settings):

@@ -16,6 +16,8 @@ COLUMNS = ("section", "line", "value", "low", "high", "n", "unit", "expected", "
 OURS, PAPER = "this run", "paper"
 #: bins of the calibration table
 BINS = 10
+#: sections of the calibration of the probabilities as they are given, and of the plain means of the runs
+CALIBRATION, UNTEMPERED, TEMPERATURE = CALIBRATION_SECTIONS = ("calibration", "calibration before", "temperature")
 _OUT_OF_BAG = "out-of-bag; rows classified, columns reference"
 
 
@@ -90,21 +92,37 @@ def confusion_rows(matrix, names, units, meaning, section="confusion"):
             for i, classified in enumerate(names) for j, reference in enumerate(names) if matrix[i, j]]
 
 
-def calibration_rows(probability, right):
+def calibration_rows(probability, right, weights=None, section=CALIBRATION):
     """Return for ten bins of the mean probability of the voted class the share of points that are right.
 
-    ``probability``: 0 to 1 (n,), ``right``: bool (n,). ``expected`` of a row is the bin's mean probability in %.
+    ``probability``: 0 to 1 (n,), ``right``: bool (n,), ``weights``: what each point stands for (n,), or None where all
+    stand for the same. ``expected`` of a row is the bin's mean probability in %. Intervals are Wilson's, of weighted
+    points for the number of equal points that tell as much, (Σ weight)² / Σ weight².
     """
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
+    weights = np.ones(len(right)) if weights is None else np.asarray(weights, dtype=float)
     rows = []
     for i in range(BINS):
         here = place == i
         if here.any():
-            rows.append(share_row("calibration", f"probability {i / BINS:.1f} to {(i + 1) / BINS:.1f}",
-                                  int(right[here].sum()), int(here.sum()), "Share of points that are right; expected "
-                                  "is what their mean probability promises.",
-                                  100 * float(probability[here].mean())))
+            own = weights[here] / weights[here].sum()
+            share, worth = float(own @ right[here]), 1 / float((own ** 2).sum())
+            low, high = wilson(min(share, 1.0) * worth, worth)
+            rows.append(row(section, f"probability {i / BINS:.1f} to {(i + 1) / BINS:.1f}", 100 * share,
+                            int(here.sum()), low=100 * low, high=100 * high, expected=100 * float(
+                                own @ probability[here]), meaning="Share of points that are right; expected is what "
+                            "their mean probability promises."))
     return rows
+
+
+def temperature_row(temperature, before, after, n):
+    """Return the row of the temperature of the probabilities; ``before``, ``after``: mean negative log-likelihood of
+    the true class of ``n`` out-of-bag points without and with it."""
+    surer = "surer" if temperature < 1 else "less sure"
+    return row(TEMPERATURE, "temperature of the probabilities", temperature, n, "",
+               meaning=f"Probabilities to the power 1 / temperature, which makes them {surer}; fitted on the "
+               f"out-of-bag probabilities, whose mean negative log-likelihood it takes from {before:.4f} to "
+               f"{after:.4f}. No class changes by it.")
 
 
 def block_rows(used_km, blocks, suggested_km, range_km, lags):

@@ -22,12 +22,16 @@ class Profile:
     station_min_years: int
     #: land cover code 202 of LandCover_CCI (unconsolidated bare) read as herbaceous tundra, as Table 2 prints it
     cci_202_is_tundra: bool
+    #: most predictors that a training point or a cell of the map may lack
+    max_missing: int
+    #: how ranks count in training wherever their areas are known: a kind of core/learning/class_weights.py
+    class_weights: str
 
 
 AS_PUBLISHED = Profile("as_published", report_untestable_trend=False, stratified_split=False,
-                       station_min_years=3, cci_202_is_tundra=True)
+                       station_min_years=3, cci_202_is_tundra=True, max_missing=0, class_weights="none")
 DEFENSIBLE = Profile("defensible", report_untestable_trend=True, stratified_split=True,
-                     station_min_years=5, cci_202_is_tundra=False)
+                     station_min_years=5, cci_202_is_tundra=False, max_missing=4, class_weights="area_matched")
 
 #: the default first, in the order of the tools' choice lists
 PROFILES = (DEFENSIBLE, AS_PUBLISHED)
@@ -63,6 +67,14 @@ REASONS = {
     "cci_202_is_tundra":
         "Code 202 of LandCover_CCI is unconsolidated bare areas by its legend; the paper's Table 2 reads it as "
         "herbaceous tundra.",
+    "max_missing":
+        "A gap in one predictor, as that of the snow trend in the polar night, would take whole regions off the map. "
+        "XGBoost learns at every split which way a missing value goes, so a cell that lacks a few is classified by "
+        "the others, and a raster says which it lacks. Four of sixteen is one source with all its layers.",
+    "class_weights":
+        "A sample with as many points of every rank teaches that all ranks are equally large, and the map then gives "
+        "too much area to the small ones. Each point counts for the area of its rank divided by its number of points, "
+        "and one factor a rank, found on the out-of-bag votes, keeps ranks that are easily told apart from growing.",
 }
 
 Departure = namedtuple("Departure", "choice used as_published reason")

@@ -12,7 +12,9 @@ import numpy as np
 from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import require_same
-from ..rasters.raster import read_info, source
+from ..rasters.product_sources import Reading, open_files, sources_of
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import NUMBER
 from ..rasters.units import check_patterns, matching, parse_assignments
 
 ALL, THERE = GAPS = ("all_layers", "layers_there")
@@ -24,13 +26,17 @@ _STATED = re.compile(r"(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*(?:cm)?", re.IGNO
 class DepthOptions:
     """``layers``: depths as ``name=top-bottom; …`` (cm) where the names do not tell them; ``top`` and ``bottom``: the
     depths the mean is taken between, cm, 0 for the bottom of the deepest layer; ``gaps`` of GAPS: cells need all
-    layers, or those there with at least ``min_thickness``, a share of the whole thickness."""
+    layers, or those there with at least ``min_thickness``, a share of the whole thickness. ``product``, ``products``,
+    ``units``: see Reading."""
 
     layers: str = ""
     top: float = 0.0
     bottom: float = 0.0
     gaps: str = ALL
     min_thickness: float = 0.5
+    product: str = RECOGNISE
+    products: str = ""
+    units: str = ""
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -150,7 +156,9 @@ def depth_mean(paths, outputs, staging, progress, options=None, settings=None):
     options.check()
     if not paths:
         raise InputError("No layer is given.")
-    infos = [read_info(path) for path in paths]
+    reading = Reading.of(options)
+    files = open_files(paths, reading, progress)
+    infos = files.infos
     require_same((infos[0].name, infos[0].grid), [(info.name, info.grid) for info in infos[1:]],
                  "All layers must share one grid; align them first.")
     bands = [(info, band) for info in infos for band in range(1, info.bands + 1)]
@@ -171,10 +179,12 @@ def depth_mean(paths, outputs, staging, progress, options=None, settings=None):
         progress.info(f"{names[i]}: {_phrase(depths[i])}, weight {weights[i]:g} cm.")
     for i in sorted(set(range(len(names))) - set(used)):
         progress.warn(f"{names[i]} ({_phrase(depths[i])}) lies outside TOP and DEPTH and is not used.")
-    items = [source(bands[i][0].path, band=bands[i][1], info=bands[i][0]) for i in used]
+    items = sources_of([bands[i] for i in used], NUMBER, files, reading, progress)
     kernel = DepthKernel(tuple(weights[i] for i in used), options.gaps, options.min_thickness)
-    tags = {"PTI_DEPTH_CM": f"{options.top:g}-{options.top + sum(kernel.weights):g}", "PTI_GAPS": options.gaps}
-    specs = {"mean": OutputSpec(outputs["mean"], "float32", FLOAT_NODATA, ("mean over depth",), (units.pop(),),
+    tags = {"PTI_DEPTH_CM": f"{options.top:g}-{options.top + sum(kernel.weights):g}", "PTI_GAPS": options.gaps,
+            **files.record}
+    unit = files.product.quantity.unit if files.product else units.pop()
+    specs = {"mean": OutputSpec(outputs["mean"], "float32", FLOAT_NODATA, ("mean over depth",), (unit,),
                                 metadata=tags),
              "thickness": OutputSpec(outputs.get("thickness"), "float32", FLOAT_NODATA, ("thickness used",), ("cm",),
                                      metadata=tags)}

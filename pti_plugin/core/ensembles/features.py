@@ -9,32 +9,41 @@ from dataclasses import dataclass, field
 from ..common.errors import InputError
 from ..rasters.grid import Grid
 from ..rasters.raster import CLASS, NUMBER, read_info, source
+from ..rasters.units import Quantity
 
-Predictor = namedtuple("Predictor", "title group categorical")
+Predictor = namedtuple("Predictor", "title group categorical quantity")
+Predictor.__doc__ = """What a role of the stack holds; ``quantity`` has the unit of the method and the plausible
+range."""
 
 #: group → colour; apart under colour-vision deficiencies (after Okabe and Ito)
 GROUP_COLOURS = {"thermal": "#d55e00", "biophysical": "#009e73", "hydrological": "#56b4e9", "soil": "#8a5a2b",
                  "topography": "#777777"}
 GROUPS = tuple(GROUP_COLOURS)
 
-#: role → what it is
+
+
+def _predictor(title, group, unit, low, high, categorical=False):
+    return Predictor(title, group, categorical, Quantity(title, unit, low, high, {}))
+
+
+#: role → what it is; trends are per year
 PREDICTORS = {
-    "lst": Predictor("land surface temperature", "thermal", False),
-    "lst_trend": Predictor("trend of land surface temperature", "thermal", False),
-    "frozen_days": Predictor("frozen days a year", "thermal", False),
-    "land_cover": Predictor("ensemble land cover", "biophysical", True),
-    "peak_ndvi": Predictor("peak NDVI", "biophysical", False),
-    "sum_ndvi": Predictor("annual sum of NDVI", "biophysical", False),
-    "ndvi_trend": Predictor("trend of NDVI", "biophysical", False),
-    "snow": Predictor("snow cover", "hydrological", False),
-    "snow_trend": Predictor("trend of snow cover", "hydrological", False),
-    "soc": Predictor("soil organic carbon", "soil", False),
-    "coarse_fragments": Predictor("coarse fragments", "soil", False),
-    "bulk_density": Predictor("bulk density", "soil", False),
-    "water_content": Predictor("water content at 33 kPa", "soil", False),
-    "peat": Predictor("peat", "soil", False),
-    "elevation": Predictor("elevation", "topography", False),
-    "slope": Predictor("slope", "topography", False),
+    "lst": _predictor("land surface temperature", "thermal", "degC", -90.0, 60.0),
+    "lst_trend": _predictor("trend of land surface temperature", "thermal", "degC/year", -2.0, 2.0),
+    "frozen_days": _predictor("frozen days a year", "thermal", "d", 0.0, 366.0),
+    "land_cover": _predictor("ensemble land cover", "biophysical", "", 0.0, 9999.0, True),
+    "peak_ndvi": _predictor("peak NDVI", "biophysical", "", -0.3, 1.0),
+    "sum_ndvi": _predictor("annual sum of NDVI", "biophysical", "", 0.0, 366.0),
+    "ndvi_trend": _predictor("trend of NDVI", "biophysical", "1/year", -0.2, 0.2),
+    "snow": _predictor("snow cover", "hydrological", "%", 0.0, 100.0),
+    "snow_trend": _predictor("trend of snow cover", "hydrological", "%/year", -20.0, 20.0),
+    "soc": _predictor("soil organic carbon", "soil", "g/kg", 0.0, 1000.0),
+    "coarse_fragments": _predictor("coarse fragments", "soil", "vol%", 0.0, 100.0),
+    "bulk_density": _predictor("bulk density", "soil", "g/cm3", 0.0, 3.0),
+    "water_content": _predictor("water content at 33 kPa", "soil", "vol%", 0.0, 100.0),
+    "peat": _predictor("peat", "soil", "", 0.0, 100.0),
+    "elevation": _predictor("elevation", "topography", "m", -500.0, 9000.0),
+    "slope": _predictor("slope", "topography", "degrees", 0.0, 90.0),
 }
 
 #: band metadata that a predictor stack carries
@@ -103,6 +112,11 @@ class Stack:
         ranges = tuple((feature.low, feature.high) if own[feature.name][0].low is None and feature.low is not None
                        else None for feature in features)
         return [own[feature.name][1] for feature in features], ranges
+
+
+def missing_limit(max_missing, features):
+    """Return how many of ``features`` predictors a cell may lack: ``max_missing``, but never more than half of them."""
+    return min(max_missing, features // 2)
 
 
 def _kind(feature):

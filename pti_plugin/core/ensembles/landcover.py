@@ -16,9 +16,12 @@ from ..common.profiles import DEFENSIBLE
 from ..common.ranks import hex_to_rgb
 from ..common.resources import resource
 from ..rasters.blocks import OutputSpec, run_blocks
+from ..rasters.exclusion import WATER_AND_ICE
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
-from ..rasters.products import matches, name_and_variables, opened, read_products
-from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, source
+from ..rasters.opening import opened
+from ..rasters.products import read_products
+from ..rasters.raster import CLASS, NO_CLASS, Series, on_grid, read_info, require_codes, source
+from ..rasters.recognition import matches, name_and_variables
 from ..rasters.tally import Tally
 from ..rasters.time_axis import layer_stamps, parse_years, require_years
 from ..series.composites import RECENT, TIES
@@ -48,8 +51,17 @@ class Crosswalk:
 
 def land_cover_classes():
     """Return {code: (name, (r, g, b))} of the 21 ensemble classes."""
+    return {int(row["code"]): (row["name"], hex_to_rgb(row["colour"])) for row in _class_rows()}
+
+
+def paper_percentages():
+    """Return {code: share in %} of the paper's Table 2: of its whole map, water and ice among the classes."""
+    return {int(row["code"]): float(row["paper_percent"]) for row in _class_rows()}
+
+
+def _class_rows():
     with open(resource("tables", "landcover_classes.csv"), encoding="utf-8", newline="") as stream:
-        return {int(row["code"]): (row["name"], hex_to_rgb(row["colour"])) for row in csv.DictReader(stream)}
+        return list(csv.DictReader(stream))
 
 
 def read_crosswalk(path=None, profile=DEFENSIBLE):
@@ -177,19 +189,25 @@ def _most_voted(stack, nodata, tie):
 
 @dataclass(frozen=True)
 class LandCoverKernel:
-    """The join of one block by the crosswalk."""
+    """The join of one block by the crosswalk; ``base_name`` is that of the base map, where there is one."""
 
     crosswalk: Crosswalk
+    base_name: str = ""
 
     def __call__(self, arrays, window, grid):
-        """Return land cover and deciding source of a block, with areas by class and unmapped codes."""
+        """Return land cover and deciding source of a block, with areas by class, on the base map too, and unmapped
+        codes."""
         cover, decided, unmapped = join(arrays["CCI"], arrays.get("GLCC"), arrays.get("CAVM"), self.crosswalk)
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
         known = cover != NODATA
         tally = Tally.of(cover[known], areas[known], 256)
         deciding = Counter({int(code): int((decided == code).sum()) for code in SOURCES})
-        return {"cover": cover, "source": decided}, {"cells": tally.cells, "area": tally.area,
-                                                     "unmapped": unmapped, "source": deciding}
+        tallies = {"cells": tally.cells, "area": tally.area, "unmapped": unmapped, "source": deciding}
+        if "BASE" in arrays:
+            require_codes(arrays["BASE"], (0, 1), self.base_name, "a base map (0 and 1)")
+            permafrost = known & (arrays["BASE"] == 1)
+            tallies["permafrost"] = Tally.of(cover[permafrost], areas[permafrost], 256)
+        return {"cover": cover, "source": decided}, tallies
 
 
 def join(cci, glcc, cavm, crosswalk):
@@ -223,26 +241,40 @@ def join(cci, glcc, cavm, crosswalk):
     return cover, decided, unmapped
 
 
-def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progress, crosswalk=None, target=None,
-                        settings=None, profile=DEFENSIBLE, years="", tie=RECENT):
+@dataclass(frozen=True)
+class LandCoverOptions:
+    """``crosswalk``: path of a CSV or None; ``years``: first-last of the annual maps to take, all of which must be
+    there, '' for all; ``tie``: rule of their majority, one of TIES."""
+
+    crosswalk: str = None
+    profile: object = DEFENSIBLE
+    years: str = ""
+    tie: str = RECENT
+
+
+def ensemble_land_cover(paths, outputs, staging, progress, options=None, target=None, settings=None):
     """Make the ensemble land cover and stage it.
 
-    ``cci_paths``: annual LandCover_CCI maps on one grid, rasters or netCDF files, one a year or one with a band a year;
-    ``years``: first-last of those to take, all of which must be there, '' for all; ``glcc_path``, ``cavm_path``: path
-    or None; ``outputs``: {"cover", "source": path or None}; ``crosswalk``: path of a CSV or None; ``tie``: rule of the
-    majority, one of TIES. The majority of the years is taken on their own grid, then brought to ``target`` by mode.
-    Returns {"years", "table": area by class, "source": cells by deciding source}. Raises InputError (unmapped codes
-    with their number of cells among others), GridError, OutputError, Cancelled.
+    ``paths``: {"CCI": annual LandCover_CCI maps on one grid, rasters or netCDF files, one a year or one with a band a
+    year; "GLCC", "CAVM": path or None; "BASE": the permafrost base map for the table, or None}; ``outputs``: {"cover",
+    "source": path or None}; ``options``: LandCoverOptions. The majority of the years is taken on their own grid, then
+    brought to ``target`` by mode. Returns {"years", "table": area by class, "source": cells by deciding source}. Raises
+    InputError (unmapped codes with their number of cells among others), GridError, OutputError, Cancelled.
     """
+    options = options or LandCoverOptions()
+    tie = options.tie
     if tie not in TIES:
         raise InputError(f"TIE is '{tie}'; it must be one of {', '.join(TIES)}.")
-    table = read_crosswalk(crosswalk, profile)
-    cci, numbers = _annual_maps(cci_paths, years, tie, table, progress)
+    table = read_crosswalk(options.crosswalk, options.profile)
+    cci, numbers = _annual_maps(paths["CCI"], options.years, tie, table, progress)
     others = {}
-    for role, path in (("GLCC", glcc_path), ("CAVM", cavm_path)):
-        if path:
-            info, flags = _opened(role, path, table, progress)
+    for role in ("GLCC", "CAVM"):
+        if paths.get(role):
+            info, flags = _opened(role, paths[role], table, progress)
             others[role] = info, replace(source(info.path, CLASS, single_band=True, info=info), flags=flags)
+    if paths.get("BASE"):
+        info = read_info(paths["BASE"])
+        others["BASE"] = info, source(info.path, CLASS, single_band=True, info=info)
     grid = target or common_grid([cci[0][0], *(info for info, _ in others.values())])
     step, working = progress, outputs["cover"] + ".majority.tif"
     if len(cci) > 1:
@@ -257,7 +289,8 @@ def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progr
         "source": OutputSpec(outputs.get("source"), "uint8", NODATA, ("deciding source",),
                              colours={code: (name, hex_to_rgb(colour)) for code, (name, colour) in SOURCES.items()}),
     }
-    tallies = run_blocks(grid, sources, LandCoverKernel(table), specs, staging, step, settings, extra_bytes=40)
+    kernel = LandCoverKernel(table, others["BASE"][0].name if "BASE" in others else "")
+    tallies = run_blocks(grid, sources, kernel, specs, staging, step, settings, extra_bytes=40)
     if len(cci) > 1:
         staging.drop(working)
     unmapped = tallies["unmapped"]
@@ -267,16 +300,41 @@ def ensemble_land_cover(cci_paths, glcc_path, cavm_path, outputs, staging, progr
                          f"(CROSSWALK).")
     if not tallies["cells"]:
         raise InputError("The land cover is empty: no cell of any product has a class.")
-    return {"years": numbers, "table": area_table(tallies["cells"], tallies["area"]),
+    if "BASE" in others and not tallies["permafrost"].cells:
+        raise InputError(f"No cell with a land cover is permafrost in {others['BASE'][0].name}. Check that it is the "
+                         f"base map, 1 where there is permafrost.")
+    rows = area_table(tallies["cells"], tallies["area"], tallies["permafrost"].area if "BASE" in others else None)
+    return {"years": numbers, "table": rows,
             "source": {SOURCES[code][0]: count for code, count in sorted(tallies["source"].items())}}
 
 
-def area_table(cells, area):
-    """Return a row a class found: code, name, cells, area_km2, share_percent; ``area`` in AREA_UNITS_PER_KM2."""
-    classes, total = land_cover_classes(), sum(area.values())
-    return [{"code": code, "name": classes[code][0], "cells": cells[code],
-             "area_km2": round(area[code] / AREA_UNITS_PER_KM2, 3),
-             "share_percent": round(100 * area[code] / total, 3)} for code in sorted(cells)]
+def area_table(cells, area, permafrost=None):
+    """Return a row a class found: code, name, cells, area_km2, share_percent, and beside them the shares of land.
+
+    ``area``, and ``permafrost`` on the base map, {code: area in AREA_UNITS_PER_KM2}. ``land_percent`` is the share of
+    all classes but water, which the sea is among, and glacier ice; ``permafrost_km2`` and ``permafrost_percent`` are
+    the same of permafrost land; ``paper_percent`` is the paper's, of all its classes, and ``paper_land_percent`` that
+    without water and ice. Water and ice have no share of land.
+    """
+    classes, paper, total = land_cover_classes(), paper_percentages(), sum(area.values())
+    rows = []
+    for code in sorted(cells):
+        row = {"code": code, "name": classes[code][0], "cells": cells[code],
+               "area_km2": round(area[code] / AREA_UNITS_PER_KM2, 3),
+               "share_percent": round(100 * area[code] / total, 3),
+               "land_percent": _share_of_land(area, code)}
+        if permafrost is not None:
+            row["permafrost_km2"] = round(permafrost.get(code, 0) / AREA_UNITS_PER_KM2, 3)
+            row["permafrost_percent"] = _share_of_land(permafrost, code)
+        rows.append({**row, "paper_percent": paper[code],
+                     "paper_land_percent": _share_of_land(paper, code)})
+    return rows
+
+
+def _share_of_land(amounts, code):
+    """Return the share in % of a class of all but water and ice; None for these, and where there is no land."""
+    land = sum(amount for other, amount in amounts.items() if other not in WATER_AND_ICE)
+    return round(100 * amounts.get(code, 0) / land, 3) if land and code not in WATER_AND_ICE else None
 
 
 def majority_of_years(maps, crosswalk, tie, path, staging, progress, settings=None):

@@ -4,15 +4,17 @@ Method, section 2 (D2–D4) and section 9; the paper's section 2.2.2.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import require_same
-from ..rasters.raster import SourceReader, on_grid, read_info
-from ..rasters.units import check_patterns, matching, opened_in_unit, parse_assignments
+from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import display_name, on_grid
+from ..rasters.units import QUANTITIES, check_patterns, matching
 
 #: nodata of the base map; 0 is land without permafrost
 BASE_NODATA = 255
@@ -25,7 +27,7 @@ class EnsembleOptions:
     ``min_latitude``: cells whose centre lies south of it are nodata.
 
     ``units`` and ``absent`` are the user's texts: name=unit pairs, and name patterns of the PP products whose nodata
-    means "no permafrost" wherever another product has a value.
+    means "no permafrost" wherever another product has a value; ``product`` and ``products``: see Reading.
     """
 
     min_products: int = 2
@@ -33,6 +35,8 @@ class EnsembleOptions:
     min_latitude: float = -90.0
     units: str = ""
     absent: str = ""
+    product: str = RECOGNISE
+    products: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,24 +147,22 @@ def open_products(pp_paths, magt_paths, options, progress, target=None, others=(
         raise InputError(f"MIN_PRODUCTS is {options.min_products}, but there are {len(pp_paths)} PP products.")
     if not 1 <= options.min_magt <= len(magt_paths):
         raise InputError(f"MIN_MAGT is {options.min_magt}, but there are {len(magt_paths)} MAGT products.")
-    # by name, so that the order in which products are clicked cannot matter
-    pp_info = sorted((read_info(path) for path in pp_paths), key=lambda info: (info.name, info.path))
-    magt_info = sorted((read_info(path) for path in magt_paths), key=lambda info: (info.name, info.path))
-    grid = target or common_grid([*pp_info, *magt_info, *others])
-    units = parse_assignments(options.units, "UNITS")
-    check_patterns(units, [info.name for info in (*pp_info, *magt_info)], "UNITS")
+    # the names that ABSENT speaks of are the user's, so those of the preset's own reading are not asked for
+    reading = replace(Reading.of(options), absent="")
+    refuse_wrong_names(reading, [*pp_paths, *magt_paths])
     absent = [(pattern.strip(), "absent") for pattern in options.absent.replace(",", ";").split(";") if pattern.strip()]
-    check_patterns(absent, [info.name for info in pp_info], "ABSENT")
-    reader = SourceReader()
-    sources = {"PP": [], "MAGT": []}
-    for role, infos, quantity in (("PP", pp_info, "pp"), ("MAGT", magt_info, "magt")):
-        for info in infos:
-            sources[role].append(on_grid(opened_in_unit(info, quantity, units, reader, progress), grid))
-            progress.check()
-    reader.close()
-    flags = tuple(matching(absent, info.name) is not None for info in pp_info)
-    for info, flagged in zip(pp_info, flags):
-        progress.info(f"{info.name}: nodata means {'no permafrost' if flagged else 'no information'}.")
+    check_patterns(absent, [display_name(path) for path in pp_paths], "ABSENT")
+    opened = {}
+    for role, paths in (("pp", pp_paths), ("magt", magt_paths)):
+        layers = [layer_in_role(path, role, QUANTITIES[role], reading, progress) for path in paths]
+        # by name, so that the order in which products are clicked cannot matter
+        opened[role] = sorted(layers, key=lambda layer: (layer[0].name, layer[0].path))
+    grid = target or common_grid([info for layers in opened.values() for info, *_ in layers] + list(others))
+    sources = {role.upper(): [on_grid(item, grid) for _, item, _ in layers] for role, layers in opened.items()}
+    flags = tuple(matching(absent, info.name) is not None for info, *_ in opened["pp"])
+    for (info, item, _), flagged in zip(opened["pp"], flags):
+        none = flagged or item.absent is not None
+        progress.info(f"{info.name}: nodata means {'no permafrost' if none else 'no information'}.")
     return Products(grid, sources, flags)
 
 

@@ -15,16 +15,15 @@ from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.geodesic import FLATTENING, SEMI_MAJOR_M, geocentric_km
 from ..rasters.grid import spatial_reference
-from ..rasters.raster import on_grid, read_info, source
+from ..rasters.product_sources import Reading, layer_in_role
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import on_grid, source
+from ..rasters.units import Quantity
 
 DEGREES, PERCENT = UNITS = ("degrees", "percent")
 _UNIT_NAMES = {DEGREES: "degree", PERCENT: "%"}
 #: plausible land and sea floor, m
 ELEVATION_LIMITS = (-12000.0, 9000.0)
-#: metres in the units that elevation models declare
-_METRES = {"": 1.0, "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "dm": 0.1, "cm": 0.01,
-           "km": 1000.0, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "international foot": 0.3048,
-           "us-ft": 1200 / 3937, "us_ft": 1200 / 3937, "ftus": 1200 / 3937, "us survey foot": 1200 / 3937}
 
 #: most ground between two nodes at which the metric of a projection is computed; between them it is interpolated.
 #: The error of that goes with the square of it over the radius of the Earth, (32 / 6371)² / 8 = 3e-6
@@ -40,10 +39,16 @@ _E2 = FLATTENING * (2 - FLATTENING)
 
 @dataclass(frozen=True)
 class SlopeOptions:
-    """``unit`` of UNITS; ``min_elevation``: lowest elevation in m that is land, by default without a limit."""
+    """``unit`` of UNITS; ``min_elevation``: lowest elevation in m that is land, by default without a limit.
+
+    ``product``, ``products`` and ``units`` of the elevation: see Reading.
+    """
 
     unit: str = DEGREES
     min_elevation: float = ELEVATION_LIMITS[0]
+    product: str = RECOGNISE
+    products: str = ""
+    units: str = ""
 
     @property
     def limited(self):
@@ -228,9 +233,8 @@ def slope(path, outputs, staging, progress, options=None, target=None, settings=
     """
     options = options or SlopeOptions()
     options.check()
-    info = read_info(path)
-    item = replace(source(info.path, single_band=True, info=info), scale=_metres(info, progress),
-                   valid=ELEVATION_LIMITS)
+    elevation = Quantity("elevation", "m", *ELEVATION_LIMITS, {})
+    info, item, _ = layer_in_role(path, "elevation", elevation, Reading.of(options), progress)
     if options.limited:
         item = replace(item, keep=(options.min_elevation, np.inf))
     grid = target or info.grid
@@ -254,17 +258,6 @@ def slope(path, outputs, staging, progress, options=None, target=None, settings=
         staging.drop(working)
     _tell(cells, info, options, progress)
     return {"cells": {name: cells[name] for name in ("elevation", "slope", "partial", "lost")}}
-
-
-def _metres(info, progress):
-    declared = info.units[0].strip()
-    metres = _METRES.get(declared.lower())
-    if metres is None:
-        raise InputError(f"{info.name} declares its unit as '{declared}', which is no length that PTI knows. Convert "
-                         f"it to metres, or correct the unit of its band if it is in metres.")
-    if metres != 1.0:
-        progress.info(f"{info.name} declares its unit as '{declared}'; it is converted to m.")
-    return metres
 
 
 def _tell(cells, info, options, progress):

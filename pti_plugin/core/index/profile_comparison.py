@@ -18,7 +18,8 @@ from ..ensembles.permafrost import (
     products_of,
 )
 from ..rasters.blocks import run_blocks
-from ..rasters.raster import NO_CLASS, SourceReader, read_info
+from ..rasters.exclusion import count_left_out, exclusion_on, tell
+from ..rasters.raster import NO_CLASS, Exclusion, SourceReader, read_info
 from ..rasters.tally import Tally
 from .pti import REASONS, TRENDS, PtiOptions, check_trend_years, class_source, index_spec, rank_cells, require_signs
 from .rank_comparison import (
@@ -63,6 +64,7 @@ class ProfilesKernel:
     names: tuple
     products: tuple
     left_min_products: int
+    exclusion: Exclusion = None
 
     def __call__(self, arrays, window, grid):
         """Return the maps of a block, their difference and stability, and the tallies."""
@@ -72,7 +74,8 @@ class ProfilesKernel:
         layers = self._layers(percents, temperatures, self.absent, self.ensemble.min_products)
         (first, reason), (second, other) = (self._rank(arrays, layers, profile) for profile in PAIR)
         differs = reason != other
-        tallies = {"ranks": tally_ranks(first, second, areas),
+        tallies = self._left_out(arrays, layers, window, grid)
+        tallies |= {"ranks": tally_ranks(first, second, areas),
                    "reasons": Tally.of(reason[differs].astype(np.int64) << 8 | other[differs], areas[differs], 1 << 16)}
         maps = {AS_PUBLISHED.name: first, DEFENSIBLE.name: second, "difference": rank_difference(first, second)}
         if self.products:
@@ -95,7 +98,15 @@ class ProfilesKernel:
 
     def _rank(self, arrays, layers, profile):
         magt, percent, base = layers
-        return rank_cells(magt, *(arrays[role] for role in TRENDS), percent, base, replace(self.index, profile=profile))
+        left_out = self.exclusion.holds(arrays["EXCLUDE"]) if self.exclusion else None
+        return rank_cells(magt, *(arrays[role] for role in TRENDS), percent, base, replace(self.index, profile=profile),
+                          left_out)
+
+    def _left_out(self, arrays, layers, window, grid):
+        """Return the tally of what is left out of the base map, {} where nothing is."""
+        if not self.exclusion:
+            return {}
+        return {"left_out": count_left_out(arrays["EXCLUDE"], self.exclusion, layers[2] == 1, window, grid)}
 
 
 def _stored(values):
@@ -123,12 +134,18 @@ def compare_profiles(paths, outputs, staging, progress, ensemble=None, index=Non
     sources = {**opened.sources,
                **{role: class_source(info, opened.grid, reader) for role, info in zip(TRENDS, trends)}}
     reader.close()
-    kernel = ProfilesKernel(ensemble, opened.absent, index, tuple(info.name for info in trends), products, left_min)
+    exclusion = exclusion_on(index.left_out, opened.grid) if index.left_out else None
+    if exclusion:
+        sources["EXCLUDE"] = exclusion.source
+    kernel = ProfilesKernel(ensemble, opened.absent, index, tuple(info.name for info in trends), products, left_min,
+                            exclusion)
     specs = {"difference": difference_spec(outputs.get("difference"), NAMES),
              "stability": stability_spec(outputs.get("stability"), products),
              **{profile.name: index_spec(outputs.get(profile.name), profile) for profile in PAIR}}
     tallies = run_blocks(opened.grid, sources, kernel, specs, staging, progress, settings,
                          extra_bytes=40 * (len(paths["PP"]) + len(paths["MAGT"])) + 160)
+    if exclusion:
+        tell(tallies["left_out"], exclusion, "cells of the base map", progress)
     rows = comparison_rows(tallies["ranks"], NAMES)
     ranked = tallies["ranks"].sum(key for key in tallies["ranks"].cells if key & 255)
     either = tallies["ranks"].sum(tallies["ranks"].cells)

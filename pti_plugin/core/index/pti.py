@@ -13,10 +13,23 @@ from ..common.errors import InputError
 from ..common.profiles import DEFENSIBLE
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
+from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import CLASS, NO_CLASS, SourceReader, on_grid, read_info, source
+from ..rasters.product_sources import Reading, layer_in_role
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import (
+    CLASS,
+    NO_CLASS,
+    Exclusion,
+    Source,
+    SourceReader,
+    on_grid,
+    read_info,
+    require_codes,
+    source,
+)
 from ..rasters.tally import Tally
-from ..rasters.units import opened_in_unit, parse_assignments
+from ..rasters.units import QUANTITIES
 
 #: reason codes, what they say and their colours; 0 is nodata of the reason raster
 REASONS = {
@@ -25,6 +38,7 @@ REASONS = {
     3: ("Not ranked: PP missing on the base map", "#9e9e9e"),
     4: ("Not ranked: MAGT missing", "#616161"),
     5: ("Not ranked: a trend is not testable", "#bdbdbd"),
+    6: ("Not ranked: left out by its class (water, glacier ice)", "#a6cee3"),
     10: ("Isolated: PP below the limit", ranks.BY_CODE[40].colour),
     11: ("Isolated: PP below the limit, MAGT missing", "#c51b8a"),
     20: ("Ranked by MAGT and both trends", "#2171b5"),
@@ -39,7 +53,10 @@ TREND_TAGS = ("PTI_FIRST_YEAR", "PTI_LAST_YEAR", "PTI_LAYERS")
 
 @dataclass(frozen=True)
 class PtiOptions:
-    """Thresholds of Table 3 (°C, %) and the choices of section 9 of the method."""
+    """Thresholds of Table 3 (°C, %), the choices of section 9 of the method, and the classes left out, or None.
+
+    ``units``, ``product`` and ``products`` of MAGT and PP: see Reading.
+    """
 
     cold: float = -3.0
     cool: float = -1.5
@@ -49,6 +66,9 @@ class PtiOptions:
     untestable_is_nodata: bool = False
     profile: object = DEFENSIBLE
     units: str = ""
+    left_out: LeftOutClasses = None
+    product: str = RECOGNISE
+    products: str = ""
 
     def check(self):
         """Raise InputError where the thresholds are not in order."""
@@ -58,17 +78,21 @@ class PtiOptions:
             raise InputError(f"The PP limit of isolated patches is {self.isolated:g} %; it must lie in 0 to 100.")
 
 
-def rank_cells(magt, magt_trend, alt_trend, percent, base, options):
+def rank_cells(magt, magt_trend, alt_trend, percent, base, options, left_out=None):
     """Return (PTI, reason) as uint8 arrays for arrays of one shape.
 
     ``magt`` °C and ``percent`` % are float with NaN; the trends are int signs −1, 0, 1 and ``base`` int 0, 1, with
-    NO_CLASS for nodata. Order: base map, MAGT above the upper limit, PP missing, PP below the isolated limit, MAGT
+    NO_CLASS for nodata; ``left_out``: bool, or None. Order: base map, left out (so that its reason counts all the
+    permafrost land that is left out), MAGT above the upper limit, PP missing, PP below the isolated limit, MAGT
     missing, trends, tiers. Cold is MAGT < −3, cool −3 … −1.5 closed, warm above, up to and with 3.
     """
     index = np.zeros(magt.shape, dtype=np.uint8)
     reason = np.zeros(magt.shape, dtype=np.uint8)
     reason[(base != NO_CLASS) & (base != 1)] = 1
     open_cells = base == 1
+    if left_out is not None:
+        reason[open_cells & left_out] = 6
+        open_cells &= ~left_out
     with np.errstate(invalid="ignore"):
         too_warm = open_cells & (magt > options.warm)
         isolated = open_cells & ~too_warm & (percent < options.isolated)
@@ -106,35 +130,31 @@ class PtiKernel:
 
     options: PtiOptions
     names: tuple
+    exclusion: Exclusion = None
 
     def __call__(self, arrays, window, grid):
         """Return the PTI and reason of a block, with cells, areas and PP-weighted areas by rank."""
         require_signs(arrays, self.names)
         require_codes(arrays["BASE"], (0, 1), self.names[2], "a base map (0 and 1)")
+        left_out = self.exclusion.holds(arrays["EXCLUDE"]) if self.exclusion else None
         index, reason = rank_cells(arrays["MAGT"], arrays["MAGT_TREND"], arrays["ALT_TREND"], arrays["PP"],
-                                   arrays["BASE"], self.options)
+                                   arrays["BASE"], self.options, left_out)
         areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)
         percent = np.nan_to_num(arrays["PP"])
         ranked = index != ranks.NO_RANK
         tally = Tally.of(index[ranked], areas[ranked], 256)
         weighted = Tally.of(index[ranked], np.rint(areas[ranked] * (percent[ranked] / 100)).astype(np.int64), 256)
         reasons = Counter({int(code): int(count) for code, count in zip(*np.unique(reason, return_counts=True))})
-        return {"pti": index, "reason": reason}, {"cells": tally.cells, "area": tally.area,
-                                                  "weighted": weighted.area, "reasons": reasons}
+        tallies = {"cells": tally.cells, "area": tally.area, "weighted": weighted.area, "reasons": reasons}
+        if self.exclusion:
+            tallies["left_out"] = count_left_out(arrays["EXCLUDE"], self.exclusion, arrays["BASE"] == 1, window, grid)
+        return {"pti": index, "reason": reason}, tallies
 
 
 def require_signs(arrays, names):
     """Raise InputError where a block of the trends, called ``names``, holds anything but −1, 0, 1 and nodata."""
     for role, name in zip(TRENDS, names):
         require_codes(arrays[role], (-1, 0, 1), name, "a significant-sign raster (−1, 0, 1) of the trend tool")
-
-
-def require_codes(values, allowed, name, expected):
-    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
-    known = values[values != NO_CLASS]
-    wrong = ~np.isin(known, allowed)
-    if wrong.any():
-        raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
 
 
 def ranked_cells(values, name):
@@ -159,8 +179,11 @@ def area_table(cells, area, weighted=None):
 
 
 def map_areas(path, progress):
-    """Return the area table of a PTI raster in any CRS; raises InputError for codes that are no ranks."""
-    item = source(path, CLASS, single_band=True)
+    """Return the area table of a PTI raster in any CRS; raises InputError for codes that are no ranks.
+
+    ``path`` may be a Source on its own grid.
+    """
+    item = path if isinstance(path, Source) else source(path, CLASS, single_band=True)
     reader, found = SourceReader(), Tally(Counter(), Counter())
     step = max(1, (1 << 20) // item.grid.width)
     for row in range(0, item.grid.height, step):
@@ -208,24 +231,25 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
     """Make the conceptual PTI from rasters and stage its rasters.
 
     ``paths``: {"MAGT", "MAGT_TREND", "ALT_TREND", "PP", "BASE"}: raster path}. ``outputs``: {"pti", "reason": path}.
-    Returns {"table": area table, "reasons": {code: cells}, "area_km2": total}. Raises InputError, GridError,
-    OutputError, Cancelled.
+    Returns {"table": area table, "reasons": {reason: cells}, "area_km2": total}, and "left_out" where classes are.
+    Raises InputError, GridError, OutputError, Cancelled.
     """
     options = options or PtiOptions()
     options.check()
-    infos = {role: read_info(path) for role, path in paths.items()}
+    reading = Reading.of(options)
+    numbers = {role: layer_in_role(paths[role], role.lower(), QUANTITIES[role.lower()], reading, progress)
+               for role in ("MAGT", "PP")}
+    infos = {role: numbers[role][0] if role in numbers else read_info(path) for role, path in paths.items()}
     check_trend_years(*(infos[role] for role in TRENDS))
     grid = target or common_grid(list(infos.values()))
-    units = parse_assignments(options.units, "UNITS")
-    sources, reader = {}, SourceReader()
-    for role, info in infos.items():
-        quantity = {"MAGT": "magt", "PP": "pp"}.get(role)
-        if quantity:
-            sources[role] = on_grid(opened_in_unit(info, quantity, units, reader, progress), grid)
-        else:
-            sources[role] = class_source(info, grid, reader)
+    reader = SourceReader()
+    sources = {role: on_grid(numbers[role][1], grid) if role in numbers else class_source(info, grid, reader)
+               for role, info in infos.items()}
     reader.close()
-    kernel = PtiKernel(options, (infos["MAGT_TREND"].name, infos["ALT_TREND"].name, infos["BASE"].name))
+    exclusion = exclusion_on(options.left_out, grid) if options.left_out else None
+    if exclusion:
+        sources["EXCLUDE"] = exclusion.source
+    kernel = PtiKernel(options, (infos["MAGT_TREND"].name, infos["ALT_TREND"].name, infos["BASE"].name), exclusion)
     specs = {
         "pti": index_spec(outputs.get("pti"), options.profile),
         "reason": OutputSpec(outputs.get("reason"), "uint8", REASON_NODATA, ("reason of the rank",),
@@ -234,9 +258,10 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
     }
     tallies = run_blocks(grid, sources, kernel, specs, staging, progress, settings, extra_bytes=80)
     cells, area = tallies["cells"], tallies["area"]
+    told = {"left_out": tell(tallies["left_out"], exclusion, "cells of the base map", progress)} if exclusion else {}
     if not cells:
         raise InputError("No cell received a rank. Check that the layers overlap and that MAGT, PP and the base map "
-                         "have data in the same place.")
+                         "have data in the same place" + (", outside the classes left out." if exclusion else "."))
     reasons = tallies["reasons"]
     untested = sum(reasons[code] for code in (21, 22, 23))
     if untested:
@@ -244,4 +269,4 @@ def build_pti(paths, outputs, staging, progress, options=None, target=None, sett
                       f"(reason codes 21–23).")
     return {"table": area_table(cells, area, tallies["weighted"]),
             "reasons": {REASONS[code][0]: count for code, count in sorted(reasons.items()) if code},
-            "area_km2": sum(area.values()) / AREA_UNITS_PER_KM2}
+            "area_km2": sum(area.values()) / AREA_UNITS_PER_KM2, **told}

@@ -11,6 +11,7 @@ from ..common import ranks
 from ..common.errors import InputError
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
+from ..rasters.exclusion import excluding
 from ..rasters.grid import AREA_UNITS_PER_KM2
 from ..rasters.raster import SourceReader, read_info
 from ..rasters.tally import Tally
@@ -147,17 +148,21 @@ def _rank_codes(values, name):
     return np.where(ranked_cells(values, name), values, ranks.NO_RANK).astype(np.uint8)
 
 
-def compare_maps(first, second, outputs, staging, progress, target=None, settings=None):
+def compare_maps(maps, outputs, staging, progress, target=None, settings=None, left_out=None):
     """Compare two PTI rasters and stage their difference.
 
-    ``outputs``: {"difference": path or None}. ``target``: Grid, or None where both share one. Returns {"table": rows}.
+    ``maps``: their paths, first and second; ``outputs``: {"difference": path or None}; ``target``: Grid, or None where
+    both share one; ``left_out``: LeftOutClasses that neither map counts, or None. Returns {"table": rows}.
     Raises InputError (codes that are no ranks, no rank at all), GridError, OutputError, Cancelled.
     """
-    infos = [read_info(path) for path in (first, second)]
+    infos = [read_info(path) for path in maps]
     grid = target or common_grid(infos)
     reader = SourceReader()
     sources = {role: class_source(info, grid, reader) for role, info in zip(("FIRST", "SECOND"), infos)}
     reader.close()
+    if left_out:
+        sources = {role: excluding(item, left_out, progress.part(0, 0.3), settings) for role, item in sources.items()}
+        progress = progress.part(0.3, 1)
     tallies = run_blocks(grid, sources, MapsKernel(tuple(info.name for info in infos)),
                          {"difference": difference_spec(outputs.get("difference"), NAMES)}, staging, progress, settings,
                          extra_bytes=60)

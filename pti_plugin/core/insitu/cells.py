@@ -62,11 +62,12 @@ def height(text, what, line, path):
     return None if found <= _CODE else found
 
 
-def coordinate(text, what, line, path, side=None, header=""):
+def coordinate(text, what, line, path, side=None, header="", remedy=""):
     """Return a latitude or longitude in degrees, north and east positive; None where the cell says that there is none.
 
     ``what``: latitude or longitude; ``side``: the side of SIDES that unsigned numbers lie on as ``header`` or a cell
-    beside says, or None. The cell may be decimal degrees, or degrees with minutes and seconds, and may state its side.
+    beside says, or None; ``remedy``: how the user may state another. The cell may be decimal degrees, or degrees with
+    minutes and seconds, and may state its side.
     Raises InputError naming the line where it is no angle or contradicts the side.
     """
     if _says_none(text):
@@ -93,8 +94,9 @@ def coordinate(text, what, line, path, side=None, header=""):
                          f"{side}. Correct the one or the other.")
     if negative and side in (SOUTH, WEST):
         raise InputError(f"{path}, line {line}: the {what} '{text}' has a minus sign, but '{header}' counts towards "
-                         f"{side}, so which side is meant cannot be told. Remove the minus signs, or state "
-                         f"'{what}_side={OPPOSITE[side]}' in the column list if negative numbers lie towards {side}.")
+                         f"{side}, so which side is meant cannot be told. Remove the minus signs, or, if negative "
+                         f"numbers lie towards {side}, "
+                         f"{remedy or f'state {what}_side={OPPOSITE[side]} in the column list'}.")
     towards = stated[0] if stated else side
     if towards == WEST and 180 < size <= 360:
         return 360 - size
@@ -106,10 +108,12 @@ class CoordinateColumn:
     """Reads the latitudes or longitudes of a table.
 
     ``kind``: which of them; ``column``: its index; ``side``: the one that unsigned numbers lie on, BOTH_SIDES where the
-    ``header`` names both; ``letters``: index of a column with the letter of the hemisphere, or None.
+    ``header`` names both; ``letters``: index of a column with the letter of the hemisphere, or None. ``remedy``: how
+    the user may state another side where there is no column list.
     """
 
     def __init__(self, kind, column, header, side=None, letters=None):
+        self.remedy = ""
         self.kind, self.column, self.header, self.side, self._letters = kind, column, header, side, letters
         self._told = False
 
@@ -125,15 +129,16 @@ class CoordinateColumn:
                                  f"{self.kind} should. Correct it.")
         if side == BOTH_SIDES:
             side, self._told = None, self._told or bool(re.search(r"[A-Za-z-]", text))
-        return coordinate(text, self.kind, line, path, side, source)
+        return coordinate(text, self.kind, line, path, side, source, self.remedy)
 
     def finish(self, path):
         """Raise InputError where the header names both sides and no number has said which."""
         if self.side == BOTH_SIDES and not self._told:
             one, other = SIDES[self.kind]
             raise InputError(f"{path}: the header '{self.header}' does not tell which side its numbers lie on, and no "
-                             f"number has a sign or a letter. State '{self.kind}_side={one}' or "
-                             f"'{self.kind}_side={other}' in the column list.")
+                             f"number has a sign or a letter. "
+                             + (f"{self.remedy[0].upper()}{self.remedy[1:]}." if self.remedy else
+                                f"State {self.kind}_side={one} or {self.kind}_side={other} in the column list."))
 
     def sentence(self):
         """Return what the log should say of the side, '' where numbers are as usual."""

@@ -1,5 +1,6 @@
 """Which columns of a station table hold what, by their headers, their cells, or the column list of the user."""
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from .headers import (
     CELSIUS,
     FAHRENHEIT,
     KELVIN,
+    NOT_MEANS,
     NOT_MEASURED,
     SIDES,
     TEMPERATURES,
@@ -45,13 +47,15 @@ _ALIASES = {
 #: roles that only tables of readings have
 WITHIN_YEAR = ("month", "day", "day_of_year")
 _VALUE_ALIASES = {
-    MAGT: ("magt", "mean_annual_ground_temperature", "ground_temperature", "temperature", "temp", "temperatur",
-           "value"),
+    MAGT: ("magt", "mean_annual_ground_temperature", "ground_temperature", "ground_temp", "temperature",
+           "temp", "temperatur", "value"),
     ALT: ("alt", "ald", "active_layer_thickness", "active_layer_depth", "thaw_depth", "thawdepth", "thaw", "depth",
           "value"),
 }
 #: first words by which a value column without an exact alias is still recognised
 _VALUE_WORDS = {MAGT: {"magt", "temp", "temperature"}, ALT: {"alt", "ald", "thaw"}}
+#: words that may stand before the name of a value
+_LEADING = re.compile(r"(?:(?:mean|annual|average|avg|yearly|max|maximum|measured|observed|late|end|of|season)_)+")
 #: parts of a header that mark a column of model values, never taken for the measurement
 _MODEL_PARTS = ("cci", "model")
 #: other than these, a column called alt may hold the altitude
@@ -292,7 +296,7 @@ def _month_columns(table, names):
     """Return {column index: (year or None, month)} of the columns headed by a month, {} where there are few."""
     found = {}
     for i, name in enumerate(names):
-        if any(part in name for part in _MODEL_PARTS) or set(name.split("_")) & NOT_MEASURED:
+        if any(part in name for part in _MODEL_PARTS) or set(name.split("_")) & (NOT_MEASURED | NOT_MEANS):
             continue
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _MONTH_COLUMN)), None)
         if match is None:
@@ -322,9 +326,10 @@ def _month_columns(table, names):
 def _value_column(table, names, quantity, taken):
     """Return the index of the measured value, or None; columns of model values and statistics never count."""
     free = [i for i, name in enumerate(names)
-            if i not in taken and not any(part in name for part in _MODEL_PARTS)]
-    for alias in _VALUE_ALIASES[quantity]:
-        found = [i for i in free if names[i] == alias]
+            if i not in taken and not any(part in name for part in _MODEL_PARTS)
+            and not (quantity == MAGT and set(name.split("_")) & NOT_MEANS)]
+    for alias, bare in itertools.product(_VALUE_ALIASES[quantity], (False, True)):
+        found = [i for i in free if (_LEADING.sub("", names[i]) if bare else names[i]) == alias]
         if found:
             break
     else:

@@ -24,10 +24,10 @@ TEMPERATURES = (CELSIUS, KELVIN, FAHRENHEIT)
 #: unit → how it is written, in the words of a header (lower case, with _ between)
 _SPELLINGS = {
     CELSIUS: "c degc deg_c celsius celcius deg_celsius deg_celcius degree_c degrees_c degree_celsius degrees_celsius "
-             "degcelsius centigrade grad_c grad_celsius gr_c",
+             "degcelsius c_deg centigrade grad_c grad_celsius gr_c",
     KELVIN: "k kelvin kelvins degk deg_k deg_kelvin degree_k degrees_k degrees_kelvin",
     FAHRENHEIT: "f degf deg_f fahrenheit farenheit fahrenheight farenheight fahrenhiet fahr deg_fahr deg_fahrenheit "
-                "degree_f degrees_f degree_fahrenheit degrees_fahrenheit",
+                "degree_f degrees_f degree_fahrenheit degrees_fahrenheit f_deg",
     DEGREE: "deg degree degrees dd wgs84 decimal_degree decimal_degrees deg_dec",
     "mm": "mm millimetre millimetres millimeter millimeters",
     "cm": "cm cms centimetre centimetres centimeter centimeters zentimeter",
@@ -40,19 +40,22 @@ _SPELLINGS = {
 }
 UNIT_WORDS = {word: unit for unit, words in _SPELLINGS.items() for word in words.split()}
 #: units that no column of a station table can be converted from
-_OTHER_UNITS = set("""r rankine deg_r reaumur deg_re mk furlong furlongs fathom fathoms mile miles rod rods chain chains
-hand hands smoot arshin vershok um micron microns micrometre micrometer nm mv volt volts ohm ohms kohm kpa hpa pa bar
-percent pct permille dn digits dm2 mm2 cm2 m2 ppm au psi rad radian radians gon""".split())
+_OTHER_UNITS = set("""m_v k_pa h_pa m_k d_n r rankine deg_r reaumur deg_re mk
+furlong furlongs fathom fathoms mile miles rod rods chain
+chains hand hands smoot arshin vershok um μm micron microns micrometre micrometer nm mv volt volts
+ohm ohms kohm kpa hpa pa bar percent pct permille dn digits dm2 mm2 cm2 m2 ppm au psi rad radian radians gon""".split())
 #: words in brackets that tell about a column and are no unit
 _DESCRIPTIVE = set("""a active annual annually at average averaged avg below bottom by calculated calendar corrected
 daily data date day days decimal depth end estimated final from grid ground hydrological hydrologic in interpolated
-july june august september layer late manual mean measured measurement measurements median minimum maximum max min
+july june august september layer late manual mean measured measurement measurements
 monthly near observed observation of on per permafrost probe probed probing raw season seasonal sensor series site soil
-station summer surface table temp temperature thaw thawed thickness the top value values with year yearly yyyy
-magt alt ald t tp id no nr number code name""".split())
+station summer surface table temp temperature thaw thawed thickness the top unit units value values with year yearly
+yyyy magt alt ald t tp id no nr number code name""".split())
 #: words that mark a column as something else than annual values
 NOT_MEASURED = {"simulated", "predicted", "map", "trend", "slope", "std", "sd", "stdev", "error", "n", "count", "p",
                 "flag", "quality", "source", "method", "name", "se", "rmse", "anomaly", "uncertainty"}
+#: words of temperatures that are no annual mean of the ground
+NOT_MEANS = {"max", "min", "maximum", "minimum", "median", "air", "snow", "amplitude", "range"}
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 _KINDS = {
@@ -64,7 +67,8 @@ _KINDS = {
 #: words that may stand beside latitude or longitude and change nothing
 _BESIDE = set("""deg degree degrees dd d decimal dec ddeg decdeg wgs wgs84 84 nad83 nad27 nad 83 27 etrs89 gps epsg 4326
 geographic geographical geogr geographische coord coords coordinate coordinates position site station borehole in of the
-dms dm ddm grad grader x y 0 90 180 360 to and or is ve crs datum format degs""".split())
+dms dm ddm grad grader x y 0 90 180 360 to and or is ve crs datum format degs
+greenwich meridian""".split())
 #: words of a column with one part of an angle
 _PARTS = {"min", "minute", "minutes", "minuten", "sec", "second", "seconds", "sekunden", "ss"}
 _SIDE_WORDS = {
@@ -77,7 +81,9 @@ _SIDE_OF = {word: side for side, words in _SIDE_WORDS.items() for word in words.
 #: eastern in German, western in French
 _EITHER = "o"
 _PLUS, _MINUS = {"positive", "pos", "plus", "+"}, {"negative", "neg", "minus", "-"}
-_FUSED = re.compile(r"(latitude|lat|longitude|long|lon|lng)(deg|dd|d)?([nsew])?")
+_FUSED = re.compile(r"([nsew])?(latitude|lat|longitude|long|lon|lng)(deg|dd|d)?([nsew])?")
+#: a factor of the values, as in MAGT*10 or °C x 100
+_FACTOR = re.compile(r"(?:[*×·^/]|\bx)\s*10+\b|\b10+\s*(?:[*×·]|x\b)|\b(?:tenths?|hundredths?)\b", re.IGNORECASE)
 _COMPOUND = re.compile(r"(west|ost|oest|east|nord|north|sued|sud|south)(?:liche?r?)?"
                        r"(latitude|lat|longitude|long|lon|breite|lange|laenge)?")
 #: columns of projected coordinates
@@ -126,6 +132,8 @@ def parse_header(text):
         if found and unit and found != unit:
             stray = stray or text
         unit, stray = unit or found, stray or strange
+    if _FACTOR.search(text):
+        stray = stray or text.strip()
     return Header(text, "_".join(words), None if stray else unit, stray)
 
 
@@ -177,13 +185,13 @@ def _in_brackets(text):
         if not words:
             continue
         exact = UNIT_WORDS.get("_".join(words))
-        rest = words if exact else [word for word in words if word not in _DESCRIPTIVE | NOT_MEASURED]
+        rest = words if exact else [word for word in words if word not in _DESCRIPTIVE | NOT_MEASURED | NOT_MEANS]
         found = exact or UNIT_WORDS.get("_".join(rest))
         # a unit over or times something is another one
         if rest and (found is None or re.search(r"[/*×·^]", piece) or unit not in (None, found)):
             return kept, None, text.strip()
         unit = found or unit
-        kept += [word for word in words if word in NOT_MEASURED and not exact]
+        kept += [word for word in words if word in NOT_MEASURED | NOT_MEANS and not exact]
     return kept, unit, None
 
 

@@ -82,6 +82,9 @@ def read_places(path):
     columns = {role: next((names.index(alias) for alias in aliases if alias in names), None)
                for role, aliases in _COLUMNS.items()}
     places = coordinate_columns(table, {}, {})
+    for column in places.values():
+        example = f"{column.kind} ({SIDES[column.kind][1]})"
+        column.remedy = f"write the side that unsigned numbers lie on into the header, as in '{example}'"
     missing = [role for role in ("site", *SIDES) if role not in places and columns.get(role) is None]
     if missing:
         raise InputError(f"The table of sites {path} has no column for the {' and '.join(missing)}; its columns are "

@@ -58,8 +58,8 @@ def _stated_unit(path, report, given, header, allowed, what):
     if header.stray or header.unit not in allowed:
         raise InputError(f"{path}: the column '{header.text}' states '{header.stray or header.unit}', which is not "
                          f"known as a unit of a {what} ({', '.join(allowed)}). State the unit that its numbers are in "
-                         f"as '{key}={allowed[0] if what != QUANTITY_NAMES[ALT] else 'cm'}' in the column list, or "
-                         f"convert the column.")
+                         f"as '{key}={CELSIUS if CELSIUS in allowed else 'cm'}' in the column list, or convert the "
+                         f"column.")
     return header.unit
 
 

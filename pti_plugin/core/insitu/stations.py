@@ -151,6 +151,10 @@ def table_records(table, columns, report, needs_coordinates=True):
         raise InputError(f"{path} holds no usable {QUANTITY_NAMES[quantity]}: of {report.rows} rows, "
                          + (", ".join(f"{n} × {reason}" for reason, n in sorted(report.skipped.items()))
                             or "none has a value") + ".")
+    if quantity == MAGT and any(role in found.roles for role in WITHIN_YEAR):
+        report.warnings.append(f"{report.path} has one temperature a site, depth and year beside a column of the month "
+                               f"or day; they were taken for annual means. Remove the table if they are single "
+                               f"readings.")
     depth = parse_header(table.header[found.roles["depth"]]) if "depth" in found.roles else None
     return to_units(records, path, report, given, found.header, depth)
 

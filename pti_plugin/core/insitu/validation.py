@@ -7,7 +7,7 @@ with the map's at the temperature site. This module reads no raster: the caller 
 import csv
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from .pairing import pair_sites, station_key
 #: what ``map_values`` says of a point whose value it has from a neighbour begins so
 NEAREST = "nearest valid cell"
 OFF_MAP, NO_DATA = "off the map", "no data here"
+#: what it says of a point whose own cell is water, glacier ice or another class that is left out
+LEFT_OUT = "a class left out"
 EXACT, ONE_OFF, FURTHER = "exact", "one off", "further"
 #: what a point says that lies off the map, and would have a rank there with its coordinates exchanged
 SWAPPED = "latitude and longitude look swapped: exchanged they fall on a rank of the map"
@@ -100,7 +102,8 @@ class ValidationOptions:
     """Choices of the comparison.
 
     ``thresholds`` are those the map was made with, and ``thresholds_from`` says whence they are known. ``trained``
-    names the products behind the map that were trained on boreholes.
+    names the products behind the map that were trained on boreholes. ``left_out`` says in words which classes of the
+    map's cells are left out, '' for none.
     """
 
     max_distance_km: float = 5.0
@@ -110,6 +113,7 @@ class ValidationOptions:
     max_elevation_m: float = None
     thresholds_from: str = "as in the paper"
     trained: tuple = ()
+    left_out: str = ""
 
     def check(self):
         """Raise InputError where a choice is out of its range."""
@@ -132,12 +136,14 @@ class ValidationResult:
     "within_one" and "tier" shares with Wilson's interval, "spearman" and "kendall" correlations, "magt_agreement"
     {n, bias, rmse, mae, r} in °C, map less station, or None, and "tier_confusion" {labels, matrix} with a row a tier
     of the map and a column a tier of the stations. ``sentences``, ``warnings``: for the log and the report.
+    ``side_by_side``: rows of the table of side_by_side.py, where other maps were given.
     """
 
     rows: list
     summary: dict
     sentences: list
     warnings: list
+    side_by_side: list = field(default_factory=list)
 
 
 def station_trend(values, profile=DEFENSIBLE, alpha=0.05):
@@ -440,6 +446,8 @@ def _summary(rows, reasons, options, with_percent):
         "off_map": off_map,
         "swapped": sum(1 for reason in reasons if SWAPPED in reason),
         "no_data": len(unmapped) - off_map,
+        "left_out": sum(1 for row, reason in zip(rows, reasons) if row["site_magt"] and LEFT_OUT in reason)
+        if options.left_out else None,
         "from_neighbour": sum(1 for row, reason in zip(rows, reasons)
                               if row["site_magt"] and row["map_rank"] and reason.startswith(NEAREST)),
         "too_warm": sum(1 for row in sites if not row["site_tier"]),
@@ -496,6 +504,10 @@ def _sentences(summary, options):
         sentences.append(f"MAGT of the map at {agreement['n']} temperature sites: bias {agreement['bias']:+.2f} °C "
                          f"(map less station), RMSE {agreement['rmse']:.2f} °C, MAE {agreement['mae']:.2f} °C"
                          + ("." if agreement["r"] is None else f", Pearson's r = {agreement['r']:.2f}."))
+    if summary["left_out"]:
+        sentences.append(f"{summary['left_out']} temperature site(s) lie on a cell that is left out "
+                         f"({options.left_out}); they are compared with the nearest valid cell where one is near, and "
+                         f"their notes say so.")
     if summary["from_neighbour"]:
         sentences.append(f"{summary['from_neighbour']} site(s) took the map's rank from the nearest valid cell.")
     correlation = summary["spearman"]

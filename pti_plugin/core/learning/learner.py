@@ -31,7 +31,8 @@ class TrainingOptions:
     ``early_stopping``: rounds without gain after which a fit ends, 0 for never; the gain is looked for on
     ``early_share`` of its own training rows, which it then does not learn from. ``block_km``: side of the blocks of
     the spatial cross-validation, 0 for the size that the residuals suggest. ``shap_points``: held-out points whose
-    contributions are taken, over ``shap_runs`` runs.
+    contributions are taken, over ``shap_runs`` runs. ``max_missing``: most predictors that a sample, and later a cell
+    of the map, may lack, never more than half of them.
     """
 
     runs: int = 100
@@ -57,6 +58,7 @@ class TrainingOptions:
     block_km: float = 500.0
     shap_points: int = 500
     shap_runs: int = 5
+    max_missing: int = 0
     threads: int = 0
 
     def check(self):

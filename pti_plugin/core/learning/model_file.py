@@ -44,6 +44,22 @@ class Model:
         left_out = (self.manifest.get("selection") or {}).get("left_out", [])
         return {*left_out, *(feature.name for feature in self.features)}
 
+    @property
+    def max_missing(self):
+        """Most predictors that a cell may lack; 0 of a model from before this was stated."""
+        return int(self.manifest.get("max_missing", 0))
+
+    @property
+    def temperature(self):
+        """Temperature of its probabilities (calibration.py); 1 of a model from before they were calibrated."""
+        return float(self.manifest.get("temperature", 1.0))
+
+    @property
+    def factors(self):
+        """Factors of its ranks before a run votes (rank_factors.py), float32 (classes,); 1 where none are stated."""
+        stated = self.manifest.get("rank_factors") or {}
+        return np.array([stated.get(str(code), 1.0) for code in self.codes], dtype=np.float32)
+
     def training_samples(self):
         """Return the samples it was trained on as a structured array (n,), see ``pack_samples``.
 

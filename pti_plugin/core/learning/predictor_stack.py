@@ -10,7 +10,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from ..ensembles.features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, 
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import Grid
-from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, on_grid, read_info, source
+from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, display_name, on_grid, read_info, source
 from ..rasters.units import check_patterns, matching, parse_assignments
 from .model_file import read_model
 
@@ -47,7 +49,8 @@ class StackOptions:
     """``scaling`` of SCALINGS; ``ranges``: path of a table or model whose ranges are taken, or empty.
 
     Texts for own predictors: ``own_roles`` name=role pairs (names of files, or of bands where a file has several),
-    ``own_kind`` role=class or role=number, ``own_groups`` role=group.
+    ``own_kind`` role=class or role=number, ``own_groups`` role=group. ``product``, ``products`` and ``units`` of the
+    roles of the paper: see Reading.
     """
 
     scaling: str = MINMAX
@@ -55,6 +58,9 @@ class StackOptions:
     own_roles: str = ""
     own_kind: str = ""
     own_groups: str = ""
+    product: str = RECOGNISE
+    products: str = ""
+    units: str = ""
 
     def check(self):
         """Raise InputError for choices that do not exist or contradict each other."""
@@ -67,23 +73,21 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class Layer:
-    """One predictor of the stack: its role, and the band it comes from."""
+    """One predictor of the stack: its role, the band it comes from, the Source that reads it and the ``unit`` that this
+    delivers, '' for classes."""
 
     role: str
     info: RasterInfo
     band: int
     group: str
     categorical: bool
+    item: Source
+    unit: str
 
     @property
     def name(self):
         """File name, with the band where there are several."""
         return self.info.name + (f" (band {self.band})" if self.info.bands > 1 else "")
-
-    @property
-    def unit(self):
-        """Unit of the layer as its file declares it; classes have none."""
-        return "" if self.categorical else self.info.units[self.band - 1]
 
     @property
     def kind(self):
@@ -174,11 +178,10 @@ def predictor_stack(predictors, own, base, outputs, staging, progress, options=N
     """
     options = options or StackOptions()
     options.check()
-    layers = gather_layers(predictors, own, options)
+    layers = gather_layers(predictors, own, options, progress)
     base_info = read_info(base) if base else None
     grid = target or common_grid([layer.info for layer in layers] + [base_info] * bool(base))
-    items = [on_grid(source(layer.info.path, CLASS if layer.categorical else NUMBER, layer.band, info=layer.info), grid)
-             for layer in layers]
+    items = [on_grid(layer.item, grid) for layer in layers]
     sources = {"PREDICTORS": items}
     if base:
         sources["BASE"] = on_grid(source(base, CLASS, single_band=True, info=base_info), grid)
@@ -255,7 +258,7 @@ class _Run:
                           extra_bytes=8 * len(self.layers) + 40)
 
 
-def gather_layers(predictors, own, options):
+def gather_layers(predictors, own, options, progress):
     """Return the Layers of a stack, the roles of the paper in its order, then the user's own by name.
 
     Raises InputError for rasters without a role, roles given twice, and texts that fit nothing.
@@ -263,14 +266,15 @@ def gather_layers(predictors, own, options):
     unknown = sorted(set(predictors) - set(PREDICTORS))
     if unknown:
         raise InputError(f"'{unknown[0]}' is none of the roles {', '.join(PREDICTORS)}. Give it under OWN.")
-    layers = []
-    for role, predictor in PREDICTORS.items():
-        if predictors.get(role):
-            info = read_info(predictors[role])
-            if info.bands != 1:
-                raise InputError(f"{role.upper()}: {info.name} has {info.bands} bands where a single layer is "
-                                 f"expected. Extract the band or make its composite first.")
-            layers.append(Layer(role, info, 1, predictor.group, predictor.categorical))
+    given = {role: path for role, path in predictors.items() if path}
+    twice = {}
+    for role in filter(given.get, PREDICTORS):
+        other = twice.setdefault(os.path.realpath(given[role]), role)
+        if other != role:
+            raise InputError(f"{display_name(given[role])} is given twice, as {other} and as {role}. Check which it "
+                             f"is.")
+    refuse_wrong_names(Reading.of(options), list(given.values()))
+    layers = [_in_role(role, given[role], options, progress) for role in PREDICTORS if role in given]
     layers += _own_layers([read_info(path) for path in own], options)
     if not layers:
         raise InputError("No predictor is given. Give at least one layer by its role, or under OWN.")
@@ -288,6 +292,15 @@ def gather_layers(predictors, own, options):
             raise InputError(f"{layer.name} is scaled already (its band has {MIN_TAG}). Give the layer it was made "
                              f"from, in its own unit.")
     return layers
+
+
+def _in_role(role, path, options, progress):
+    """Return the Layer of a role of the paper, in its unit and within its plausible range."""
+    predictor, reading = PREDICTORS[role], Reading.of(options)
+    info, item, unit = layer_in_role(path, role, predictor.quantity, reading, progress)
+    if predictor.categorical:
+        return Layer(role, info, 1, predictor.group, True, replace(item, kind=CLASS), "")
+    return Layer(role, info, 1, predictor.group, False, item, unit)
 
 
 def _own_layers(infos, options):
@@ -314,9 +327,15 @@ def _own_layers(infos, options):
     kinds = _by_role(options.own_kind, "OWN_KIND", [layer[0] for layer in layers], ("class", "number"))
     groups = _by_role(options.own_groups, "OWN_GROUPS", [layer[0] for layer in layers], (*GROUPS, OTHER))
     # by name, so that the order in which rasters are clicked cannot matter
-    return [Layer(role, info, band, groups.get(role, group), {"class": True, "number": False}.get(
-        kinds.get(role), categorical)) for role, info, band, group, categorical in sorted(
-            layers, key=lambda layer: (layer[0], layer[1].path, layer[2]))]
+    found = []
+    for role, info, band, group, categorical in sorted(layers, key=lambda layer: (layer[0], layer[1].path, layer[2])):
+        categorical = {"class": True, "number": False}.get(kinds.get(role), categorical)
+        item = source(info.path, CLASS if categorical else NUMBER, band, info=info)
+        if role in PREDICTORS:
+            item = replace(item, valid=(PREDICTORS[role].quantity.low, PREDICTORS[role].quantity.high))
+        found.append(Layer(role, info, band, groups.get(role, group), categorical, item,
+                           "" if categorical else info.units[band - 1]))
+    return found
 
 
 def _by_role(text, what, roles, allowed):

@@ -4,8 +4,14 @@ Meyer & Pebesma (2021), as their package CAST computes it: predictors standardis
 by importance, the distance to the nearest sample over the mean distance among samples (dissimilarity index, DI), and
 the upper whisker of the samples' own DI, across folds, as the threshold. Categories are dummy variables with the weight
 of their predictor.
+
+A missing predictor has no place. The distance from a cell that lacks some is taken over the predictors it has, to the
+samples that have all of these, and grows by the root of the share of the variance that they hold of all (partial
+distance: Dixon 1979, IEEE Transactions on Systems, Man, and Cybernetics 9, 617-621): what is missing is taken to differ
+as much as what is known. A cell of which no predictor with a weight is known is infinitely far.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,33 +26,76 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Encoding:
-    """Turns predictors into coordinates: (column, category or None, centre, factor) of every dimension."""
+    """Turns predictors into coordinates: (column, category or None, centre, factor) of every dimension; ``variances``
+    of the dimensions among the samples (dimensions,)."""
 
     dimensions: tuple
+    variances: np.ndarray
 
     def coordinates(self, x):
-        """Return float64 (n, dimensions) of predictors ``x`` (n, features) without missing values."""
+        """Return float64 (n, dimensions) of predictors ``x`` (n, features), NaN where they are missing."""
         place = np.empty((len(x), len(self.dimensions)))
         for i, (column, category, centre, factor) in enumerate(self.dimensions):
-            values = x[:, column] if category is None else x[:, column] == category
+            values = x[:, column]
+            if category is not None:
+                values = np.where(np.isnan(values), np.nan, values == category)
             place[:, i] = (values - centre) * factor
         return place
 
 
+class Neighbours:
+    """Finds the nearest of ``place`` (n, dimensions), NaN = missing, in partial distance. Safe for several threads."""
+
+    def __init__(self, spatial, place, variances):
+        self._spatial, self._place, self._variances = spatial, place, variances
+        self._known = ~np.isnan(place)
+        self._trees, self._lock = {}, threading.Lock()
+
+    def nearest(self, place, number=1):
+        """Return the distance from each of ``place`` to its nearest, or ``number``-th nearest; infinite without one."""
+        known, distance = ~np.isnan(place), np.full(len(place), np.inf)
+        complete = known.all(axis=1)
+        self._fill(distance, place, np.flatnonzero(complete), np.ones(place.shape[1], dtype=bool), number)
+        rest = np.flatnonzero(~complete)
+        if len(rest):
+            patterns, which = np.unique(known[rest], axis=0, return_inverse=True)
+            for i, pattern in enumerate(patterns):
+                self._fill(distance, place, rest[np.ravel(which) == i], pattern, number)
+        return distance
+
+    def _fill(self, distance, place, rows, pattern, number):
+        if not len(rows) or not pattern.any():
+            return
+        tree = self._tree(pattern)
+        if tree is not None:
+            share = self._variances[pattern].sum() / self._variances.sum()
+            found = tree.query(place[np.ix_(rows, pattern)], k=[number])[0][:, 0]
+            distance[rows] = found if pattern.all() else found / np.sqrt(share)
+
+    def _tree(self, pattern):
+        """Return the k-d tree over the known dimensions of those that have them all, None where there are none."""
+        key = pattern.tobytes()
+        with self._lock:
+            if key not in self._trees:
+                usable = self._known[:, pattern].all(axis=1)
+                self._trees[key] = self._spatial.cKDTree(self._place[np.ix_(usable, pattern)]) if usable.any() else None
+            return self._trees[key]
+
+
 @dataclass(frozen=True)
 class Applicability:
-    """What decides about new cells: ``encoding``, k-d ``tree`` of the samples, their mean distance, the threshold."""
+    """What decides about new cells: ``encoding``, Neighbours among the samples, their mean distance, the threshold."""
 
     encoding: Encoding
-    tree: object
+    neighbours: Neighbours
     mean_distance: float
     threshold: float
 
     def dissimilarity(self, x):
-        """Return the dissimilarity index of predictors ``x`` (n, features), float64."""
+        """Return the dissimilarity index of predictors ``x`` (n, features), float64, infinite without any known."""
         if not len(x):
             return np.empty(0)
-        return self.tree.query(self.encoding.coordinates(x))[0] / self.mean_distance
+        return self.neighbours.nearest(self.encoding.coordinates(x)) / self.mean_distance
 
 
 def applicability(x, features, weights, folds, progress, seed=42):
@@ -54,14 +103,19 @@ def applicability(x, features, weights, folds, progress, seed=42):
 
     ``features``: Features in the order of the columns; ``weights``: importance of each, ≥ 0; ``folds``: fold of every
     sample, neighbours in whose own fold do not count for the threshold. Raises InputError where there is nothing to
-    tell samples apart, DependencyError without scipy, Cancelled.
+    tell samples apart, or no two samples have all predictors, DependencyError without scipy, Cancelled.
     """
     spatial = require("scipy.spatial", "the area of applicability")
     encoding = _encoding(np.asarray(x, dtype=np.float64), features, weights)
     place = encoding.coordinates(np.asarray(x, dtype=np.float64))
-    mean = _mean_distance(spatial, place, progress, seed)
-    own = _nearest_in_other_folds(spatial, place, np.asarray(folds), progress) / mean
-    return Applicability(encoding, spatial.cKDTree(place), mean, upper_whisker(own))
+    complete = place[~np.isnan(place).any(axis=1)]
+    if len(complete) < 2:
+        raise InputError("The area of applicability cannot be told: fewer than two training samples have all "
+                         "predictors.")
+    mean = _mean_distance(spatial, complete, progress, seed)
+    own = _nearest_in_other_folds(spatial, place, encoding.variances, np.asarray(folds), progress) / mean
+    return Applicability(encoding, Neighbours(spatial, place, encoding.variances), mean,
+                         upper_whisker(own[np.isfinite(own)]))
 
 
 def _encoding(x, features, weights):
@@ -69,17 +123,20 @@ def _encoding(x, features, weights):
     for column, (feature, weight) in enumerate(zip(features, weights)):
         if weight <= 0:
             continue
-        parts = [(None, x[:, column])] if not feature.categorical else \
-            [(float(category), x[:, column] == category) for category in np.unique(x[:, column])]
+        known = x[~np.isnan(x[:, column]), column]
+        parts = [(None, known)] if not feature.categorical else \
+            [(float(category), known == category) for category in np.unique(known)]
         for category, values in parts:
-            spread = float(np.std(values, ddof=1)) if len(x) > 1 else 0.0
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
             # what is the same in all samples has no scale to measure others by
             if spread > 0:
                 dimensions.append((column, category, float(np.mean(values)), float(weight) / spread))
     if not dimensions:
         raise InputError("The area of applicability cannot be told: no predictor with a weight differs between the "
                          "training samples.")
-    return Encoding(tuple(dimensions))
+    # standardised, a dimension has the variance of its weight
+    variances = np.array([weights[column] ** 2 for column, *_ in dimensions], dtype=np.float64)
+    return Encoding(tuple(dimensions), variances)
 
 
 def _mean_distance(spatial, place, progress, seed):
@@ -97,16 +154,16 @@ def _mean_distance(spatial, place, progress, seed):
     return mean
 
 
-def _nearest_in_other_folds(spatial, place, folds, progress):
+def _nearest_in_other_folds(spatial, place, variances, folds, progress):
     """Distance of every sample to the nearest one of another fold, of any other sample where there is one fold."""
     nearest = np.empty(len(place))
     numbers = np.unique(folds)
     if len(numbers) == 1:
-        return spatial.cKDTree(place).query(place, k=2)[0][:, 1]
+        return Neighbours(spatial, place, variances).nearest(place, 2)
     for number in numbers:
         progress.check()
         inside = folds == number
-        nearest[inside] = spatial.cKDTree(place[~inside]).query(place[inside])[0]
+        nearest[inside] = Neighbours(spatial, place[~inside], variances).nearest(place[inside])
     return nearest
 
 

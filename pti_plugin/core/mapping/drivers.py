@@ -24,7 +24,7 @@ from ..rasters.blocks import FLOAT_NODATA, SINGLE_THREADED, InlineExecutor, Outp
 from ..rasters.grid import AREA_UNITS_PER_KM2, Grid
 from ..rasters.raster import SourceReader, read_info
 from .class_boosters import class_boosters
-from .prediction import predictors_of, wanted_cells
+from .predictors import Look, predictors_of, wanted_cells
 from .tree_ensemble import voting
 
 #: outputs, each a raster
@@ -57,11 +57,13 @@ _HOUR = 3600
 class DriverOptions:
     """``runs``: how many runs are explained, spread evenly over all of them, 0 for all; ``rank``: explain the margin of
     this PTI rank, None for the class that the whole ensemble votes for in each cell; ``step``: explain the cell in the
-    middle of each block of so many rows and columns."""
+    middle of each block of so many rows and columns; ``max_missing``: most predictors that a cell may lack, None for
+    what the model states. What a missing predictor contributes is what the trees make of its being missing."""
 
     runs: int = 5
     rank: int = None
     step: int = 1
+    max_missing: int = None
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -197,13 +199,13 @@ class Explainer:
 class _Cells:
     """Reads the predictors of every ``step``-th cell of a stack, each the middle cell of its block.
 
-    ``items``: Sources of the features of ``model``, ``ranges`` (low, high) or None of each (see Stack.select),
-    ``mask``: Source or None. Keeps a reader for every thread.
+    ``items``: Sources of the features of the model, ``mask``: Source or None; ``look``: Look at the cells. Keeps
+    a reader for every thread.
     """
 
-    def __init__(self, grid, items, ranges, mask, model, step, readers):
-        self._items, self._ranges, self._mask = items, ranges, mask
-        self._model, self._readers = model, readers
+    def __init__(self, grid, items, mask, look, step, readers):
+        self._items, self._mask = items, mask
+        self._look, self._readers = look, readers
         self._local = threading.local()
         self.fine, self.step = grid, step
         x, a, b, y, d, e = grid.transform
@@ -211,14 +213,10 @@ class _Cells:
             grid.wkt, (x, a * step, b * step, y, d * step, e * step), -(-grid.width // step), -(-grid.height // step))
 
     def read(self, window, check):
-        """Return (float32 (cells, features), mask of the cells that have all, mask of those with an unseen category).
-
-        Masks have the shape of ``window``, which is one of ``grid``.
-        """
+        """Return the Predictors of a window of ``grid``."""
         inside = (np.ones((window.rows, window.columns), dtype=bool) if self._mask is None
                   else wanted_cells(self._layer(self._mask, window, check)))
-        return predictors_of((self._layer(item, window, check) for item in self._items), inside, self._model,
-                             self._ranges)
+        return predictors_of((self._layer(item, window, check) for item in self._items), inside, self._look)
 
     def _layer(self, item, window, check):
         check()
@@ -262,7 +260,7 @@ class _Kernel:
 
     def __call__(self, arrays, window, grid):
         """Return the outputs of a block and its tallies."""
-        x, valid, unseen = self._cells.read(window, self._check)
+        x, valid, unseen, _ = self._cells.read(window, self._check)
         found = self._explain(x) if len(x) else np.zeros((0, len(self._codes) + 1))
         size = np.abs(found[:, :-1])
         total = size.sum(axis=1)
@@ -320,11 +318,12 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
     mask = stack.beside(mask_path, "BASE") if mask_path else None
     codes = driver_codes(model.features)
     runs = options.chosen(len(model.boosters))
+    look = Look.of(model, ranges, options.max_missing)
     explainer = Explainer(replace(model, boosters=tuple(model.boosters[i] for i in runs)), progress.check)
     classes = _classes(model, options.rank, progress)
 
     def cells(step):
-        return _Cells(stack.grid, items, ranges, mask, model, step, settings.workers)
+        return _Cells(stack.grid, items, mask, look, step, settings.workers)
 
     own = cells(options.step)
     _announce(own, cells, explainer, classes, (len(runs), len(model.boosters)), settings.workers, progress)
@@ -340,7 +339,7 @@ def driver_maps(stack_path, model_path, outputs, staging, progress, mask_path=No
                          executor=InlineExecutor() if single else None)
     counts = tallies["counts"]
     if not counts["cells"]:
-        raise InputError("No cell could be explained: no cell has all predictors. Check the stack and the mask.")
+        raise InputError("No cell could be explained: no cell has enough predictors. Check the stack and the mask.")
     if counts["unseen"]:
         progress.warn(f"{counts['unseen']} cells have a category that the model never saw; they are nodata.")
     return {"table": _table(model.features, code_of, groups, tallies), "cells": counts["cells"],
@@ -366,7 +365,7 @@ def _announce(own, cells, explainer, classes, runs, workers, progress):
     """Load the runs and say how long the run will take, from a look at the stack and a few cells explained."""
     apart = max(-(-own.grid.height // _SURVEY[0]), -(-own.grid.width // _SURVEY[1]), 1)
     look = cells(own.step * apart)
-    x, valid, _ = look.read(_whole(look.grid), progress.check)
+    x, valid, *_ = look.read(_whole(look.grid), progress.check)
     # cells from everywhere, since a class may take longer than another
     trial = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), _MEASURED_CELLS)).astype(int))] if len(x) else x
     reason = explainer.load(trial[:4])

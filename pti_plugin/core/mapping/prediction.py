@@ -6,7 +6,7 @@ anything it was trained on (applicability.py), and how far the map agrees with t
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,23 +16,29 @@ from ..common import ranks
 from ..common.errors import InputError
 from ..common.packages import require
 from ..ensembles.features import read_stack
-from ..index.pti import area_table
+from ..index.pti import area_table, ranked_cells
+from ..learning.calibration import tempered
 from ..learning.model_file import read_model
-from ..learning.predictor_stack import scaled
 from ..learning.training import ensemble_class
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
+from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
 from ..rasters.geodesic import geocentric_km, longest_chord_km
 from ..rasters.grid import AREA_UNITS_PER_KM2
-from ..rasters.raster import NO_CLASS
+from ..rasters.raster import Exclusion, read_info
 from ..rasters.tally import Tally
+from . import area_comparison, coverage
 from .applicability import applicability
+from .predictors import Look, predictors_of, wanted_cells
 from .tree_ensemble import voting
 
 #: outputs, each a raster
-OUTPUTS = ("pti", "agreement", "margin", "entropy", "probabilities", "outside", "dissimilarity", "applicability")
+OUTPUTS = ("pti", "agreement", "margin", "entropy", "probabilities", "outside", "dissimilarity", "applicability",
+           "missing")
 #: colours of the area of applicability
 APPLICABILITY = {0: ("outside the area of applicability", "#d95f02"), 1: ("inside", "#b7e2d8")}
 COUNT_NODATA = 255
+#: bits of the raster of missing predictors, and items of its metadata with their names
+MOST_BITS, BITS_NODATA, BIT_TAG = 31, -1, "PTI_BIT_"
 
 _lock = threading.Lock()
 _loaded = {}
@@ -41,10 +47,13 @@ _loaded = {}
 @dataclass(frozen=True)
 class PredictionOptions:
     """``smooth``: 3 × 3 majority filter; ``buffer_km``: cells nearer to a training point than this do not count for the
-    agreement with the reference."""
+    agreement with the reference; ``max_missing``: most predictors that a cell may lack, None for what the model
+    states; ``left_out``: LeftOutClasses where nothing is predicted or compared, or None."""
 
     smooth: bool = True
     buffer_km: float = 25.0
+    max_missing: int = None
+    left_out: LeftOutClasses = None
 
     def check(self):
         """Raise InputError for values out of their range."""
@@ -60,7 +69,7 @@ class _Loaded:
         self.voter, self.reason = voting(self.model, progress.check)
         if "outside" in wanted:
             x = self.model.training_samples()["x"]
-            self.low, self.high = x.min(axis=0), x.max(axis=0)
+            self.low, self.high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
         if wanted & {"dissimilarity", "applicability"}:
             samples = self.model.training_samples()
             gains = self.model.manifest["gain_share_percent"]
@@ -78,14 +87,16 @@ class _Loaded:
 class PredictionKernel:
     """The work of one block; it gets one cell more on every side for the filter.
 
-    ``key`` finds what was loaded for the run; ``ranges``: (low, high) of the predictors that the stack holds unscaled,
-    None for the others.
+    ``key`` finds what was loaded for the run; ``look``: Look at the cells; ``reference``: name of the reference;
+    ``exclusion``: where nothing is predicted, or None.
     """
 
     key: str
     smooth: bool
     wanted: frozenset
-    ranges: tuple
+    look: Look
+    reference: str = ""
+    exclusion: Exclusion = None
 
     def __call__(self, arrays, window, grid):
         """Return the outputs of a block and its tallies."""
@@ -93,13 +104,16 @@ class PredictionKernel:
         model, codes = loaded.model, np.array(loaded.model.codes)
         shape = (window.rows + 2, window.columns + 2)
         inside = wanted_cells(arrays["MASK"]) if "MASK" in arrays else np.ones(shape, dtype=bool)
-        x, valid, unseen = predictors_of(arrays["STACK"], inside, model, self.ranges)
+        inner = (slice(1, -1), slice(1, -1))
+        if self.exclusion:
+            left_out = count_left_out(arrays["EXCLUDE"][inner], self.exclusion, inside[inner], window, grid)
+            inside &= ~self.exclusion.holds(arrays["EXCLUDE"])
+        x, valid, unseen, absent = predictors_of(arrays["STACK"], inside, self.look)
         votes, chances = loaded.voter.votes(x) if len(x) else (np.zeros((0, len(codes)), np.uint16),
                                                                np.zeros((0, len(codes))))
         place = np.full(shape, -1, dtype=np.int16)
-        place[valid] = ensemble_class(votes.astype(np.int32), chances) if len(x) else 0
+        place[valid] = ensemble_class(votes.astype(np.int32), chances * model.factors) if len(x) else 0
         final = majority_filter(place, len(codes)) if self.smooth else place
-        inner = (slice(1, -1), slice(1, -1))
         order = np.full(shape, -1)
         order[valid] = np.arange(len(x))
         row, known, final = order[inner], place[inner] >= 0, final[inner]
@@ -109,11 +123,23 @@ class PredictionKernel:
         outputs = {"pti": index, **self._beside(loaded, x[row], votes[row], chances[row] / len(model.boosters),
                                                 final[known], known)}
         tallies = _tally(index, grid, window, changed=int((final != place[inner])[known].sum()),
-                         unseen=int(unseen[inner].sum()))
+                         unseen=int(unseen[inner].sum()), incomplete=int((valid & absent.any(axis=0))[inner].sum()))
+        tallies["lacking"] = Counter({i: int((valid & layer)[inner].sum()) for i, layer in enumerate(absent)})
+        if self.exclusion:
+            tallies["left_out"] = left_out
+        if "missing" in self.wanted:
+            shown = inside if "MASK" in arrays else inside & ~absent.all(axis=0)
+            outputs["missing"] = _bits(absent, shown)[inner]
         if "applicability" in outputs:
             tallies["counts"]["outside"] = int((outputs["applicability"] == 0).sum())
         if "REFERENCE" in arrays:
-            tallies["agreement"] = _against(loaded, index, arrays["REFERENCE"][inner], grid, window)
+            codes = arrays["REFERENCE"][inner]
+            reference = np.where(ranked_cells(codes, self.reference), codes, ranks.NO_RANK)
+            state = coverage.states(shape, inside, valid, unseen)[inner]
+            tallies["covered_cells"], tallies["covered_area"] = coverage.tally(
+                state, absent[:, 1:-1, 1:-1], reference, grid, window)
+            tallies["agreement"] = _against(loaded, index, reference, grid, window)
+            tallies["pairs"] = _pairs(index, reference, grid, window)
         return outputs, tallies
 
     def _beside(self, loaded, x, votes, share, final, known):
@@ -126,6 +152,8 @@ class PredictionKernel:
             found[name] = layer
 
         runs = len(loaded.model.boosters)
+        if self.wanted & {"entropy", "probabilities"}:
+            share = tempered(share, loaded.model.temperature)
         if "agreement" in self.wanted:
             add("agreement", 100.0 * votes[np.arange(len(final)), final] / runs)
         if "margin" in self.wanted:
@@ -146,45 +174,36 @@ class PredictionKernel:
             found["outside"][known] = beyond
         if self.wanted & {"dissimilarity", "applicability"}:
             index = loaded.applicability.dissimilarity(x)
-            add("dissimilarity", index)
+            add("dissimilarity", np.where(np.isfinite(index), index, np.nan))
             found["applicability"] = np.full(known.shape, COUNT_NODATA, dtype=np.uint8)
             found["applicability"][known] = index <= loaded.applicability.threshold
         return found
 
 
-def predictors_of(layers, inside, model, ranges):
-    """Return (float32 (cells, features), mask of the cells that have all, mask of those with an unseen category).
-
-    ``layers``: arrays of the model's features, or an iterable that reads them one by one: the others are not asked for
-    once no cell is left. ``inside``: mask of the cells to look at; ``ranges``: see ``Stack.select``.
-    """
-    valid, unseen, read = inside.copy(), np.zeros(inside.shape, dtype=bool), []
-    layers = iter(layers)
-    for feature, limits in zip(model.features, ranges):
-        # most blocks of a large map are sea
-        if not valid.any():
-            return np.zeros((0, len(model.features)), dtype=np.float32), valid, valid.copy()
-        layer = next(layers)
-        if feature.categorical:
-            valid &= layer != NO_CLASS
-            unseen |= (layer != NO_CLASS) & ~np.isin(layer, model.manifest["categories"][feature.name])
-        else:
-            valid &= ~np.isnan(layer)
-            layer = scaled(layer.astype(np.float32), *limits)[0] if limits else layer
-        read.append(layer)
-    unseen &= valid
-    valid &= ~unseen
-    return np.stack([layer[valid] for layer in read], axis=1).astype(np.float32), valid, unseen
+def _bits(absent, shown):
+    """Return int32 flags of the missing predictors, the first in the lowest bit, BITS_NODATA where not ``shown``."""
+    flags = np.zeros(shown.shape, dtype=np.int32)
+    for i, layer in enumerate(absent):
+        flags |= layer.astype(np.int32) << i
+    return np.where(shown, flags, BITS_NODATA).astype(np.int32)
 
 
-def wanted_cells(mask):
-    """Return the cells of a mask layer, int with NO_CLASS, where something is to be done: neither nodata nor 0."""
-    return (mask != NO_CLASS) & (mask != 0)
+def bit_names(path):
+    """Return the names of the predictors by the bits of a raster of missing predictors; empty for another raster."""
+    items = read_info(path).band_metadata[0]
+    return [items[f"{BIT_TAG}{i}"] for i in range(MOST_BITS) if f"{BIT_TAG}{i}" in items]
+
+
+def _pairs(index, reference, grid, window):
+    """Return a Counter of areas by 256 · classified + reference rank of the cells that have both."""
+    both = (index != ranks.NO_RANK) & (reference != ranks.NO_RANK)
+    areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)[both]
+    return Tally.of(index[both].astype(np.int64) << 8 | reference[both], areas, 1 << 16).area
 
 
 def _against(loaded, index, reference, grid, window):
     """Return a Counter of areas (integer area units) by (classified, reference), and of cells in ("cells",)."""
-    both = (index != ranks.NO_RANK) & (reference != NO_CLASS) & (reference != ranks.NO_RANK)
+    both = (index != ranks.NO_RANK) & (reference != ranks.NO_RANK)
     found = Counter()
     rows, columns = np.nonzero(both)
     if not len(rows):
@@ -236,9 +255,11 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
 
     ``outputs``: {name of OUTPUTS: path or None}; ``mask_path``: a raster such as the base map or the conceptual PTI, a
     value other than 0 where to predict; ``reference_path``: the conceptual PTI that the map is compared with wall to
-    wall. A stack in raw units is scaled by the model's ranges. Returns {"table": area by rank, "metrics": the model's
-    with the line wall to wall, "changed_percent", "unseen", …}.
-    Raises InputError (model; missing, unknown or differently scaled predictors), GridError, OutputError, Cancelled.
+    wall. A stack in raw units is scaled by the model's ranges. Returns {"table": area by rank, with a reference also
+    the columns of area_comparison.py, "metrics": the model's with what was found wall to wall, "coverage": rows of
+    coverage.py with a reference, "changed_percent", "unseen", "incomplete", …}.
+    Raises InputError (model; missing, unknown or differently scaled predictors; a reference that holds no ranks),
+    GridError, OutputError, Cancelled.
     """
     options = options or PredictionOptions()
     options.check()
@@ -253,28 +274,43 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
     items, ranges = stack.select(model.features)
     if any(ranges):
         progress.info(f"{stack.name} is in raw units; the model's ranges are applied.")
+    if outputs.get("missing") and len(model.features) > MOST_BITS:
+        raise InputError(f"OUTPUT_MISSING holds a bit a predictor, {MOST_BITS} at most, but the model has "
+                         f"{len(model.features)}. Leave it out.")
+    look = Look.of(model, ranges, options.max_missing, bool(reference_path or outputs.get("missing")))
     sources = {"STACK": items}
     for role, path in (("MASK", mask_path), ("REFERENCE", reference_path)):
         if path:
             sources[role] = stack.beside(path, role)
+    exclusion = exclusion_on(options.left_out, stack.grid) if options.left_out else None
+    if exclusion:
+        sources["EXCLUDE"] = exclusion.source
+        if reference_path:
+            sources["REFERENCE"] = replace(sources["REFERENCE"], exclusion=exclusion)
     with _lock:
         _loaded[key] = loaded
     try:
-        tallies = run_blocks(stack.grid, sources, PredictionKernel(key, options.smooth, wanted, ranges),
-                             _specs(outputs, model), staging, progress, settings, overlap=1,
-                             extra_bytes=60 * len(model.features) + 32 * len(model.codes))
+        kernel = PredictionKernel(key, options.smooth, wanted, look,
+                                  sources["REFERENCE"].name if reference_path else "", exclusion)
+        tallies = run_blocks(stack.grid, sources, kernel, _specs(outputs, model), staging, progress, settings,
+                             overlap=1, extra_bytes=60 * len(model.features) + 32 * len(model.codes))
     finally:
         with _lock:
             del _loaded[key]
     total = sum(tallies["cells"].values())
     if not total:
-        raise InputError("No cell could be predicted: no cell has all predictors. Check the stack and the mask.")
+        raise InputError("No cell could be predicted: no cell has enough predictors. Check the stack, the mask and "
+                         "what is left out.")
     counts = tallies["counts"]
+    if exclusion:
+        tell(tallies["left_out"], exclusion, f"cells of {sources['MASK'].name if mask_path else stack.name}", progress)
     if counts["unseen"]:
         progress.warn(f"{counts['unseen']} cells have a category that the model never saw; they are nodata.")
     if options.smooth:
         progress.info(f"The 3 x 3 majority filter changed {100 * counts['changed'] / total:.2f} % of {total} cells.")
+    _tell_missing(counts, tallies["lacking"], total, look, model, progress)
     result = {"table": area_table(tallies["cells"], tallies["area"]), "unseen": counts["unseen"],
+              "incomplete": counts["incomplete"], "max_missing": look.limit,
               "changed_percent": round(100 * counts["changed"] / total, 3),
               "metrics": model.manifest.get("metrics", [])}
     if "applicability" in wanted:
@@ -287,7 +323,41 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
         result["wall_to_wall"] = rows
         result["metrics"] = _with_wall_to_wall(result["metrics"], rows)
         progress.info(f"{rows[0]['line']}: {rows[0]['value']:.1f} % (n = {rows[0]['n']} cells)")
+        _add_comparison(result, tallies, model, stack.grid, progress)
     return result
+
+
+def _tell_missing(counts, lacking, total, look, model, progress):
+    """Say how many cells were predicted with gaps, and warn of gaps that training never met."""
+    if not counts["incomplete"]:
+        return
+    names = [feature.name for feature in look.features]
+    listed = ", ".join(f"{names[i]} {count}" for i, count in sorted(lacking.items()) if count)
+    progress.info(f"{counts['incomplete']} of {total} cells lack a predictor, {look.limit} at most, and are predicted "
+                  f"by the others (cells without each: {listed}).")
+    met = model.manifest.get("samples_lacking", {})
+    never = [names[i] for i, count in sorted(lacking.items()) if count and not met.get(names[i])]
+    if never:
+        progress.warn(f"No training sample lacked {', '.join(never)}, so the model learned nothing of cells that do; "
+                      f"there XGBoost takes a way of its own choosing. Draw the samples with MAX_MISSING, or lower it "
+                      f"here.")
+
+
+def _add_comparison(result, tallies, model, grid, progress):
+    """Add areas beside those of the reference, and the coverage of its ranks, to the result of ``predict``."""
+    compared, shares = area_comparison.compare(tallies["pairs"], tallies["area"])
+    for line in result["table"]:
+        line.update(compared[line["rank"]])
+    cells = sum(count for key, count in tallies["covered_cells"].items() if key.state <= coverage.INCOMPLETE)
+    progress.info(area_comparison.sentence(compared, shares))
+    result["areas_compared"] = shares
+    result["coverage"] = coverage.table(tallies["covered_cells"], tallies["covered_area"],
+                                        coverage.sampled(model.training_samples(), grid),
+                                        [feature.name for feature in model.features])
+    text, lost = coverage.sentence(result["coverage"])
+    (progress.warn if lost else progress.info)(text)
+    result["metrics"] = [*result["metrics"], *area_comparison.metric_rows(compared, shares, cells),
+                         *coverage.metric_rows(result["coverage"])]
 
 
 def _specs(outputs, model):
@@ -295,6 +365,7 @@ def _specs(outputs, model):
     def number(name, title, unit=""):
         return OutputSpec(outputs.get(name), "float32", FLOAT_NODATA, (title,), (unit,))
 
+    tags = {"PTI_TEMPERATURE": model.temperature}
     return {
         "pti": OutputSpec(outputs.get("pti"), "uint8", ranks.NO_RANK, ("predicted Permafrost Thaw Index",),
                           colours=ranks.colour_table()),
@@ -302,9 +373,11 @@ def _specs(outputs, model):
         "margin": number("margin", "votes of the first over the second class", "%"),
         "entropy": number("entropy", "entropy of the classes"),
         "probabilities": OutputSpec(outputs.get("probabilities"), "float32", FLOAT_NODATA,
-                                    tuple(f"probability of {code}" for code in model.codes)),
+                                    tuple(f"probability of {code}" for code in model.codes), metadata=tags),
         "outside": OutputSpec(outputs.get("outside"), "uint8", COUNT_NODATA, ("predictors outside the samples",)),
         "dissimilarity": number("dissimilarity", "dissimilarity index"),
+        "missing": OutputSpec(outputs.get("missing"), "int32", BITS_NODATA, ("missing predictors",), band_metadata=(
+            {f"{BIT_TAG}{i}": feature.name for i, feature in enumerate(model.features)},)),
         "applicability": OutputSpec(outputs.get("applicability"), "uint8", COUNT_NODATA, ("area of applicability",),
                                     colours={code: (name, ranks.hex_to_rgb(colour))
                                              for code, (name, colour) in APPLICABILITY.items()}),

@@ -40,17 +40,21 @@ class _NotRepresented(InputError):
 def voting(model, check=None):
     """Return (what votes for the boosters of ``model``, a Model; why it is not the fast way, or "").
 
-    Both kinds have ``votes(x, check)``. ``check`` is called between boosters as they are read.
+    Both kinds have ``votes(x, check)`` and know the factors of the ranks. ``check`` is called between boosters as they
+    are read.
     """
     ensemble, reason = read_ensemble(model.boosters, check=check)
-    return (ensemble, "") if ensemble else (XGBoostVotes(model.load_boosters()), reason)
+    if ensemble:
+        ensemble.factors = model.factors
+        return ensemble, ""
+    return XGBoostVotes(model.load_boosters(), model.factors), reason
 
 
 class XGBoostVotes:
-    """The votes of xgboost Boosters (multi:softprob), as XGBoost predicts them."""
+    """The votes of xgboost Boosters (multi:softprob), as XGBoost predicts them; ``factors``: (classes,) or 1."""
 
-    def __init__(self, boosters):
-        self._boosters = boosters
+    def __init__(self, boosters, factors=1):
+        self._boosters, self.factors = boosters, np.float32(factors)
 
     def votes(self, x, check=None):
         """Return what TreeEnsemble.votes returns; at least one cell is needed."""
@@ -62,7 +66,7 @@ class XGBoostVotes:
             if votes is None:
                 votes = np.zeros(probability.shape, dtype=np.uint16)
                 chances = np.zeros(probability.shape)
-            votes[np.arange(len(x)), probability.argmax(axis=1)] += 1
+            votes[np.arange(len(x)), (probability * self.factors).argmax(axis=1)] += 1
             chances += probability
         return votes, chances
 
@@ -107,11 +111,13 @@ def read_ensemble(boosters, to_best_iteration=False, check=None):
 class TreeEnsemble:
     """Boosters of one model as arrays; ``features`` and ``classes`` (1 where the objective has a single output).
 
-    Safe for use by several threads.
+    ``factors``: what each class's probability is multiplied with before a vote, float32 (classes,). Safe for use by
+    several threads.
     """
 
     def __init__(self, features, classes, groups):
         self.features, self.classes, self._groups = features, classes, groups
+        self.factors = np.ones(classes, dtype=np.float32)
 
     def __len__(self):
         return sum(len(group.boosters) for group in self._groups)
@@ -133,9 +139,9 @@ class TreeEnsemble:
     def votes(self, x, check=None):
         """Return (votes, chances): uint16 and float64 (cells, classes).
 
-        ``votes``: boosters whose most probable class it is, the first one of equals; ``chances``: the sum of their
-        softmax probabilities. Same numbers as adding up XGBoost's own predictions of multi:softprob. For ``x``,
-        ``check`` and errors see ``margins``.
+        ``votes``: boosters whose most probable class it is after multiplication with ``factors``, the first one of
+        equals; ``chances``: the sum of their softmax probabilities, without factors. Same numbers as adding up
+        XGBoost's own predictions of multi:softprob. For ``x``, ``check`` and errors see ``margins``.
         """
         if self.classes < 2:
             raise InputError("These boosters do not tell classes apart: their objective has a single output.")
@@ -143,7 +149,7 @@ class TreeEnsemble:
         chances = np.zeros((len(x), self.classes))
         kernel = _compiled()
         for start, _, margin in self._blocks(x, 0, len(self), check):
-            kernel.add_votes(margin, start, votes, chances)
+            kernel.add_votes(margin, self.factors, start, votes, chances)
         return votes, chances
 
     def _blocks(self, x, first, last, check):

@@ -256,11 +256,12 @@ def margins(words, masks, apart, nodes, depth, leaves, deep, below, first_tree, 
 
 
 @compiled
-def add_votes(margin, start, votes, chances):
+def add_votes(margin, factors, start, votes, chances):
     """Add one booster's vote and class probabilities to ``votes`` and ``chances`` (cells, classes) from ``start``.
 
-    ``margin`` (classes, CELLS). The probabilities are rounded as XGBoost's softmax rounds them, for the rounding
-    decides ties; the first of equal classes is voted for.
+    ``margin`` (classes, CELLS). The vote is for the largest probability times factor, ``factors`` float32 (classes,).
+    The probabilities are rounded as XGBoost's softmax rounds them, for the rounding decides ties; the first of equal
+    classes is voted for.
     """
     classes = margin.shape[0]
     chance = np.empty(classes, np.float32)
@@ -276,6 +277,6 @@ def add_votes(margin, start, votes, chances):
         for k in range(classes):
             chance[k] = chance[k] / divisor
             chances[start + i, k] += chance[k]
-            if chance[k] > chance[voted]:
+            if chance[k] * factors[k] > chance[voted] * factors[voted]:
                 voted = k
         votes[start + i, voted] += 1

@@ -14,28 +14,13 @@ from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .dimensions import parse_select, selected_bands
 from .gdal_errors import open_raster
 from .grid import Grid, epsg_wkt, require_same, spatial_reference
-from .products import (
-    AUTO,
-    OTHER,
-    RECOGNISE,
-    RESAMPLINGS,
-    choose,
-    name_and_variables,
-    opened,
-    parse_recode,
-    read_products,
-)
-from .raster import CLASS, NO_CLASS, NUMBER, SourceReader, on_grid, source
+from .product_sources import Reading, open_files, sources_of
+from .products import AUTO, OTHER, RECOGNISE, RESAMPLINGS, parse_recode
+from .raster import CLASS, NO_CLASS, NUMBER, on_grid
+from .recognition import PRODUCT_TAG
+from .series_sources import joined
 from .time_axis import AxisOptions, Layer, dated, parse_years, require_years, series, stamp_text, steps_a_year
-from .units import (
-    check_patterns,
-    in_unit,
-    matching,
-    parse_assignments,
-    refuse_unit_change,
-    sample_mean,
-    unit_named,
-)
+from .units import refuse_unit_change, sample_mean
 
 #: the default target: equal-area, 1 km cells, and all of the Earth north of this latitude
 DEFAULT_EPSG, DEFAULT_CELL, DEFAULT_LATITUDE = 6931, 1000.0, 45.0
@@ -45,8 +30,6 @@ DEFAULT_HALF = 4_890_000.0
 LAYERS_AT_ONCE = 8
 #: nodata of classes: a byte where the product has no such code, else the least of 16 or 32 bit
 BYTE_NODATA, SHORT_NODATA = 255, -32768
-#: layers tried in turn to find one with values, to tell the unit by
-LAYERS_TRIED = 12
 
 
 @dataclass(frozen=True)
@@ -185,20 +168,17 @@ def align(files, output, staging, progress, options=None, target=None, settings=
     if not files:
         raise InputError("No file is given.")
     target = target or polar_grid()
-    product = _product(files[0], options, progress)
-    infos = []
-    for path in files:
-        progress.check()
-        infos.append(opened(path, product, progress if path == files[0] else None, options.variable, options.wkt,
-                            options.extent))
+    reading = Reading.of(options)
+    opened = open_files(files, reading, progress)
+    product = opened.product
+    opened = joined(opened, AxisOptions(_steps(product, options), date_format=options.date_format), progress)
+    infos = opened.infos
     require_same((infos[0].name, infos[0].grid), [(info.name, info.grid) for info in infos[1:]],
                  "Layers of one run must share a grid; align them in runs of their own.")
     kind = options.kind if options.kind != AUTO else product.kind if product else _kind_of(infos)
     layers = _layers(infos, product, options, progress)
-    by_path = {info.path: info for info in infos}
-    items = _in_product_unit([_source(by_path[layer.path], layer.band, kind, product, options) for layer in layers],
-                             [by_path[layer.path].units[layer.band - 1] for layer in layers], product, options,
-                             progress)
+    by_path = opened.by_path
+    items = sources_of([(by_path[layer.path], layer.band) for layer in layers], kind, opened, reading, progress)
     items = [_resampled(item, target, product, options) for item in items]
     resampling = items[0].resampling or "none"
     progress.info(f"{items[0].name}: {items[0].grid.describe()}, to {target.describe()}; resampling: {resampling}.")
@@ -231,18 +211,6 @@ def align(files, output, staging, progress, options=None, target=None, settings=
     return {"product": product.name if product else None, "kind": kind, "unit": unit,
             "layers": list(spec.bands), "resampling": resampling, "cells": dict(cells), "low": limits.low,
             "high": limits.high, "target": target.describe()}
-
-
-def _product(path, options, progress):
-    """Return the Product of a file, or None, and say which."""
-    name, variables = name_and_variables(path)
-    product = choose(read_products(options.products or None), options.product, name, variables)
-    if product is None:
-        progress.info(f"{name}: no preset of a product is used.")
-    else:
-        note = f" ({product.note})" if product.note else ""
-        progress.info(f"{name}: read as {product.title}, preset {product.name}{note}.")
-    return product
 
 
 def _kind_of(infos):
@@ -282,87 +250,6 @@ def _steps(product, options):
     return steps_a_year(options.period or (product.period if product else 0))
 
 
-def _source(info, band, kind, product, options):
-    """Return the Source of a band as product and user say it is to be read."""
-    item = source(info.path, kind, band=band, info=info)
-    flags, keep, absent = options.flags, options.valid, options.absent
-    if product:
-        # the user's VALID is in the product's unit and comes in once that is known
-        flags, keep = flags or product.flags, product.keep if kind == NUMBER else keep or product.keep
-        packed = info.dtypes[band - 1] not in ("Float32", "Float64")
-        if kind == NUMBER and info.scales[band - 1] == (1.0, 0.0) and packed:
-            item = replace(item, scale=product.scale, offset=product.offset)
-    if absent == "":
-        absent = product.absent if product else None
-    return replace(item, flags=flags, keep=keep, absent=None if absent in (None, "nodata") else float(absent))
-
-
-def _in_product_unit(items, declared, product, options, progress):
-    """Return the Sources in the product's unit, told from the first one that has values."""
-    stated = parse_assignments(options.units, "UNITS")
-    check_patterns(stated, [item.name for item in items], "UNITS")
-    if stated and not product:
-        raise InputError("UNITS needs a product with a unit; set PRODUCT.")
-    if product is None:
-        return items
-    quantity = product.quantity
-    if items[0].kind == CLASS:
-        items = [replace(item, valid=(quantity.low, quantity.high)) for item in items]
-        _refuse_other_codes(items[0], product)
-        return items
-    others = sorted(set(declared))
-    if len(others) > 1 and not stated:
-        raise InputError(f"The layers declare different units ({', '.join(unit or 'none' for unit in others)}). State "
-                         f"theirs in UNITS.")
-    reader = SourceReader()
-    for item in items[:LAYERS_TRIED]:
-        progress.check()
-        sample = reader.sample(item)
-        if not np.isnan(sample).all():
-            break
-    reader.close()
-    units = {matching(stated, other.name) for other in items}
-    if len(units) > 1:
-        raise InputError("UNITS does not say the same of every layer. State one unit of all, such as *="
-                         f"{next(filter(None, sorted(map(str, units - {None}))))}, or align them in runs of their own.")
-    unit = units.pop()
-    if unit is None:
-        _refuse_unknown(item, quantity, declared[0])
-        unit = _stored_unit(product, declared[0], sample)
-    read = in_unit(item, quantity, declared[0], unit, sample, progress)
-    return [replace(other, scale=read.scale, offset=read.offset, valid=read.valid, keep=options.valid or other.keep)
-            for other in items]
-
-
-def _refuse_other_codes(item, product):
-    """Raise InputError where a decimated reading holds codes that the product does not have."""
-    reader = SourceReader()
-    sample = reader.sample(item)
-    reader.close()
-    found = np.unique(sample[~np.isnan(sample)]).astype(int)
-    unknown = [str(code) for code in found if product.codes and code not in product.codes]
-    if unknown:
-        raise InputError(f"{item.name} holds the codes {', '.join(unknown[:10])}, which {product.title} does not have. "
-                         f"Set PRODUCT to the right one or to none, or add the codes to a table of your own "
-                         f"(PRODUCTS).")
-
-
-def _refuse_unknown(item, quantity, declared):
-    """Raise InputError for a declared unit that is neither the quantity's nor one it converts from."""
-    known = [quantity.unit, *quantity.conversions]
-    if declared.strip() and quantity.unit and unit_named(declared) not in (*known, "none"):
-        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. Set "
-                         f"UNITS to {item.name}= and one of {', '.join(known)}.")
-
-
-def _stored_unit(product, declared, sample):
-    """Return the preset's stored unit where the file declares none and the values can be in it, else None."""
-    if declared.strip() not in ("", "none") or not product.stored_unit or np.isnan(sample).all():
-        return None
-    fits = product.quantity.looks_like(product.stored_unit, float(np.nanmin(sample)), float(np.nanmax(sample)))
-    return product.stored_unit if fits else None
-
-
 def _resampled(item, target, product, options):
     item = on_grid(item, target)
     if item.target is None:
@@ -388,7 +275,7 @@ def _spec(output, layers, by_path, kind, product, recode, options):
         names = tuple(info.descriptions[layer.band - 1] or layer.label for info, layer in zip(infos, layers))
         tags = ()
     unit = product.quantity.unit if product else infos[0].units[layers[0].band - 1]
-    metadata = {"PTI_PRODUCT": product.name} if product else {}
+    metadata = {PRODUCT_TAG: product.name} if product else {}
     if kind == NUMBER:
         return OutputSpec(output, "float32", FLOAT_NODATA, names, (unit,) * len(layers), metadata=metadata,
                           band_metadata=tags)

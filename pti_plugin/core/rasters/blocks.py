@@ -224,6 +224,13 @@ def _layers(item):
     return item if isinstance(item, (list, tuple)) else [item]
 
 
+def all_read(item):
+    """Return the layers of an input and the class rasters that leave cells of them out."""
+    layers = list(_layers(item))
+    exclusions = dict.fromkeys(layer.exclusion for layer in layers if layer.exclusion is not None)
+    return layers + [exclusion.source for exclusion in exclusions]
+
+
 def _bytes_at_once(item):
     # single-precision series are read straight into their array, other layers through copies
     layers = getattr(item, "group", 0) or len(_layers(item))
@@ -240,7 +247,7 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
     Raises InputError, OutputError, Cancelled.
     """
     settings = settings or Settings()
-    flat = [one for item in sources.values() for one in _layers(item)]
+    flat = [one for item in sources.values() for one in all_read(item)]
     for item in flat:
         if item.target is None and not item.grid.same(grid) or item.target is not None and not item.target.same(grid):
             raise InputError(f"{item.name} does not read on the grid of the run.")

@@ -1,4 +1,4 @@
-"""Files as data centres publish them: a folder of files, a variable of netCDF or HDF, a CRS or extent put right.
+"""Files as data centres publish them: a variable of netCDF or HDF, a CRS or extent put right.
 
 What comes out are texts that GDAL opens like a path: a subdataset, or a virtual raster written out.
 """
@@ -12,6 +12,7 @@ from html import unescape
 from osgeo import gdal
 
 from ..common.errors import InputError
+from .encoding import drop_changed_nodata
 from .gdal_errors import call, open_raster
 from .grid import spatial_reference
 
@@ -21,19 +22,27 @@ _INNER = re.compile(r"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)</Source")
 _SIZES = re.compile(r"^\[(?P<sizes>[\dx]+)\]\s*(?P<title>.*?)\s*\([^()]*\)$")
 
 
-def files_in(folder, pattern):
-    """Return the sorted files of ``folder`` whose names match one of the patterns in ``pattern``, split by semicolons.
+def exists(path):
+    """True where ``path`` is a file, on the disc or in an archive as GDAL names it."""
+    path = str(path)
+    return os.path.isfile(path) or path.startswith("/vsi") and call(gdal.VSIStatL, path)[0] is not None
 
-    Raises InputError where there are none.
-    """
-    if not os.path.isdir(folder):
-        raise InputError(f"The folder {folder} does not exist.")
-    patterns = [part.strip() for part in (pattern or "*.tif").split(";")]
-    names = sorted(name for name in os.listdir(folder) if any(fnmatch(name, part) for part in patterns)
-                   and not name.endswith(".aux.xml"))
-    if not names:
-        raise InputError(f"No file in {folder} matches {pattern or '*.tif'}.")
-    return [os.path.join(folder, name) for name in names]
+
+def file_of(path):
+    """Return the file inside a subdataset string, or the path itself."""
+    path = inner_paths(str(path))[0]
+    if exists(path):
+        return path
+    return next((part for part in (*path.split('"'), *path.split(":")) if part and exists(part)), path)
+
+
+def variable_named(path):
+    """Return the name of the variable that a subdataset string stands for, or '' for any other path."""
+    path, file = str(path), file_of(path)
+    if file == path:
+        return ""
+    names = {place: name for name, place in reversed(variables(file).items())}
+    return names.get(path) or path.rsplit(":", 1)[-1].lstrip("/")
 
 
 def variables(path):
@@ -41,7 +50,7 @@ def variables(path):
 
     A variable inside a group is known by its short name too, unless two share it.
     """
-    dataset = _open_container(path)
+    dataset = opened_container(path)
     found, short = {}, {}
     for place, text in dataset.GetSubDatasets():
         name = place.replace('"', "").rsplit(":", 1)[-1]
@@ -57,7 +66,7 @@ def variables(path):
 
 def only_variable(path):
     """Return the name of the variable of a netCDF or HDF5 file that GDAL opens as a raster at once, or ''."""
-    dataset = _open_container(path)
+    dataset = opened_container(path)
     band = dataset.GetRasterBand(1) if dataset.RasterCount else None
     place = dataset.GetDescription()
     within = place.rsplit(":", 1)[-1].lstrip("/") if place.startswith("HDF5:") else ""
@@ -90,7 +99,8 @@ def variable_of(path, variable="", patterns=()):
     raise InputError(f"{path} {problem}. Set VARIABLE to one of: {', '.join(sorted(names))}.")
 
 
-def _open_container(path):
+def opened_container(path):
+    """Return the GDAL data set of a raster or of a container of several, which has no band; raises InputError."""
     try:
         return open_raster(path)
     except InputError as error:
@@ -123,8 +133,7 @@ def georeferenced(path, wkt="", extent=()):
     """
     if not wkt and not extent:
         return path
-    dataset = open_raster(path if str(path).startswith(VIRTUAL) or not os.path.exists(str(path))
-                          else os.path.abspath(str(path)))
+    dataset = open_raster(os.path.abspath(path) if os.path.exists(str(path)) else path)
     options = {"format": "VRT"}
     if wkt:
         # without axis order given, the text of a geographic CRS would turn x and y
@@ -133,6 +142,8 @@ def georeferenced(path, wkt="", extent=()):
         west, east, south, north = extent
         options["outputBounds"] = (west, north, east, south)
     virtual, failure = call(gdal.Translate, "", dataset, **options)
+    if virtual is not None:
+        drop_changed_nodata(dataset, virtual)
     text = virtual.GetMetadata("xml:VRT")[0] if virtual is not None else ""
     if failure or not text.startswith(VIRTUAL):
         raise InputError(f"{path} cannot be given another CRS or extent: {failure or 'GDAL made no virtual raster'}.")
@@ -141,4 +152,6 @@ def georeferenced(path, wkt="", extent=()):
 
 def inner_paths(text):
     """Return the rasters that the text of a virtual raster stands for, in order; of any other path just that path."""
-    return [unescape(path) for path in _INNER.findall(text)] or [text] if text.startswith(VIRTUAL) else [text]
+    if not text.startswith(VIRTUAL):
+        return [text]
+    return [path for inner in _INNER.findall(text) for path in inner_paths(unescape(inner))] or [text]

@@ -6,10 +6,15 @@ listens to GDAL's errors on the calling thread and reports the first one.
 
 import errno
 import os
+from contextlib import contextmanager
 
 from osgeo import gdal
 
 from ..common.errors import InputError, OutputError
+
+_SUCCESSORS = "OSR_USE_NON_DEPRECATED"
+#: how the names of netCDF files end
+_NETCDF = (".nc", ".nc3", ".nc4", ".cdf")
 
 
 class GdalErrors:
@@ -52,10 +57,44 @@ def call(function, *arguments, harmless=None, **options):
     return result, errors.first
 
 
+@contextmanager
+def codes_as_stated():
+    """Context in which a CRS named by a code is that CRS.
+
+    Left alone, GDAL takes what it knows as the successor of a deprecated one, depending on its version. A successor on
+    an ellipsoid lies up to 20 km beside the deprecated one on a sphere, in which the data are.
+    """
+    usual = gdal.GetThreadLocalConfigOption(_SUCCESSORS)
+    gdal.SetThreadLocalConfigOption(_SUCCESSORS, "NO")
+    try:
+        yield
+    finally:
+        gdal.SetThreadLocalConfigOption(_SUCCESSORS, usual)
+
+
+def _open_options(path):
+    """Return the options to open ``path`` with.
+
+    GDAL takes a netCDF valid range for one of stored numbers, whatever its type, and overwrites what lies outside; the
+    range is applied where it is known what it means.
+    """
+    netcdf = path.upper().startswith("NETCDF:") or path.lower().endswith(_NETCDF)
+    return ["HONOUR_VALID_RANGE=NO"] if netcdf else []
+
+
 def open_raster(path):
     """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
     path = str(path)
-    dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
+    options = _open_options(path)
+    with codes_as_stated():
+        dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER, open_options=options)
+        if options and dataset is not None and dataset.RasterCount \
+                and dataset.GetRasterBand(1).DataType == gdal.GDT_Byte:
+            # GDAL before 3.7 reads unsigned bytes only so
+            dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
+        if dataset is not None:
+            # formats look for it when it is first asked for, and keep it
+            call(dataset.GetProjection)
     if dataset is None:
         if not os.path.exists(path) and ":" not in path[2:] and not path.startswith(("/vsi", "<")):
             raise InputError(f"The raster {path} does not exist. Check the path.")

@@ -13,7 +13,7 @@ import numpy as np
 from osgeo import ogr, osr
 
 from ..common.errors import GridError
-from .gdal_errors import call
+from .gdal_errors import call, codes_as_stated
 
 #: share of a cell by which origins and cell sizes may differ and still be the same grid (rounding in headers)
 TOLERANCE_CELLS = 1e-3
@@ -158,7 +158,8 @@ def geographic_wkt(wkt):
 def epsg_wkt(code):
     """Return the WKT of an EPSG code."""
     reference = osr.SpatialReference()
-    reference.ImportFromEPSG(int(code))
+    with codes_as_stated():
+        reference.ImportFromEPSG(int(code))
     return reference.ExportToWkt()
 
 

@@ -1,7 +1,7 @@
 """The presets of products: what a data centre's files are called, what they hold, and what is odd about them.
 
 Presets are rows of a table, resources/tables/products.csv; a user's own table of the same columns goes before it.
-Method, section 1.
+Which preset a file has is found out in recognition.py, how it is opened in opening.py. Method, section 1.
 """
 
 import csv
@@ -9,19 +9,14 @@ import io
 import math
 import os
 import re
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from dataclasses import dataclass, replace
 from functools import lru_cache
-
-from osgeo import osr
 
 from ..common.errors import InputError
 from ..common.resources import resource
-from .containers import georeferenced, only_variable, parse_extent, variable_of, variables
-from .gdal_errors import call, open_raster
-from .grid import spatial_reference
-from .raster import CLASS, NUMBER, read_info
-from .units import Quantity
+from .containers import parse_extent
+from .raster import CLASS, NUMBER
+from .units import Quantity, unit_named
 
 #: words of PRODUCT that name no preset
 RECOGNISE, NONE = "recognise", "none"
@@ -31,21 +26,27 @@ OTHER = "other"
 #: how cells are brought to another grid, by GDAL's names
 RESAMPLINGS = (AUTO, "near", "mode", "bilinear", "cubic", "average", "min", "max", "med")
 
-COLUMNS = ("product", "title", "input", "kind", "files", "variables", "unit", "conversions", "low", "high",
-           "least_high", "stored_unit", "scale", "offset", "flags", "keep", "codes", "crs", "crs_wrong", "extent",
-           "period", "down", "up", "absent", "recode", "note")
+COLUMNS = ("product", "title", "input", "roles", "kind", "files", "near", "siblings", "signs", "variables", "unit",
+           "conversions", "low", "high", "least_high", "stored_unit", "scale", "offset", "flags", "keep", "codes",
+           "crs", "crs_wrong", "extent", "cell", "shape", "period", "down", "up", "absent", "recode", "note",
+           "assumed", "url", "doi", "licence", "login", "size")
 
 
 @dataclass(frozen=True)
 class Product:
     """One preset.
 
-    ``files``, ``variables``: patterns of file names and of variables inside; ``kind`` NUMBER or CLASS; ``quantity``:
-    the Quantity with unit, plausible range and other units; ``stored_unit``, ``scale``, ``offset``: for files that
-    state none; ``flags``: stored codes that are nodata; ``keep``: range outside which all is nodata; ``codes``: all
-    classes there are; ``crs``: for files that state none, or a wrong one (``crs_wrong``); ``extent``: for files without
-    georeference, in ``crs``; ``period``: layers a year; ``down``, ``up``: resampling to larger and to smaller cells;
-    ``absent``: value that nodata inside the file stands for, or None; ``recode``: pairs of code (or OTHER) and value.
+    ``files``, ``variables``: patterns of file names (their endings do not count) and of variables inside; ``near``:
+    patterns of names that come close, which are those of ``siblings``, a sentence, or misspelt; ``signs``: structures
+    that only this product has, each ((key, pattern), …), all of which hold; ``kind`` NUMBER or CLASS; ``quantity``: the
+    Quantity with unit, plausible range and other units; ``stored_unit``, ``scale``, ``offset``: for files that state
+    none; ``flags``: stored codes that are nodata; ``keep``: range outside which all is nodata; ``codes``: all classes
+    there are; ``crs``: for files that state none, or a wrong one (``crs_wrong``); ``extent``: for files without
+    georeference, in ``crs``, which have ``shape`` (columns, rows) cells of size ``cell``; ``period``: layers per year;
+    ``down``, ``up``: resampling to larger and to smaller cells; ``absent``: value that nodata inside the file stands
+    for, or None; ``recode``: pairs of code (or OTHER) and value; ``own``: of a user's table; ``made``: a layer of this
+    product that the plugin itself has written, in the unit of the method; ``roles``: of the layers of the method that
+    it is, or whose mean it is.
     """
 
     name: str
@@ -70,6 +71,29 @@ class Product:
     absent: float = None
     recode: tuple = ()
     note: str = ""
+    near: tuple = ()
+    siblings: str = ""
+    signs: tuple = ()
+    cell: float = 0.0
+    shape: tuple = ()
+    source: "Origin" = None
+    roles: tuple = ()
+    own: bool = False
+    made: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a product comes from: ``url``, ``doi`` of the data or else of the article that describes them (several
+    versions: several), ``licence``, ``login`` "yes" or "no", ``size`` of a download, and what is ``assumed`` of its
+    files because no public source confirms it. An empty text is not known."""
+
+    url: str = ""
+    doi: tuple = ()
+    licence: str = ""
+    login: str = ""
+    size: str = ""
+    assumed: str = ""
 
 
 def read_products(path=None):
@@ -77,7 +101,7 @@ def read_products(path=None):
 
     Raises InputError with the line number of anything wrong.
     """
-    own = _read_table(path) if path else {}
+    own = {name: replace(product, own=True) for name, product in _read_table(path).items()} if path else {}
     return {**own, **{name: product for name, product in _own_table().items() if name not in own}}
 
 
@@ -160,7 +184,8 @@ class _Row:
             self._choice("crs_wrong", ("yes", "no"), "no") == "yes", self._extent(),
             self._whole("period"), self._choice("down", RESAMPLINGS, AUTO),
             self._choice("up", RESAMPLINGS, AUTO), self._number("absent", None), self._recode(kind),
-            self._text("note"))
+            self._text("note"), self._list("near"), self._text("siblings"), self._signs(), self._cell(), self._shape(),
+            self._origin(), self._list("roles"))
 
     def _text(self, column):
         return (self._row.get(column) or "").strip()
@@ -221,12 +246,52 @@ class _Row:
         except InputError:
             raise self._wrong("extent", "four numbers, xmin,xmax,ymin,ymax") from None
 
+    def _cell(self):
+        cell = self._number("cell", 0.0)
+        if cell < 0 or cell and not self._text("extent"):
+            raise self._wrong("cell", "a positive number, with extent beside it")
+        return cell
+
+    def _shape(self):
+        """The columns and rows, which with ``cell`` make the extent."""
+        text = self._text("shape")
+        if not text:
+            return ()
+        found = re.fullmatch(r"(\d+)\s*x\s*(\d+)", text)
+        shape = (int(found[1]), int(found[2])) if found else (0, 0)
+        cell, extent = self._cell(), self._extent()
+        if not all(shape) or not cell or any(
+                abs((high - low) / cell - cells) > 0.01 for low, high, cells in zip(extent[::2], extent[1::2], shape)):
+            raise self._wrong("shape", "columns x rows, as 7200x3600, which times cell make the extent")
+        return shape
+
+    def _signs(self):
+        """Alternatives by semicolons, each of them conditions key=pattern by &."""
+        alternatives = []
+        for part in self._list("signs"):
+            pairs = tuple(tuple(side.strip() for side in condition.partition("=")[::2])
+                          for condition in part.split("&"))
+            if not all(key and pattern for key, pattern in pairs):
+                raise self._wrong("signs", "conditions such as variable=PFR & crs=geographic, with semicolons between "
+                                  "alternatives")
+            alternatives.append(pairs)
+        return tuple(alternatives)
+
+    def _origin(self):
+        url, dois = self._text("url"), self._list("doi")
+        if url and not re.fullmatch(r"https?://\S+", url):
+            raise self._wrong("url", "an address that begins with https://")
+        if not all(re.fullmatch(r"10\.\d{4,9}/\S+", doi) for doi in dois):
+            raise self._wrong("doi", "a DOI such as 10.5067/MODIS/MOD10CM.061, several with semicolons between")
+        login = self._choice("login", ("yes", "no"), "no") if self._text("login") else ""
+        return Origin(url, dois, self._text("licence"), login, self._text("size"), self._text("assumed"))
+
     def _conversions(self):
         found = {}
         for part in self._list("conversions"):
             try:
-                unit, scale, offset = part.split()
-                found[unit] = (self._finite(scale), self._finite(offset))
+                unit, scale, offset = part.rsplit(maxsplit=2)
+                found[unit_named(unit)] = (self._finite(scale), self._finite(offset))
             except ValueError:
                 raise self._wrong("conversions", "unit, factor and offset, such as 'K 1 -273.15', with semicolons "
                                   "between") from None
@@ -234,7 +299,7 @@ class _Row:
 
     def _stored_unit(self, quantity):
         unit = self._text("stored_unit")
-        if unit and unit not in (quantity.unit, *quantity.conversions):
+        if unit and quantity.conversion(unit) is None:
             raise self._wrong("stored_unit", "the unit or one of the conversions")
         return unit
 
@@ -261,93 +326,3 @@ def parse_recode(text):
             raise InputError(f"The code {code} is given twice in '{text}'.")
         pairs.append(pair)
     return tuple(pairs)
-
-
-def matches(product, file_name, names=()):
-    """True where a file name is one of the product's, and one of its variables is among ``names`` if it has any."""
-    named = any(fnmatch(file_name.lower(), pattern.lower()) for pattern in product.files)
-    return named and (not product.variables or not names or any(
-        fnmatch(name.lower(), pattern.lower()) for pattern in product.variables for name in names))
-
-
-def recognise(products, file_name, names=()):
-    """Return the first of ``products`` whose file names and variables fit, or None."""
-    return next((product for product in products.values() if matches(product, file_name, names)), None)
-
-
-def choose(products, wanted, file_name, names=()):
-    """Return the Product called ``wanted``, or the one recognised, or None; raises InputError.
-
-    A file that plainly is another product's is refused.
-    """
-    own = recognise(products, file_name, names)
-    if wanted == RECOGNISE:
-        return own
-    if wanted == NONE:
-        return None
-    if wanted not in products:
-        raise InputError(f"There is no product '{wanted}'. The products are {', '.join(products)}.")
-    product = products[wanted]
-    if own is not None and not matches(product, file_name, names):
-        raise InputError(f"{file_name} is named like {own.title} ({own.name}), not like {product.title}. Set PRODUCT "
-                         f"to {own.name}, to none, or give the right file.")
-    if names and product.variables and not any(
-            fnmatch(name.lower(), pattern.lower()) for pattern in product.variables for name in names):
-        raise InputError(f"{file_name} is not {product.title}: it has no variable {' or '.join(product.variables)}, "
-                         f"but {', '.join(sorted(names))}.")
-    return product
-
-
-def file_of(path):
-    """Return the file inside a subdataset string, or the path itself."""
-    return next((part for part in str(path).split('"') if os.path.isfile(part)), str(path))
-
-
-def name_and_variables(path):
-    """Return what a product is recognised by: the name of the file and those of its variables."""
-    names = list(variables(path)) if os.path.exists(path) else []
-    own = only_variable(path) if os.path.exists(path) and not names else ""
-    return os.path.basename(file_of(path)), names or ([own] if own else [])
-
-
-def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
-    """Return the RasterInfo of a file with the CRS and extent it should have.
-
-    ``wkt`` and ``extent`` (west, east, south, north) go before those of ``product``, whose CRS counts where the file
-    states none or the product's files are known to state a wrong one, and whose extent counts where the file has none.
-    ``progress`` None keeps it silent. Raises InputError and GridError.
-    """
-    inner = variable_of(path, variable, product.variables if product else ()) if os.path.exists(path) else path
-    dataset = open_raster(inner)
-    stated, located = dataset.GetProjection(), dataset.GetGeoTransform(can_return_null=True) is not None
-    del dataset
-    if progress and wkt and stated and not _same(stated, wkt):
-        progress.warn(f"{os.path.basename(file_of(path))} states another CRS than CRS; CRS is used.")
-    if product:
-        preset = _wkt(product.crs) if product.crs else ""
-        if not wkt and preset and (not stated or product.crs_wrong and _of_one_kind(stated, preset)):
-            wkt = preset
-            if progress and not _same(stated, preset):
-                progress.info(f"{os.path.basename(file_of(path))} states {'another' if stated else 'no'} CRS; that of "
-                              f"the product is used, {product.crs}.")
-        if not extent and product.extent and not located:
-            extent = product.extent
-    if wkt and stated and _same(stated, wkt):
-        wkt = ""
-    return read_info(georeferenced(inner, wkt, extent))
-
-
-def _wkt(text):
-    reference = osr.SpatialReference()
-    if call(reference.SetFromUserInput, text) != (0, ""):
-        raise InputError(f"'{text}' is no CRS. Write an EPSG code or a PROJ text in the table of products.")
-    return reference.ExportToWkt()
-
-
-def _same(stated, wkt):
-    return bool(stated) and bool(spatial_reference(stated).IsSame(spatial_reference(wkt)))
-
-
-def _of_one_kind(stated, wkt):
-    # coordinates in metres are not put right by stating degrees: then the file has been projected since
-    return spatial_reference(stated).IsGeographic() == spatial_reference(wkt).IsGeographic()

@@ -9,6 +9,7 @@ import os
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from osgeo import gdal, osr
@@ -19,22 +20,24 @@ from .dimensions import through_virtual
 from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
 from .gdal_errors import call, open_raster
 from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
-from .warping import AT_CENTRE, Footprint, turned_into
+from .placement import Footprint, turned_into
+from .warping import Target
 
 NUMBER, CLASS = "number", "class"
 #: what a class array holds where there is no data; 0 stays a class
 NO_CLASS = np.iinfo(np.int32).min
 
-#: most source cells read at once for one warped window; larger windows are warped in parts
-WARP_SOURCE_CELLS = 8_000_000
 #: side of the tiles of the target grid that are warped as one; fixed, so that a cell never depends on the block
-#: size: the origin of a window enters the warper's arithmetic in the last digits
+#: size: between which nodes a cell lies is that of its tile
 WARP_TILE = 256
 #: target grids of up to so many cells are warped without any error of position, since that takes no time
 WARP_EXACT_CELLS = 1 << 20
 #: largest error of position on larger ones, in cells of the source or of the target, whichever are smaller; where
 #: numbers change by a tenth of a step, classes change altogether
 WARP_ERROR = {NUMBER: 0.1, CLASS: 0.05}
+#: share by which the cells of two grids may differ and still be of one size, so that rounding does not decide how they
+#: are mixed
+SAME_SIZE = 1e-3
 #: fewest warped tiles a reader keeps, for windows smaller than a tile; a series keeps one a layer
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
@@ -43,7 +46,13 @@ OPEN_DATASETS = 4096
 GDAL_CACHE_BYTES = 192 << 20
 #: stored values that files fill gaps with; where a file does not declare one, it must not be read as a value
 USUAL_FILLS = frozenset((-9999.0, -99999.0, -999999.0, -999.0, 9999.0, 99999.0, 999999.0, -32768.0, -32767.0, 32767.0,
-                         65535.0, -2147483648.0, 2147483647.0, 4294967295.0, 1e20, -1e20))
+                         65535.0, -2147483648.0, 2147483647.0, 4294967295.0))
+_USUAL_FILLS = np.array(sorted(USUAL_FILLS))
+#: such a value stands apart from all others by more than a tenth of its own size and by more than this share of their
+#: range: little where it alone has its sign, more where it may be a saturated or extreme value
+FILL_APART, FILL_APART_SAME_SIGN = 0.1, 0.5
+#: cells along a side of the pieces of a sample where decimated cells would be computed ones
+SAMPLE_PIECE = 16
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
 
@@ -101,6 +110,21 @@ class RasterInfo:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Cells that are left out wherever they are read: those where the class raster ``source`` has one of ``codes``.
+
+    Where ``source`` itself is nodata, nothing is left out.
+    """
+
+    source: "Source"
+    codes: tuple
+
+    def holds(self, classes):
+        """Return where ``classes``, int as ``source`` reads them, are left out."""
+        return np.isin(classes, self.codes)
+
+
+@dataclass(frozen=True)
 class Source:
     """One band to read, and how. Picklable, so that a block can be read wherever it is computed.
 
@@ -109,7 +133,9 @@ class Source:
     anything else is nodata before any warping; ``absent`` is the value that the band's own nodata stands for (flags
     and what ``keep`` leaves out stay nodata), or None; ``valid`` (low, high) are the plausible ones, anything else is
     an error; ``target`` is set where the band must be warped, with ``resampling`` and ``position_error`` (the largest
-    a position in the source may have, in its cells) chosen once for the whole raster.
+    a position in the source may have, in its cells) chosen once for the whole raster; ``row`` and ``column`` are the
+    corner of ``grid`` in the band, of which it may be a part. ``exclusion``: cells that are nodata whatever the band
+    holds; its source reads on the same grid as the band (exclusion.py, on_grid).
     """
 
     path: str
@@ -128,6 +154,9 @@ class Source:
     position_error: float = 0.0
     block: tuple = (256, 256)
     driver: str = "GTiff"
+    exclusion: "Exclusion | None" = None
+    row: int = 0
+    column: int = 0
 
     @property
     def name(self):
@@ -213,10 +242,26 @@ def _refuse_impossible_place(grid, name):
         raise GridError(f"The raster {name} has pixel numbers for coordinates (origin 0, 0 and cells of 1 x 1). "
                         f"{remedy}")
     if not grid.is_geographic and max(grid.cell_size) < 6 and np.abs(x).max() <= 360 and np.abs(y).max() <= 90 \
-            and max(np.ptp(x), np.ptp(y)) > 6:
+            and max(np.ptp(x), np.ptp(y)) > 6 and not _begins_at_a_place(grid):
         raise GridError(f"The raster {name} lies between {x.min():.6g} and {x.max():.6g}, {y.min():.6g} and "
                         f"{y.max():.6g} in {grid.name}: that looks like degrees in a CRS of metres. Assign the right "
                         f"CRS, such as EPSG:4326.")
+
+
+#: projections with a centre, and the parameter that holds its latitude
+_CENTRED = {"azimuthal_equidistant": "latitude_of_center", "lambert_azimuthal_equal_area": "latitude_of_center",
+            "orthographic": "latitude_of_origin", "oblique_stereographic": "latitude_of_origin",
+            "stereographic": "latitude_of_origin", "transverse_mercator": "latitude_of_origin"}
+
+
+def _begins_at_a_place(grid):
+    """True for a CRS in kilometres, or one of a user's own round a place that is no pole: small numbers are right."""
+    reference = spatial_reference(grid.wkt)
+    if reference.GetLinearUnits() > 1.5:
+        return True
+    latitude = _CENTRED.get((reference.GetAttrValue("PROJECTION") or "").lower())
+    return (latitude is not None and reference.GetAuthorityCode(None) is None
+            and abs(reference.GetProjParm(latitude, 0.0)) not in (0.0, 90.0))
 
 
 _PIXEL_NUMBERS = ((0.0, 1.0, 0.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
@@ -248,23 +293,36 @@ def source(path, kind=NUMBER, band=1, single_band=False, info=None):
                   block=info.block, driver=info.driver)
 
 
+def on_region(item, window):
+    """Return ``item`` so that it reads only a window (row, rows, column, columns) of its own grid, which it keeps."""
+    row, rows, column, columns = window
+    x0, a, b, y0, d, e = item.grid.transform
+    grid = Grid(item.grid.wkt, (x0 + a * column + b * row, a, b, y0 + d * column + e * row, d, e), columns, rows)
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
+    return replace(item, grid=grid, row=item.row + row, column=item.column + column)
+
+
 def on_grid(item, grid):
     """Return ``item`` so that it reads on ``grid``: itself where the grids are the same, else warped on the fly.
 
-    Classes: mode down, nearest up. Numbers: average down, bilinear up. Large grids are warped with positions that are
-    right within WARP_ERROR. Raises GridError where the two do not overlap.
+    To larger cells classes by mode and numbers by average, else by nearest and bilinear, as warping.py says. Large
+    grids are warped with positions that are right within WARP_ERROR. Raises GridError where the two do not overlap.
     """
+    if item.exclusion is not None:
+        item = replace(item, exclusion=replace(item.exclusion, source=on_grid(item.exclusion.source, grid)))
     if item.grid.same(grid):
         return replace(item, target=None, resampling="", position_error=0.0)
     footprint = Footprint(item.grid, grid)
-    if not any(footprint.windows(0, grid.height, 0, grid.width)[0]):
+    if not footprint.may_meet():
         raise GridError(f"{item.name} does not overlap the target grid ({grid.describe()}). Check the CRS and extent "
                         f"of both, or leave the layer out.")
     ratio = _cell_ratio(footprint)
+    finer = ratio > 1.0 + SAME_SIZE
     if item.kind == CLASS:
-        resampling = "mode" if ratio > 1.0 else "near"
+        resampling = "mode" if finer else "near"
     else:
-        resampling = "average" if ratio > 1.0 else "bilinear"
+        resampling = "average" if finer else "bilinear"
     error = WARP_ERROR[item.kind] * min(ratio, 1.0) if grid.width * grid.height > WARP_EXACT_CELLS else 0.0
     return replace(item, target=grid, resampling=resampling, position_error=error)
 
@@ -301,6 +359,7 @@ class SourceReader:
         self._datasets = OrderedDict()
         self._tiles = OrderedDict()
         self._footprints = {}
+        self._samples = {}
         self._tiles_kept = WARP_TILES_KEPT
         self._most_open = _descriptors() // readers
 
@@ -309,6 +368,7 @@ class SourceReader:
         self._datasets.clear()
         self._tiles.clear()
         self._footprints.clear()
+        self._samples.clear()
 
     def _dataset(self, path):
         dataset = self._datasets.pop(path, None)
@@ -325,6 +385,10 @@ class SourceReader:
         Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
         Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
         """
+        if item.exclusion is not None:
+            values = self.read(replace(item, exclusion=None), row, rows, column, columns)
+            values[self._left_out(item, row, rows, column, columns)] = NO_CLASS if item.kind == CLASS else np.nan
+            return values
         if item.target is not None:
             return self._warped(item, row, rows, column, columns)
         values = self._own_grid(item, row, rows, column, columns)
@@ -334,6 +398,10 @@ class SourceReader:
             classes[known] = values[known].astype(np.int32)
             return classes
         return values
+
+    def _left_out(self, item, row, rows, column, columns):
+        """Return the cells of a window that the exclusion of a Source leaves out."""
+        return item.exclusion.holds(self.read(item.exclusion.source, row, rows, column, columns))
 
     def read_series(self, series, row, rows, column, columns):
         """Return the window of all layers as (layers, rows, columns): float64, ``single`` or ``codes``.
@@ -353,6 +421,7 @@ class SourceReader:
                 while stop < len(items) and items[stop].path == items[start].path:
                     stop += 1
                 self._stored(items[start:stop], values[start:stop], row, column)
+                self._leave_out(items[start:stop], values[start:stop], row, column)
             else:
                 layer = self.read(items[start], row, rows, column, columns)
                 values[start] = np.where(layer == NO_CLASS, 0, layer) if series.codes else layer
@@ -362,27 +431,47 @@ class SourceReader:
     def _stored(self, items, values, row, column):
         """Read bands of one file into ``values`` as they are stored: float32 with NaN, or uint8 with 0, for nodata."""
         dataset = self._dataset(items[0].path)
-        window = (column, row, values.shape[2], values.shape[1])
+        window = (items[0].column + column, items[0].row + row, values.shape[2], values.shape[1])
         result, failure = call(dataset.ReadAsArray, *window, buf_obj=values, band_list=[item.band for item in items])
         if result is None or failure:
             raise _unreadable(items[0], row, column, failure)
-        for place, (item, layer) in enumerate(zip(items, values)):
+        series_of_numbers = values.dtype != np.uint8
+        for item, layer in zip(items, values):
             layer = item.encoding.resigned(layer)
-            # an undeclared fill value stands in all layers alike
-            missing, _ = _nodata_cells(item, layer, self._mask(item, window), suspect=place == 0)
+            missing, unstated = _nodata_cells(item, layer, self._mask(item, (column, row, *window[2:])))
+            np.copyto(layer, np.nan if series_of_numbers else 0, where=missing)
             if item.valid:
-                _guard(item, np.where(missing, np.nan, in_units(item, layer)))
-            np.copyto(layer, 0 if values.dtype == np.uint8 else np.nan, where=missing)
+                _guard(item, in_units(item, np.array(_extremes(layer if series_of_numbers else layer[~missing]))))
+            if _may_hold_fill(item):
+                self._refuse_fill(item, layer, missing, [value for value in _extremes(layer) if value in USUAL_FILLS])
+            if item.absent is not None:
+                scale, offset = scaling(item)
+                np.copyto(layer, (item.absent - offset) / scale, where=unstated, casting="unsafe")
+
+    def _leave_out(self, items, values, row, column):
+        """Make nodata of what the exclusions of ``items`` leave out of ``values`` as they are stored."""
+        cells = {}
+        for item, layer in zip(items, values):
+            if item.exclusion is not None:
+                if item.exclusion not in cells:
+                    cells[item.exclusion] = self._left_out(item, row, layer.shape[0], column, layer.shape[1])
+                layer[cells[item.exclusion]] = 0 if values.dtype == np.uint8 else np.nan
 
     def sample(self, item, size=512):
-        """Return a decimated (nearest) reading of the whole source on its own grid, float64 with NaN.
+        """Return a decimated reading of the whole source on its own grid, float64 with NaN; every cell is one of it.
 
-        Where that meets no data at all, the rows are read in full until some is found, so that an all-NaN sample
-        means an empty raster.
+        It is of the nearest cells, or, where GDAL would take those from overviews, of small pieces all over the raster:
+        cells of overviews may be averages, also of codes. An exclusion is not applied. Where the sample meets no data
+        at all, the rows are read in full until some is found, so that an all-NaN sample means an empty raster.
         """
         height, width = item.grid.height, item.grid.width
         with bounded_cache():
-            values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
+            if (height > size or width > size) and self._decimates_by_computing(item):
+                across = _pieces(width, size, item.block[0])
+                values = np.block([[self._values(item, *rows, *columns) for columns in across]
+                                   for rows in _pieces(height, size, item.block[1])])
+            else:
+                values = self._values(item, 0, height, 0, width, min(size, height), min(size, width))
             if np.isnan(values).all() and (height > size or width > size):
                 step = max(1, min(height, (1 << 22) // width))
                 for row in range(0, height, step):
@@ -390,6 +479,35 @@ class SourceReader:
                     if not np.isnan(part).all():
                         return part
         return values
+
+    def _decimates_by_computing(self, item):
+        """True where GDAL may take decimated cells from overviews, be they those of the files of a virtual raster."""
+        dataset = self._dataset(item.path)
+        return dataset.GetDriver().ShortName == "VRT" or dataset.GetRasterBand(item.band).GetOverviewCount() > 0
+
+    def _refuse_fill(self, item, stored, missing, fills):
+        """Raise InputError where a usual fill value that the file does not declare stands apart from all others.
+
+        ``fills``: such values that are the lowest or the highest of the ``stored`` ones that are not ``missing``. The
+        others are those of all of the file: a window may be a single cell.
+        """
+        for value in fills:
+            known = stored[~missing]
+            if _stands_apart(value, known) and _stands_apart(value, known, self._stored_sample(item)):
+                raise _undeclared(item, value)
+
+    def _stored_sample(self, item):
+        """Return stored values of cells all over the raster, those without nodata, as one row."""
+        if item not in self._samples:
+            parts = []
+            for rows in _pieces(item.grid.height, 256, item.block[1]):
+                for columns in _pieces(item.grid.width, 256, item.block[0]):
+                    stored = self._raw(item, *rows, *columns)
+                    mask = self._mask(item, (columns[0], rows[0], columns[1], rows[1]))
+                    missing, _ = _nodata_cells(item, stored, mask)
+                    parts.append(stored[~missing])
+            self._samples[item] = np.concatenate(parts)
+        return self._samples[item]
 
     def _own_grid(self, item, row, rows, column, columns):
         grid = item.grid
@@ -404,7 +522,7 @@ class SourceReader:
     def _raw(self, item, row, rows, column, columns, **size):
         """Read a window inside the grid as it is stored; ``size`` of the array as ReadAsArray takes it."""
         band = self._dataset(item.path).GetRasterBand(item.band)
-        raw, failure = call(band.ReadAsArray, column, row, columns, rows, **size)
+        raw, failure = call(band.ReadAsArray, item.column + column, item.row + row, columns, rows, **size)
         if raw is None or failure:
             raise _unreadable(item, row, column, failure)
         return item.encoding.resigned(raw)
@@ -413,8 +531,9 @@ class SourceReader:
         """Read the mask or alpha of a band in a window (column, row, columns, rows), None where it has none."""
         if not item.encoding.masked:
             return None
-        dataset = self._dataset(item.path)
-        mask, failure = call(mask_band_of(dataset, dataset.GetRasterBand(item.band)).ReadAsArray, *window, **size)
+        dataset, (column, row, *shape) = self._dataset(item.path), window
+        mask, failure = call(mask_band_of(dataset, dataset.GetRasterBand(item.band)).ReadAsArray, item.column + column,
+                             item.row + row, *shape, **size)
         if mask is None or failure:
             raise InputError(f"The mask of {item.name} cannot be read: {failure}.")
         return mask
@@ -427,6 +546,10 @@ class SourceReader:
         values = in_units(item, stored)
         missing, unstated = _nodata_cells(item, stored, mask, values)
         values[missing] = np.nan
+        if _may_hold_fill(item):
+            in_file = dict(zip(in_units(item, _USUAL_FILLS).tolist(), _USUAL_FILLS.tolist()))
+            found = [in_file[value] for value in _extremes(values) if value in in_file]
+            self._refuse_fill(item, stored, missing, found)
         if item.absent is not None:
             values[unstated] = item.absent
         _guard(item, values)
@@ -450,67 +573,27 @@ class SourceReader:
         key = (item, row, column)
         tile = self._tiles.pop(key, None)
         if tile is None:
-            tile = self._warped_part(item, row, min(WARP_TILE, item.target.height - row),
+            tile = self._warped_tile(item, row, min(WARP_TILE, item.target.height - row),
                                      column, min(WARP_TILE, item.target.width - column))
             if len(self._tiles) >= self._tiles_kept:
                 self._tiles.popitem(last=False)
         self._tiles[key] = tile
         return tile
 
-    def _warped_part(self, item, row, rows, column, columns):
-        place = (row, rows, column, columns)
+    def _warped_tile(self, item, row, rows, column, columns):
         footprint = self._footprints.get((item.grid, item.target))
         if footprint is None:
             footprint = self._footprints[item.grid, item.target] = Footprint(item.grid, item.target)
-        windows, limits, smooth = footprint.windows(*place)
-        error = item.position_error if smooth else 0.0
-        if rows * columns > 1 and any(window and window[1] * window[3] > WARP_SOURCE_CELLS for window in windows):
-            if rows >= columns:
-                half = rows // 2
-                return np.vstack([self._warped_part(item, row, half, column, columns),
-                                  self._warped_part(item, row + half, rows - half, column, columns)])
-            half = columns // 2
-            return np.hstack([self._warped_part(item, row, rows, column, half),
-                              self._warped_part(item, row, rows, column + half, columns - half)])
-        if limits is None:
-            return self._warped_window(item, footprint, windows[0], place, item.resampling, error)
-        result = _empty(item, rows, columns)
-        side, cut = footprint.sides(limits, *place)
-        cut &= item.resampling in AT_CENTRE
-        for part, window in enumerate(windows):
-            for here, resampling in ((~cut & (side == part), item.resampling),
-                                     (cut & (side == part), AT_CENTRE.get(item.resampling))):
-                if here.any():
-                    result[here] = self._warped_window(item, footprint, window, place, resampling, error)[here]
-        return result
-
-    def _warped_window(self, item, footprint, window, place, resampling, error):
-        """Warp one window of the source onto a window of the target."""
-        row, rows, column, columns = place
-        cells = self._cells_to_warp(item, window, footprint.circle) if window else None
-        if cells is None:
-            return _empty(item, rows, columns)
-        values, nodata, codes = cells
-        top, _, left, width = window
-        result = footprint.warp(values, nodata, top, left, place, resampling, error, item.name)
-        if width == footprint.circle:
-            # the warper takes the footprint of a cell across the seam for the rest of the circle, so the half of the
-            # target near the seam is warped from the same cells with the seam on the other side
-            half = width // 2
-            turned = footprint.warp(np.roll(values, -half, axis=1), nodata, top, half, place, resampling, error,
-                                    item.name)
-            centres = np.meshgrid(np.arange(column, column + columns) + 0.5, np.arange(row, row + rows) + 0.5)
-            with np.errstate(invalid="ignore"):
-                near_seam = np.abs(footprint.positions(*centres)[0] - width / 2) > width / 4
-            result[near_seam] = turned[near_seam]
-        return result if codes is None else codes[result.astype(np.intp)]
+        circle = footprint.circle if footprint.closed else 0
+        window = Target(footprint, (row, rows, column, columns), partial(self._cells_to_warp, item, circle=circle))
+        return window.warped(_empty(item, rows, columns), item.resampling, item.position_error)
 
     def _cells_to_warp(self, item, window, circle):
-        """Return (cells, nodata in them, codes) of a window for the warper, or None where all of it is nodata.
+        """Return (cells, nodata in them, codes) of a window to be warped, or None where all of it is nodata.
 
         Numbers: NaN for nodata, codes None; single precision where that holds the file's values and positions are not
-        exact either. Classes: places in ``codes``, int32 with NO_CLASS, as uint8 where there are few enough, since the
-        warper counts those in a table and searches through any others.
+        exact either. Classes: places in ``codes``, int32 with NO_CLASS, as uint8 where there are few enough, else
+        int32.
         """
         top, height, left, width = window
         parts, start = [], left
@@ -580,7 +663,7 @@ def _places(values, known):
     else:
         codes, order = np.unique(found, return_inverse=True)
         order = order + 1
-    places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.float32)
+    places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.int32)
     places[known] = order
     return places, 0, np.concatenate([[NO_CLASS], codes]).astype(np.int32)
 
@@ -634,12 +717,11 @@ def _as_stored(series, item):
     return item.target is None and (series.single or series.codes and not item.encoding.reinterpreted)
 
 
-def _nodata_cells(item, stored, mask, values=None, suspect=True):
+def _nodata_cells(item, stored, mask, values=None):
     """Return (missing, unstated): where a Source has no value, and where its own nodata or mask alone says so.
 
     ``stored``: values with the right sign; ``mask``: 0 for nodata, or None; ``values``: the stored ones in units, where
-    they are at hand. With ``suspect``, fill values that the file does not declare are looked for. Raises InputError
-    for these.
+    they are at hand. Raises InputError for values that are none of any quantity.
     """
     missing = item.encoding.missing(stored, mask)
     unstated = missing if item.absent is None else missing.copy()
@@ -661,27 +743,45 @@ def _nodata_cells(item, stored, mask, values=None, suspect=True):
         values = in_units(item, stored) if values is None else values
         with np.errstate(invalid="ignore"):
             missing |= (values < item.keep[0]) | (values > item.keep[1])
-    elif suspect and item.kind == NUMBER and not item.valid:
-        _refuse_fill(item, stored, missing)
     return missing, unstated
 
 
-def _refuse_fill(item, stored, missing):
-    """Raise InputError where a usual fill value that the file does not declare stands far away from all values."""
-    known = ~missing
-    if not known.any():
-        return
-    floating = stored.dtype.kind == "f"
-    bounds = (-np.inf, np.inf) if floating else (np.iinfo(stored.dtype).min, np.iinfo(stored.dtype).max)
-    for value in (stored.min(initial=bounds[1], where=known), stored.max(initial=bounds[0], where=known)):
-        if float(value) not in USUAL_FILLS:
-            continue
-        rest = stored[known & (stored != value)].astype(np.float64)
-        if rest.size:
-            distance = min(abs(float(value) - rest.min()), abs(float(value) - rest.max()))
-            if distance <= max(2 * np.ptp(rest), 0.1 * abs(float(value))):
-                continue
-        raise _undeclared(item, value)
+def _pieces(length, wanted, block):
+    """Return [(first, number)] of about ``wanted`` cells along a side: all of it, or pieces within blocks."""
+    if wanted >= length:
+        return [(0, length)]
+    number = max(1, wanted // SAMPLE_PIECE)
+    pieces = []
+    for place in range(number):
+        first = place * (length - SAMPLE_PIECE) // max(1, number - 1)
+        if block > SAMPLE_PIECE:
+            first -= max(0, first % block + SAMPLE_PIECE - block)
+        pieces.append((first, SAMPLE_PIECE))
+    return pieces
+
+
+def _may_hold_fill(item):
+    """True for numbers of which nothing says what counts."""
+    return item.kind == NUMBER and not item.keep and not item.valid
+
+
+def _extremes(values):
+    """Lowest and highest of ``values`` in which NaN is nodata, NaN where there are none."""
+    if not values.size:
+        return np.nan, np.nan
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+
+
+def _stands_apart(value, *parts):
+    """True where ``value`` lies beyond all other numbers of ``parts``, and far from them."""
+    others = [part[part != value] for part in parts]
+    lows, highs = ([float(pick(part)) for part in others if part.size] for pick in (np.min, np.max))
+    if not lows:
+        return True
+    low, high = min(lows), max(highs)
+    gap = max(low - value, value - high)
+    alone = low >= 0 > value or high <= 0 < value
+    return gap > 0.1 * abs(value) and gap > (FILL_APART if alone else FILL_APART_SAME_SIGN) * (high - low)
 
 
 def _undeclared(item, value):
@@ -709,6 +809,14 @@ def _guard(item, values):
             f"Check its unit, its scale, its nodata value and its flag codes.")
 
 
+def require_codes(values, allowed, name, expected):
+    """Raise InputError where class ``values`` of the layer ``name`` are not among ``allowed`` or nodata."""
+    known = values[values != NO_CLASS]
+    wrong = ~np.isin(known, allowed)
+    if wrong.any():
+        raise InputError(f"{name} holds the value {known[wrong][0]}, but {expected} is expected.")
+
+
 def cells_of(grid, wkt, x, y):
     """Return (rows, columns, whether they lie on the grid) of points in the CRS ``wkt``; −1 where they do not."""
     x, y = transform_points(coordinate_transformation(wkt, grid.wkt), x, y)
@@ -725,11 +833,11 @@ def values_at(path, longitudes, latitudes, kind=CLASS, search=0):
     ``values``: float64, NaN where the point is off the raster or has no data; ``distances``: cells to the valid cell
     used (0 = the point's own cell, infinite = no data within reach, NaN = off the raster). With ``search`` > 0 the
     nearest valid cell within that many cells stands in, the first in row order among equals. ``path`` may be a Source
-    in the unit wanted; its own kind counts then.
+    in the unit wanted; its own kind counts then, and its cells are those of the grid it reads on.
     """
     item = path if isinstance(path, Source) else source(path, kind)
     reader = SourceReader()
-    rows, columns, inside = cells_of(item.grid, _WGS84, longitudes, latitudes)
+    rows, columns, inside = cells_of(item.target or item.grid, _WGS84, longitudes, latitudes)
     values = np.full(len(longitudes), np.nan)
     distances = np.full(len(longitudes), np.nan)
     side = 2 * search + 1

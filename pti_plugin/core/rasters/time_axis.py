@@ -107,6 +107,18 @@ def date_of(index):
     return datetime.date(index // DAILY, 1, 1) + datetime.timedelta(index % DAILY)
 
 
+def month_of(index):
+    """Return the month, counted from year 0, of a stamp of a daily series."""
+    date = date_of(index)
+    return date.year * 12 + date.month - 1
+
+
+def days_of_month(month):
+    """Return the number of days of a month, counted from year 0."""
+    first, last = (datetime.date(number // 12, number % 12 + 1, 1) for number in (month, month + 1))
+    return (last - first).days
+
+
 def stamp_of_day(date):
     """Return the stamp of a calendar day in a daily series."""
     return date.year * DAILY + date.timetuple().tm_yday - 1

@@ -4,18 +4,37 @@ A declared unit is used where the values agree with it; where they contradict it
 declared but the values look wrong the run stops with the remedy. A unit is never guessed in silence.
 """
 
+import csv
 import math
+import re
+import unicodedata
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import lru_cache
 
 import numpy as np
 
 from ..common.errors import InputError
-from .raster import NUMBER, source
+from ..common.resources import resource
 
-_KELVIN = 273.15
+#: 0 °C in kelvin
+ZERO_CELSIUS = 273.15
 #: cells of a block that tell the level of a layer, and the least jump of levels from one unit to another, kelvin
 _SAMPLED, _LEAST_JUMP = 256, 150.0
+#: what files write that give values no unit
+NO_UNIT = ("", "none", "n/a", "na", "-", "unitless", "dimensionless", "no unit", "no units", "unknown", "null")
+_FACTOR = re.compile(r"(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*[*x·]?\s*(?P<unit>\D.*)")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of the table: ``name``, the ``dimension`` it measures, and value in the base unit of that dimension =
+    ``factor`` * value + ``offset``."""
+
+    name: str
+    dimension: str
+    factor: float
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -23,7 +42,7 @@ class Quantity:
     """A physical quantity: ``unit`` of the method, plausible range in it, and {other unit: (scale, offset)}.
 
     ``least_high``: what the highest value of a whole map reaches at least; it tells metres from centimetres, whose
-    ranges overlap.
+    ranges overlap. Other units of the same dimension are converted too where a file or the user states them.
     """
 
     title: str
@@ -35,23 +54,75 @@ class Quantity:
 
     def looks_like(self, unit, low, high):
         """True where values from ``low`` to ``high`` can be this quantity in ``unit``."""
-        if self.unit == "%" and unit == "fraction":
+        if self.unit == "%" and unit_named(unit) == "fraction":
             return high <= 1.0 + 1e-6
-        scale, offset = self.conversions.get(unit, (1.0, 0.0))
+        scale, offset = self.conversion(unit) or (1.0, 0.0)
         low, high = low * scale + offset, high * scale + offset
         return self.low <= low and self.least_high <= high <= self.high
+
+    def conversion(self, unit):
+        """Return (scale, offset) that turn ``unit`` as files and people write it into the quantity's own, or None.
+
+        A quantity without a unit takes values without one, also as a fraction of 1.
+        """
+        name = unit_named(unit)
+        if name == self.unit:
+            return 1.0, 0.0
+        if name in self.conversions:
+            return self.conversions[name]
+        if not self.unit:
+            return (1.0, 0.0) if name == "fraction" or is_no_unit(unit) else None
+        given, own = unit_of(unit), unit_of(self.unit)
+        if given is None or own is None or given.dimension != own.dimension:
+            return None
+        return given.factor / own.factor, (given.offset - own.offset) / own.factor
 
 
 QUANTITIES = {
     "pp": Quantity("permafrost percent", "%", 0.0, 100.0, {"fraction": (100.0, 0.0)}),
-    "magt": Quantity("mean annual ground temperature", "degC", -60.0, 60.0, {"K": (1.0, -_KELVIN)}),
+    "magt": Quantity("mean annual ground temperature", "degC", -60.0, 60.0, {"K": (1.0, -ZERO_CELSIUS)}),
 }
 
-_ALIASES = {"m": "m", "metre": "m", "meter": "m", "metres": "m", "meters": "m", "cm": "cm", "centimetre": "cm",
-            "centimeter": "cm", "mm": "mm", "km": "km", "ft": "ft", "d": "d", "day": "d", "days": "d",
-            "%": "%", "percent": "%", "pct": "%", "percentage": "%", "fraction": "fraction", "1": "fraction",
-            "0-1": "fraction", "k": "K", "kelvin": "K", "degc": "degC", "c": "degC", "celsius": "degC", "°c": "degC",
-            "deg c": "degC", "degree_celsius": "degC", "degrees_celsius": "degC"}
+
+@lru_cache(maxsize=1)
+def _units():
+    """Return ({spelling as it stands: Unit}, {spelling in small letters: Unit}) of resources/tables/units.csv."""
+    exact, folded = {}, {}
+    with open(resource("tables", "units.csv"), encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            unit = Unit(row["unit"], row["dimension"], float(row["factor"]), float(row["offset"]))
+            for text in row["spellings"].split(";"):
+                exact[_key(text)] = folded[_key(text).lower()] = unit
+            # a capital that makes another unit, as Mg beside mg
+            exact.update({_key(text): unit for text in row["exact_spellings"].split(";") if text})
+    return exact, folded
+
+
+def _key(text):
+    """The spelling without what writers differ in: spaces, underscores, signs of powers, forms of one character."""
+    text = unicodedata.normalize("NFKC", text.strip()).replace("\u2212", "-").replace("\u2013", "-")
+    text = re.sub(r"(?<=[A-Za-z])[.·*](?=[A-Za-z])", "", text)
+    return re.sub(r"[\s_^*]+", "", text).replace("\u02da", "\u00b0")
+
+
+def unit_of(text):
+    """Return the Unit that a file or a person means by ``text``, or None.
+
+    A number before it counts: 0.01 K is the hundredth of a kelvin.
+    """
+    exact, folded = _units()
+    found = exact.get(_key(text)) or folded.get(_key(text).lower())
+    if found is None:
+        scaled = _FACTOR.fullmatch(unicodedata.normalize("NFKC", text.strip()))
+        unit = unit_of(scaled["unit"]) if scaled else None
+        if unit is not None and 0 < float(scaled["factor"]) < math.inf:
+            found = Unit(text.strip(), unit.dimension, float(scaled["factor"]) * unit.factor, unit.offset)
+    return found
+
+
+def is_no_unit(text):
+    """True where ``text`` says that there is no unit, or nothing."""
+    return (text or "").strip().lower() in NO_UNIT
 
 
 def parse_assignments(text, what):
@@ -111,7 +182,8 @@ def parse_flags(text):
 
 def unit_named(text):
     """Return the name this module uses for a unit as files and people write it; unknown ones come back as they are."""
-    return _ALIASES.get(text.strip().lower(), text.strip())
+    unit = unit_of(text)
+    return unit.name if unit else text.strip()
 
 
 def sample_mean(values):
@@ -127,7 +199,7 @@ def refuse_unit_change(means, names, unit=""):
     ``means``: one for every layer, of the same cells, NaN where there is none; ``names``: of the layers; ``unit``:
     declared by all. Other quantities that change so much declare their unit.
     """
-    if unit_named(unit) not in ("", "none", "K", "degC"):
+    if not is_no_unit(unit) and unit_named(unit) not in ("K", "degC"):
         return
     known = [place for place, mean in enumerate(means) if math.isfinite(mean)]
     order = sorted(known, key=lambda place: means[place])
@@ -148,7 +220,8 @@ def in_unit(item, quantity, declared, stated, sample, progress):
 
     ``quantity`` is a Quantity, ``declared`` the band's unit, ``stated`` the user's, ``sample`` a decimated reading of
     ``item`` as it stands.
-    Raises InputError with the remedy where the values cannot be what they should be, or where there are none.
+    Raises InputError with the remedy where the values cannot be what they should be, where there are none, and for a
+    declared unit that is not one of the quantity.
     """
     known = sample[~np.isnan(sample)]
     if known.size == 0:
@@ -160,41 +233,34 @@ def in_unit(item, quantity, declared, stated, sample, progress):
     if unit is None:
         _refuse_implausible(item, quantity, low, high)
         unit = quantity.unit
-    scale, offset = quantity.conversions.get(unit, (1.0, 0.0))
-    if unit != quantity.unit:
-        progress.info(f"{item.name}: {quantity.title} read as {unit} and converted to {quantity.unit}.")
+    scale, offset = quantity.conversion(unit)
+    if unit_named(unit) != quantity.unit:
+        progress.info(f"{item.name}: {quantity.title} read as {unit_named(unit)} and converted to {quantity.unit}.")
     return replace(item, scale=item.scale * scale, offset=item.offset * scale + offset,
                    valid=(quantity.low, quantity.high))
-
-
-def opened_in_unit(info, quantity, stated, reader, progress):
-    """Return the Source of a raster of one band, by its RasterInfo, that delivers a quantity of QUANTITIES in its unit.
-
-    ``quantity`` is its key, ``stated`` the user's pairs (see parse_assignments). Raises InputError as in_unit does.
-    """
-    item = source(info.path, NUMBER, single_band=True, info=info)
-    return in_unit(item, QUANTITIES[quantity], info.units[0], matching(stated, info.name), reader.sample(item),
-                   progress)
 
 
 def _stated_unit(item, quantity, stated):
     if stated is None:
         return None
-    unit = unit_named(stated)
-    allowed = [quantity.unit, *quantity.conversions]
-    if unit not in allowed:
+    if quantity.conversion(stated) is None:
         raise InputError(f"UNITS says '{stated}' for {item.name}, but {quantity.title} is known in "
-                         f"{' or '.join(allowed)}.")
-    return unit
+                         f"{' or '.join([quantity.unit, *quantity.conversions])}.")
+    return stated
 
 
 def _declared_unit(item, quantity, declared, low, high, progress):
-    unit = unit_named(declared or "")
-    if unit in quantity.conversions:
-        if quantity.looks_like(unit, low, high):
-            return unit
-        progress.warn(f"{item.name} declares its unit as '{declared}', but its values run from {low:.4g} to "
-                      f"{high:.4g}; they are read as {quantity.unit}.")
+    """Return the declared unit where it is to be used, None where there is none or the values contradict it."""
+    if is_no_unit(declared) or unit_named(declared) == quantity.unit:
+        return None
+    if quantity.conversion(declared) is None:
+        known = [quantity.unit, *quantity.conversions] if quantity.unit else ["1"]
+        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. Set "
+                         f"UNITS to {item.name}= and one of {', '.join(known)}.")
+    if quantity.looks_like(declared, low, high):
+        return declared if quantity.unit else None
+    progress.warn(f"{item.name} declares its unit as '{declared}', but its values run from {low:.4g} to "
+                  f"{high:.4g}; they are read as {quantity.unit}.")
     return None
 
 

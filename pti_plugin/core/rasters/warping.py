@@ -1,231 +1,208 @@
-"""Bringing cells of one grid to another: which source cells a window of the target needs, and GDAL's warper on them.
+"""Bringing the cells of a source to a window of another grid: which source cells are read, and how they are mixed.
 
-Positions are in cells: (0, 0) is the outer corner of a grid's first cell. A window is (top, height, left, width); that
-of a source which goes round the Earth may reach beyond its last column, where it goes on with the first.
+GDAL's own warper has no part in it, so that a map does not depend on GDAL's version, and a cell gets a value only from
+source cells that were found to lie there. A cell's outline is the quadrilateral of its four corners carried to the
+source, with straight sides; the share of a source cell is the part of its area within.
+
+near        the source cell that holds the centre
+mode        the class with the largest share. Shares that differ by less than TIE of a cell (of the source or of the
+            target, whichever is smaller) count as equal: then the class at the centre is taken where it is one of them,
+            else the lowest code
+bilinear    between the four source cells round the centre
+cubic       between the sixteen round the centre, by Keys' (1981) convolution with a = -1/2; where one of them has no
+            data, bilinear
+average     the mean of the source cells, by their shares
+min, max    the lowest and the highest of them
+med         their median by shares, the mean of the two middle ones where it lies between two
+
+Source cells without data take no part: a cell has a value where any of its outline lies on data, or with near,
+bilinear and cubic where the source cell that holds its centre has data. A cell whose outline has no area or is torn
+apart by an interruption of the source's projection has the value at its centre.
 """
 
-from functools import partial
+import importlib
 
 import numpy as np
-from osgeo import gdal
 
-from ..common.errors import InputError
-from .gdal_errors import call
-from .grid import (
-    composed,
-    coordinate_transformation,
-    geographic_wkt,
-    on_kept_thread,
-    spatial_reference,
-    transform_points,
-)
-
-#: points a side at which a window is carried into the source's CRS to find the cells it needs
-LATTICE = 13
-#: the warper's own memory limit, MB: so far above what one window needs that it never splits it
-MEMORY_MB = 1024
-#: a step between neighbours of the lattice is looked at as a jump from so many usual ones on
-JUMP = 10
-#: times such a step is halved; a jump stays as it is, a steep place levels out
-HALVINGS = 16
-#: what stands in for the footprint of a cell that an interruption of the source's projection cuts in two
-AT_CENTRE = {"average": "bilinear", "mode": "near"}
-
-_TYPES = {"uint8": gdal.GDT_Byte, "float32": gdal.GDT_Float32, "float64": gdal.GDT_Float64}
+#: what stands in for the outline of a cell that an interruption of the source's projection tears apart
+AT_CENTRE = {"mode": "near", "average": "bilinear", "min": "near", "max": "near", "med": "near"}
+#: source cells that are mixed round a centre, along a side
+SUPPORT = {"near": 1, "bilinear": 2, "cubic": 4}
+#: most source cells read at once; larger windows are read in parts
+SOURCE_CELLS = 8_000_000
+#: a position no further than this beyond an edge of the source lies on it, as a share of a cell: they are rounded
+EDGE = 2.0 ** -13
+#: columns between the cells of a window from which on they are read apart
+GAP = 64
 
 
-def turned_into(grid, x):
-    """Return longitudes turned by whole circles into the grid's own range; other coordinates as they are."""
-    return _turned(grid, _turn(grid), x)
+def engine():
+    """Return the compiled loops, or the plain ones where numba is missing. Both give the same to the bit."""
+    try:
+        return importlib.import_module(".resampling_numba", __package__)
+    except ImportError:
+        return importlib.import_module(".resampling_numpy", __package__)
 
 
-def _turned(grid, turn, x):
-    if not turn:
-        return x
-    west = min(grid.transform[0], grid.transform[0] + grid.transform[1] * grid.width)
-    return west + np.mod(x - west, turn)
+class Target:
+    """A window of the target grid that is filled from a source: (row, rows, column, columns) of ``footprint``.
 
-
-def _turn(grid):
-    """The whole circle in the angular unit of a geographic grid, 0 for others."""
-    return 2 * np.pi / spatial_reference(grid.wkt).GetAngularUnits() if grid.is_geographic else 0.0
-
-
-def _circle_columns(grid, turn):
-    """Number of columns round the Earth of a geographic grid that goes all the way round, else 0.
-
-    It may have more columns than that, the first ones a second time.
+    ``read``: function of a window of the source (top, height, left, width), which on a closed circle may reach beyond
+    its last column; it gives (values, nodata, codes), or None where nothing is known there. With codes the values are
+    whole-numbered places in them, ``nodata`` is one of these places; without, they are numbers with NaN.
     """
-    if not turn or grid.transform[2] or grid.transform[4]:
-        return 0
-    columns = turn / abs(grid.transform[1])
-    closes = grid.width > columns - 0.5 and abs(columns - round(columns)) < 0.5
-    return min(round(columns), grid.width) if closes else 0
 
+    def __init__(self, footprint, place, read):
+        self.footprint, self.place, self.read = footprint, place, read
 
-class Footprint:
-    """Carries positions of one target grid to one source grid. One a thread: it keeps a GDAL transformation."""
+    def warped(self, empty, resampling, error):
+        """Return the window: ``empty``, (rows, columns) of nodata, with what the source has.
 
-    def __init__(self, source, target):
-        self.source, self.target = source, target
-        self._turn = _turn(source)
-        #: columns round the Earth, 0 where the source does not close the circle
-        self.circle = _circle_columns(source, self._turn)
-        self._change = coordinate_transformation(target.wkt, source.wkt)
-        self._composed = composed(source.wkt, target.wkt)
-        self._references = {grid: spatial_reference(grid.wkt) for grid in (source, target)}
-        self._poles = list(self._pole_cells()) if self._turn else []
-
-    def _pole_cells(self):
-        """Yield (latitude, column, row) of the poles that have a place on the target grid's plane."""
-        change = coordinate_transformation(geographic_wkt(self.target.wkt), self.target.wkt)
-        for latitude in (90.0, -90.0):
-            point, _ = call(change.TransformPoint, 0.0, latitude)
-            if point is not None and np.isfinite(point[:2]).all():
-                yield (latitude, *map(float, self.target.cells_at(point[0], point[1])))
-
-    def positions(self, columns, rows):
-        """Return (columns, rows) of the source at positions of the target, NaN where there is no answer."""
-        x, y = transform_points(self._change, *self.target.xy(columns, rows))
-        return self.source.cells_at(_turned(self.source, self._turn, x), y)
-
-    def windows(self, row, rows, column, columns):
-        """Return (windows, limits, smooth): the source cells that a window of the target needs.
-
-        ``limits``: None, or, where an interruption of the source's projection runs through the window, the source
-        columns that part its sides, rising, as far as they can be parted. ``windows``: one more than limits; None
-        where the two do not meet. ``smooth``: False where positions cannot be interpolated: with a pole, a seam, an
-        interruption or places without an image in the window.
+        ``error``: the largest error of a position in source cells, 0 for none.
         """
-        lattice = np.meshgrid(np.linspace(column, column + columns, LATTICE), np.linspace(row, row + rows, LATTICE))
-        x, y = self.positions(*lattice)
-        known = np.isfinite(x) & np.isfinite(y)
-        if not known.any():
-            return [None], None, False
-        if self.circle:
-            x = self._gathered(x)
-        limits = None if self._turn else self._limits(lattice, x, y)
-        side, windows = np.searchsorted(limits or (), x), []
-        for part in range(len(limits or ()) + 1):
-            here = known & (side == part)
-            windows.append(self._window(np.where(here, x, np.nan), np.where(here, y, np.nan), row, rows, column,
-                                        columns, limits is not None) if here.any() else None)
-        whole = self._turn and windows[0] is not None and windows[0][3] >= (self.circle or self.source.width)
-        return windows, limits, bool(limits is None and known.all() and not whole)
+        placement = self.footprint.placement(*self.place, error)
+        if placement is None:
+            return empty
+        found = empty.reshape(-1)
+        if not (placement.smooth and self._at_once(empty, placement, resampling)):
+            centres = self._centres(placement)
+            if resampling in SUPPORT:
+                self._round_centres(found, np.flatnonzero(np.isfinite(centres[0] + centres[1])), centres, resampling)
+            else:
+                outlines = placement.outlines()
+                whole = np.isfinite(outlines[0][outlines[2][:-1], 0])
+                self._within_outlines(found, np.flatnonzero(whole), outlines, centres, resampling)
+                torn = np.flatnonzero(~whole & np.isfinite(centres[0] + centres[1]))
+                self._round_centres(found, torn, centres, AT_CENTRE[resampling])
+        return empty
 
-    def _gathered(self, x):
-        """Columns of a closed circle turned by whole circles to where they lie next to each other."""
-        middle = x[LATTICE // 2, LATTICE // 2]
-        if not np.isfinite(middle):
-            middle = x[np.isfinite(x)][0]
-        return middle + np.mod(x - middle + self.circle / 2, self.circle) - self.circle / 2
+    def _centres(self, placement):
+        x, y = placement.centres()
+        x = x if self.footprint.closed else _on_edges(x, self.footprint.source.width)
+        return x.reshape(-1), _on_edges(y, self.footprint.source.height).reshape(-1)
 
-    def _window(self, x, y, row, rows, column, columns, torn):
-        width, height = self.circle or self.source.width, self.source.height
-        step_x, step_y = _largest_step(x), _largest_step(y)
-        # between its neighbours a turning point lies no further out than half a step; the cells along a tear may have
-        # no more than one neighbour on their side of it
-        share = 2.0 if torn else 0.5
-        margin_x, margin_y = 4 + share * step_x, 4 + share * step_y
-        left, right = np.nanmin(x) - margin_x, np.nanmax(x) + margin_x
-        top, bottom = np.nanmin(y) - margin_y, np.nanmax(y) + margin_y
-        whole = self._turn and step_x > width / 3
-        for latitude, pole_column, pole_row in self._poles:
-            if (column - 1 <= pole_column <= column + columns + 1) and (row - 1 <= pole_row <= row + rows + 1):
-                whole = True
-                edge = float(self.source.cells_at(self.source.transform[0], latitude)[1])
-                top, bottom = min(top, edge), max(bottom, edge)
-        top, bottom = max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), height)
-        left, right = int(np.floor(left)), int(np.ceil(right))
-        if whole or self.circle and right - left >= width:
-            left, right = 0, width
-        elif self.circle:
-            left, right = left % width, left % width + right - left
+    def _at_once(self, found, placement, resampling):
+        """Fill ``found`` from one window; returns False where that would be too large."""
+        mixed_round = resampling in SUPPORT
+        x, y = positions = self._centres(placement) if mixed_round else placement.corners()
+        if mixed_round and not self._on_source(x, y).all():
+            return False
+        reach = SUPPORT[resampling] / 2 if mixed_round else 0.0
+        boxes = np.array([[x.min() - reach], [x.max() + reach], [y.min() - reach], [y.max() + reach]])
+        windows = list(self._windows(np.zeros(1, dtype=np.intp), boxes))
+        if not windows:
+            return True
+        _, window, wraps = windows[0]
+        if wraps or window[1] * window[3] > SOURCE_CELLS:
+            return False
+        function = engine().centres if mixed_round else engine().corners
+        self._mixed(found.reshape(-1) if mixed_round else found, window, function, tuple(positions), resampling)
+        return True
+
+    def _on_source(self, x, y):
+        on = (y >= 0) & (y < self.footprint.source.height)
+        return on if self.footprint.closed else on & (x >= 0) & (x < self.footprint.source.width)
+
+    def _within_outlines(self, found, cells, outlines, centres, resampling):
+        x, y, starts = outlines
+        boxes = np.array([function.reduceat(of(part, axis=1), starts[:-1]) for part in (x, y)
+                          for function, of in ((np.minimum, np.min), (np.maximum, np.max))])
+        for here, window, _ in self._windows(cells, boxes[:, cells]):
+            counts = np.diff(starts)[here]
+            first = np.concatenate([[0], np.cumsum(counts)])
+            chosen = np.repeat(starts[here] - first[:-1], counts) + np.arange(first[-1])
+            part = np.full(here.size, found[0], dtype=found.dtype)
+            positions = (x[chosen], y[chosen], first, *(centre[here] for centre in centres))
+            if self._mixed(part, window, engine().polygons, positions, resampling):
+                found[here] = part
+
+    def _round_centres(self, found, cells, centres, resampling):
+        x, y = centres
+        cells, reach = cells[self._on_source(x[cells], y[cells])], SUPPORT[resampling] / 2
+        boxes = np.array([x[cells] - reach, x[cells] + reach, y[cells] - reach, y[cells] + reach])
+        for here, window, _ in self._windows(cells, boxes):
+            part = np.full(here.size, found[0], dtype=found.dtype)
+            if self._mixed(part, window, engine().centres, (x[here], y[here]), resampling):
+                found[here] = part
+
+    def _mixed(self, found, window, function, positions, resampling):
+        """Fill ``found`` with what ``function`` makes of a window of the source; returns False where that is empty."""
+        cells = self.read(window)
+        if cells is None:
+            return False
+        values, nodata, codes = cells
+        if codes is None and resampling == "mode":
+            # of numbers too
+            codes, places = np.unique(values, return_inverse=True)
+            values, nodata = places.reshape(values.shape).astype(np.int32), codes.size
+            values[np.isnan(codes)[values]] = nodata
+            codes = np.append(codes, np.nan)
+        top, _, left, _ = window
+        frame = (top, left, self.footprint.circle)
+        result = function(np.ascontiguousarray(values), nodata, 0 if codes is None else len(codes), positions, frame,
+                          resampling)
+        found[...] = result if codes is None else codes[result]
+        return True
+
+    def _windows(self, cells, boxes):
+        """Yield (cells, window, wraps): those cells that can be filled from a window (top, height, left, width).
+
+        ``boxes``: (4, cells) positions: left, right, top and bottom of what each needs. ``wraps``: the window is all
+        columns, since a cell needs some at both ends.
+        """
+        footprint, source = self.footprint, self.footprint.source
+        # centres close before the next cell belong to it
+        left, top = (np.floor(boxes[i]).astype(np.int64) for i in (0, 2))
+        right, bottom = (np.ceil(boxes[i] + EDGE).astype(np.int64) for i in (1, 3))
+        top, bottom = np.maximum(top, 0), np.minimum(bottom, source.height)
+        used = top < bottom
+        if not footprint.closed:
+            used_wrapped = np.zeros(used.shape, dtype=bool)
+            if footprint.circle:
+                used_wrapped = (left + footprint.circle < source.width) | (right - footprint.circle > 0)
+            used &= used_wrapped | (left < source.width) & (right > 0)
+            left = np.where(used_wrapped, 0, np.maximum(left, 0))
+            right = np.where(used_wrapped, source.width, np.minimum(right, source.width))
         else:
-            left, right = max(left, 0), min(right, width)
-        return (top, bottom - top, left, right - left) if left < right and top < bottom else None
+            used_wrapped = right - left >= footprint.circle
+        chosen = np.flatnonzero(used)
+        if not chosen.size:
+            return
+        order = chosen[np.argsort(left[chosen], kind="stable")]
+        reached = np.maximum.accumulate(right[order])
+        breaks = np.flatnonzero(left[order][1:] > reached[:-1] + GAP) + 1
+        limits = np.array([left, right, top, bottom])
+        for group in np.split(order, breaks):
+            for part in self._divided(np.sort(group), limits):
+                window = self._window(limits[:, part])
+                yield cells[part], window, bool(used_wrapped[part].any())
 
-    def _limits(self, lattice, x, y):
-        """Source columns in the gaps that interruptions tear between neighbours of the lattice; None for no tear."""
-        pairs = [[], []]
-        for axis in (0, 1):
-            before, after = ([slice(None)] * 2 for _ in range(2))
-            before[axis], after[axis] = slice(None, -1), slice(1, None)
-            for end, part in zip(pairs, (before, after)):
-                end.append(np.array([values[tuple(part)].ravel() for values in (*lattice, x, y)]))
-        first, second = (np.concatenate(end, axis=1) for end in pairs)
-        step = np.hypot(*(second - first)[2:])
-        usual = np.nanmedian(step)
-        steep = np.flatnonzero(step > JUMP * usual)
-        if not steep.size:
-            return None
-        a, b, opened = first[:, steep], second[:, steep], np.abs(second - first)[2, steep]
-        for _ in range(HALVINGS):
-            place = (a[:2] + b[:2]) / 2
-            middle = np.array([*place, *self.positions(*place)])
-            nearer = np.hypot(*(middle - a)[2:]) > np.hypot(*(b - middle)[2:])
-            a, b = np.where(nearer, a, middle), np.where(nearer, middle, b)
-        torn = np.abs(b - a)[2] > opened / 2
-        if not torn.any():
-            return None
-        whole = np.delete(np.abs(second - first)[2], steep[torn])
-        sorted_x = np.sort(x[np.isfinite(x)])
-        gaps = np.diff(sorted_x)
-        wide = gaps > max(2 * np.nanmax(whole), opened[torn].min() / 2)
-        return tuple((sorted_x[:-1] + gaps / 2)[wide])
+    def _divided(self, group, limits):
+        """Yield parts of a group of cells, each of which needs no more than SOURCE_CELLS or is a single cell."""
+        _, height, _, width = self._window(limits[:, group])
+        if height * width <= SOURCE_CELLS or group.size == 1:
+            yield group
+            return
+        best = None
+        for first in (0, 2):
+            order = group[np.argsort(limits[first, group] + limits[first + 1, group], kind="stable")]
+            halves = np.sort(order[:group.size // 2]), np.sort(order[group.size // 2:])
+            size = sum(window[1] * window[3] for window in (self._window(limits[:, half]) for half in halves))
+            if best is None or size < best[0]:
+                best = size, halves
+        for half in best[1]:
+            yield from self._divided(half, limits)
 
-    def sides(self, limits, row, rows, column, columns):
-        """Return (part, cut) for a window of the target through which interruptions run.
-
-        ``part``: the number of the limits below the centre of each cell; ``cut``: cells whose opposite corners an
-        interruption holds apart in the source, so that their centre lies far from the middle between them.
-        """
-        corners = np.array(self.positions(*np.meshgrid(np.arange(column, column + columns + 1),
-                                                       np.arange(row, row + rows + 1))))
-        centres = np.array(self.positions(*np.meshgrid(np.arange(column, column + columns) + 0.5,
-                                                       np.arange(row, row + rows) + 0.5)))
-        across = np.hypot(*(corners[:, 1:, 1:] - corners[:, :-1, :-1]))
-        beside = np.hypot(*(centres - (corners[:, 1:, 1:] + corners[:, :-1, :-1]) / 2))
-        return np.searchsorted(limits, centres[0]), (across > np.nanmedian(across)) & (beside > across / 4)
-
-    def warp(self, values, nodata, top, left, place, resampling, error, name):
-        """Return source cells brought to a window of the target, in the type of ``values``.
-
-        ``values``: (rows, columns) uint8, float32 or float64 whose first cell is the source's (top, left), ``nodata``
-        in them and in the result; ``place``: row, rows, column, columns of the target; ``error``: the largest error of
-        position, source cells, 0 for none. Raises InputError naming ``name``.
-        """
-        row, rows, column, columns = place
-        moved = self._dataset(self.source, values.dtype.name, *values.shape, top, left, nodata)
-        moved.GetRasterBand(1).WriteArray(values)
-        result = self._dataset(self.target, values.dtype.name, rows, columns, row, column, nodata)
-        # the warper is given all of the source: by itself it would find the cells it needs from too few points; and it
-        # is kept from dividing the window, since it would read all of the source again for every part
-        options = ["SAMPLE_GRID=YES", f"SOURCE_EXTRA={max(values.shape)}", "SRC_FILL_RATIO_HEURISTICS=NO",
-                   "INIT_DEST=NO_DATA"]
-        if resampling == "bilinear":
-            # between the four neighbours: left alone, the warper widens its kernel by the shape of the window
-            options += ["XSCALE=1", "YSCALE=1"]
-        # the warper tries places beyond the pole, or the edge of a projection, and does without them
-        work = partial(call, gdal.Warp, result, moved, resampleAlg=resampling, errorThreshold=error, srcNodata=nodata,
-                       dstNodata=nodata, multithread=False, warpOptions=options, warpMemoryLimit=MEMORY_MB,
-                       harmless="Invalid latitude")
-        done, failure = on_kept_thread(work) if self._composed else work()
-        if failure or done == 0:
-            raise InputError(f"{name} cannot be brought to the target grid: {failure}.")
-        return result.GetRasterBand(1).ReadAsArray()
-
-    def _dataset(self, grid, dtype, rows, columns, row, column, nodata):
-        dataset = gdal.GetDriverByName("MEM").Create("", columns, rows, 1, _TYPES[dtype])
-        x, y = grid.xy(column, row)
-        _, a, b, _, d, e = grid.transform
-        dataset.SetGeoTransform((float(x), a, b, float(y), d, e))
-        dataset.SetSpatialRef(self._references[grid])
-        dataset.GetRasterBand(1).SetNoDataValue(nodata)
-        return dataset
+    def _window(self, limits):
+        left, right, top, bottom = (int(limits[0].min()), int(limits[1].max()), int(limits[2].min()),
+                                    int(limits[3].max()))
+        if self.footprint.closed and right - left >= self.footprint.circle:
+            left, right = 0, self.footprint.circle
+        return top, bottom - top, left, right - left
 
 
-def _largest_step(values):
-    steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
-    steps = np.concatenate([step[np.isfinite(step)].ravel() for step in steps])
-    return float(steps.max()) if steps.size else 0.0
+def _on_edges(positions, last):
+    """Return positions of which those no more than EDGE beyond 0 or ``last`` lie in the first and last cells."""
+    with np.errstate(invalid="ignore"):
+        inside = np.minimum(np.maximum(positions, 0.0), last - EDGE)
+        return np.where((positions >= -EDGE) & (positions <= last + EDGE), inside, positions)

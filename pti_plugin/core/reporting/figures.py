@@ -34,10 +34,10 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
             limits=(-3.0, -1.5, 3.0), isolated=10.0):
     """Draw the PTI map in polar projection with a legend in two tiers; return PNG bytes.
 
-    ``source`` is a raster of PTI codes (0 or nodata: no rank) in any CRS; ``background`` a raster whose nodata is
-    sea and whose values are land, such as the base map; ``stations`` an iterable of mappings with ``lon``, ``lat``
-    (degrees, WGS 84) and perhaps ``rank``; ``limits`` the MAGT limits of the tiers in °C and ``isolated`` the PP
-    limit of rank 40 in %, both for the legend.
+    ``source`` is a raster of PTI codes (0 or nodata: no rank) in any CRS, or its Source; ``background`` a raster whose
+    nodata is sea and whose values are land, such as the base map; ``stations`` an iterable of mappings with ``lon``,
+    ``lat`` (degrees, WGS 84) and perhaps ``rank``; ``limits`` the MAGT limits of the tiers in °C and ``isolated`` the
+    PP limit of rank 40 in %, both for the legend.
     Raises InputError where a raster cannot be read or ``source`` holds other codes than PTI ranks, or none at all.
     """
     item = rank_source(source)
@@ -176,10 +176,10 @@ def area_bars(rows):
         return png()
 
 
-def area_estimates_plot(rows, unit):
+def area_estimates_plot(rows, unit, names=("mapped", "by the reference")):
     """Draw the mapped area of each class as a bar and its estimate as a dot with its interval; return PNG bytes.
 
-    ``rows``: mappings label, mapped (or None), area, low and high (or None), all in ``unit``.
+    ``rows``: mappings label, mapped (or None), area, low and high (or None), all in ``unit``; ``names``: of bars, dots.
     """
     labels = [textwrap.fill(str(row["label"]), 30) for row in rows]
     with _figure(7.5, 1.05 + 0.46 * max(len(rows), 1), 1500) as (figure, png):
@@ -200,7 +200,7 @@ def area_estimates_plot(rows, unit):
         axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
         axes.set_axisbelow(True)
         dotted = any(_interval(row) is not None for row in rows)
-        axes.legend([mapped, dots], ["mapped", f"by the reference{', with its 95 % interval' if dotted else ''}"],
+        axes.legend([mapped, dots], [names[0], f"{names[1]}{', with its 95 % interval' if dotted else ''}"],
                     loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2, frameon=False, fontsize=9)
         _open_frame(axes)
         return png()
@@ -324,13 +324,14 @@ def rfecv_curve(rows, paper=None):
         return png()
 
 
-def calibration_plot(rows):
+def calibration_plot(rows, before=()):
     """Draw how often a class is right against how probable the model holds it, with the numbers of points below.
 
     ``rows``: mappings expected (mean probability of the voted class), value (share of points that are right), low,
-    high (its interval or None), all in %, and n. Returns PNG bytes. Raises InputError where there is no row.
+    high (its interval or None), all in %, and n; ``before``: the same of the probabilities before they were calibrated,
+    drawn as a second curve. Returns PNG bytes. Raises InputError where there is no row.
     """
-    rows = sorted(rows, key=lambda row: row["expected"])
+    rows, before = (sorted(some, key=lambda row: row["expected"]) for some in (rows, before))
     if not rows:
         raise InputError("There are no rows of the calibration to draw.")
     expected, right, numbers = (np.array([row[key] for row in rows], dtype=float)
@@ -345,8 +346,14 @@ def calibration_plot(rows):
             if _interval(row) is not None:
                 axes.plot((row["expected"],) * 2, _interval(row), color=BLUE, linewidth=1.8, marker="_", markersize=8,
                           zorder=3)
+        if before:
+            curve = [[row[key] for row in before] for key in ("expected", "value")]
+            axes.plot(*curve, color=ORANGE, linewidth=1.2, linestyle=(0, (2, 2)), marker="D", markersize=5,
+                      markerfacecolor="#ffffff", zorder=2.5, label="before")
         axes.plot(expected, right, color=BLUE, linewidth=1.0, alpha=0.55, zorder=2)
-        axes.scatter(expected, right, s=42, color=BLUE, zorder=4)
+        axes.scatter(expected, right, s=42, color=BLUE, zorder=4, label="after calibration")
+        if before:
+            axes.legend(loc="upper left", frameon=False, fontsize=9)
         axes.set(xlim=(0, 100), ylim=(0, 100), ylabel="Share of points that are right (%)")
         axes.tick_params(labelbottom=False)
         for axis in (axes.xaxis, axes.yaxis):

@@ -148,6 +148,16 @@ def _of_content(path, check):
     return Ramp(FALL_TO_RISE, unit="°C", symmetric=True) if read_info(path).units[0] == "degC" else Ramp(LIGHT_TO_DARK)
 
 
+def _missing_predictors(path, check):
+    """Return the style of a raster of missing predictors: a class for each combination that it holds."""
+    codes, names = codes_found(path, check), prediction.bit_names(path)
+    if not codes:
+        return _UNCERTAIN
+    table = {code: (f"lacks {', '.join(names[i] for i in range(len(names)) if code >> i & 1)}", colour)
+             for code, (_, colour) in codes.items()}
+    return _classes({**table, **({0: ("no predictor is missing", (232, 230, 225))} if 0 in codes else {})})
+
+
 def _classes(table):
     return Classes(lambda _path: table)
 
@@ -191,6 +201,7 @@ STYLES = {
     ("predictxgboost", "OUTPUT_OUTSIDE"): _UNCERTAIN,
     ("predictxgboost", "OUTPUT_DISSIMILARITY"): _UNCERTAIN,
     ("predictxgboost", "OUTPUT_APPLICABILITY"): _classes(_colours(prediction.APPLICABILITY)),
+    ("predictxgboost", "OUTPUT_MISSING"): _missing_predictors,
     ("drivermaps", "OUTPUT"): Classes(driver_classes),
     ("drivermaps", "OUTPUT_GROUPS"): _PERCENT,
     ("drivermaps", "OUTPUT_CONTRIBUTIONS"): _SIGNED,

@@ -71,9 +71,13 @@ class Frame:
         return math.hypot(x[0] - self.x, y[0] - self.y) / radius
 
 
-def rank_source(path: str) -> Source:
-    """Return the Source of a raster of PTI codes in which a cell without data reads as one without a rank."""
-    return replace(source(path, CLASS, info=read_info(path)), absent=NO_RANK)
+def rank_source(path: str | Source) -> Source:
+    """Return the Source of a raster of PTI codes in which a cell without data reads as one without a rank.
+
+    ``path`` may be a Source of the codes.
+    """
+    item = path if isinstance(path, Source) else source(path, CLASS, info=read_info(path))
+    return replace(item, absent=NO_RANK)
 
 
 def polar_wkt(item: Source) -> str:

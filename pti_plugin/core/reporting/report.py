@@ -6,10 +6,13 @@ A section whose input was not given says so in a sentence. core/reporting/report
 import math
 
 from ..common.ranks import BY_CODE, NO_RANK, RANKS, TIERS
+from ..mapping import area_comparison, coverage
 from .figures import area_bars, is_in_sample
 from .report_model import (
     accuracy_section,
+    area_comparison_section,
     calibration_section,
+    coverage_section,
     importance_section,
     interval_text,
     predictor_title,
@@ -17,22 +20,24 @@ from .report_model import (
 )
 from .report_page import RANK, TEXT, Column, Report, is_missing, plain
 from .report_stations import station_section
-from .report_steps import cite_section, departure_section, predictor_units, run_section, trend_section
+from .report_steps import cite_section, departure_section, mean_units, run_section, trend_section
 
 
 def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_result=None, metrics_rows=None,
                       shap_rows=None, confusion=None, calibration_rows=None, selection_rows=None,
-                      comparison_rows=None, steps=(), warnings=(), notes=(), citations=(),
+                      comparison_rows=None, map_rows=(), steps=(), warnings=(), notes=(), citations=(),
                       title="Permafrost Thaw Index", subtitle="Validation report", sources=None):
     """Return the Report of a run of the chain; a part whose input is None says in a sentence that it was not given.
 
     ``area_rows``: mappings rank, label, cells, area_km2, share_percent. ``zone_rows``: rows of the table of the zone
     tool. ``station_result``: a ValidationResult of core/insitu/validation.py. ``metrics_rows``: mappings line, value,
-    low, high, n, meaning (value, low, high in %). ``shap_rows``: mappings name, group, shap, share and gain (in %).
-    ``confusion``: (labels, matrix), rows classified. ``calibration_rows``: mappings line, value, low, high, n,
-    expected (value, low, high, expected in %). ``selection_rows``: mappings features, mean_accuracy, sd_accuracy (in
-    %), dropped_next, chosen, source, those of the paper marked "paper" there. ``comparison_rows``: rows of the table
-    of the profile comparison. ``steps``: provenance records, upstream first (collect_records). ``citations``: (file,
+    low, high, n, meaning (value, low, high in %). ``map_rows``: rows of a metrics table, of which those about areas and
+    coverage of the predicted map are shown (core/mapping/area_comparison.py, coverage.py). ``shap_rows``: mappings
+    name, group, shap, share and gain (in %). ``confusion``: (labels, matrix), rows classified. ``calibration_rows``:
+    mappings section, line, value, low, high, n, expected (value, low, high, expected in %), with those before the
+    calibration and its temperature. ``selection_rows``: mappings features, mean_accuracy, sd_accuracy (in %),
+    dropped_next, chosen, source, those of the paper marked "paper" there. ``comparison_rows``: rows of the table of the
+    profile comparison. ``steps``: provenance records, upstream first (collect_records). ``citations``: (file,
     how to cite it, licence). ``sources``: {map, areas, zones, stations, metrics, shap, confusion, selection,
     comparison, record: file} named beside the numbers.
     """
@@ -46,9 +51,11 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
         report.paragraph(note)
     _map_section(report, map_png, sources)
     _area_section(report, area_rows, sources)
-    _zone_section(report, zone_rows, predictor_units(steps), sources)
+    _zone_section(report, zone_rows, mean_units(steps), sources)
     trend_section(report, steps, sources)
     accuracy_section(report, metrics_rows, confusion, sources)
+    area_comparison_section(report, [row for row in map_rows if row["section"] == area_comparison.SECTION], sources)
+    coverage_section(report, [row for row in map_rows if row["section"] == coverage.SECTION], sources)
     calibration_section(report, calibration_rows, sources)
     selection_section(report, selection_rows, sources)
     importance_section(report, shap_rows, sources)

@@ -1,16 +1,20 @@
-"""The sections of the report about the learned map: accuracy, calibration, feature elimination, importance."""
+"""The sections of the report about the learned map: accuracy, areas, coverage, calibration, elimination, importance."""
 
-from ..assessment.accuracy_panel import PAPER
+import re
+
+from ..assessment.accuracy_panel import CALIBRATION, PAPER, TEMPERATURE, UNTEMPERED
+from ..common.ranks import BY_CODE
 from ..ensembles.features import PREDICTORS
 from .figures import (
     accuracy_panel_plot,
+    area_estimates_plot,
     calibration_plot,
     confusion_matrix,
     is_in_sample,
     rfecv_curve,
     shap_bars,
 )
-from .report_page import NUMBER, TEXT, Column, is_missing
+from .report_page import NUMBER, RANK, TEXT, Column, is_missing
 
 #: products share inputs with each other and with the predictors; method, section 8
 SHARED_INPUTS = ("The products are not independent of each other. Permafrost_CCI is driven by MODIS land surface "
@@ -86,7 +90,7 @@ def _points(difference):
 
 
 def calibration_section(report, calibration_rows, sources):
-    """Add how often the ensemble is right against how probable it holds its class."""
+    """Add how often the ensemble is right against how probable it holds its class, before and after calibration."""
     report.section("How far to trust its probabilities")
     if not calibration_rows:
         report.paragraph("No calibration was given.")
@@ -94,15 +98,87 @@ def calibration_section(report, calibration_rows, sources):
     report.paragraph("Points are gathered by how probable the ensemble holds the class it votes for, asking only runs "
                      "that did not train on them. A probability can be believed where as many of its points are right "
                      "as it promises.")
+    before, tempered = ([row for row in calibration_rows if row.get("section") == name]
+                        for name in (UNTEMPERED, TEMPERATURE))
+    rows = [row for row in calibration_rows if row.get("section", CALIBRATION) == CALIBRATION]
+    for row in tempered:
+        report.paragraph(f"The probabilities are calibrated with a temperature of {row['value']:.3g}. {row['meaning']}")
     report.table([Column("line", "Bin"), Column("expected", "Promised", "%", 1), Column("value", "Right", "%", 1),
                   Column("interval", "95 % interval", "%", kind=NUMBER), Column("n", "n", "", 0)],
-                 [dict(row, interval=interval_text(row)) for row in calibration_rows], "Calibration",
+                 [dict(row, interval=interval_text(row)) for row in rows],
+                 "Calibration" + (" of the probabilities as the map gives them" if before else ""),
                  source=sources.get("metrics"))
-    report.figure(calibration_plot(calibration_rows),
+    if before:
+        report.table([Column("line", "Bin"), Column("expected", "Promised", "%", 1), Column("value", "Right", "%", 1),
+                      Column("n", "n", "", 0)], before, "Calibration before: the plain means of the runs",
+                     source=sources.get("metrics"))
+    report.figure(calibration_plot(rows, before),
                   "Share of points that are right against the mean probability of the class voted for, with 95 % "
-                  "intervals; the bars below count the points.",
+                  "intervals; the bars below count the points."
+                  + (" Orange diamonds: the same before the calibration." if before else ""),
                   "Dots along a diagonal, with bars of the numbers of points below; the numbers are in the table "
                   "before.", sources.get("metrics"))
+
+
+def area_comparison_section(report, rows, sources):
+    """Add the areas of the predicted map beside those of the conceptual index, where they were compared."""
+    if not rows:
+        return
+    report.section("Areas by rank: conceptual and predicted")
+    report.paragraph("A map counts its errors into its areas. The corrected area deals the area predicted as each rank "
+                     "out to the ranks that the conceptual index has there (Olofsson et al. 2014); the index is known "
+                     "everywhere, so this is a census without sampling intervals. Where the map covers nothing but "
+                     "cells with a rank in the index, the corrected areas are the index's own.")
+    by_line = {row["line"]: row for row in rows}
+    for row in rows:
+        if row["unit"] == "%":
+            line = str(row["line"])
+            report.paragraph(f"{line[:1].upper()}{line[1:]}: {row['value']:.2f} %. {row['meaning']}")
+    shown = []
+    for code, rank in BY_CODE.items():
+        conceptual, predicted, adjusted = (by_line.get(f"{kind} area of rank {code}", {}).get("value")
+                                           for kind in ("conceptual", "predicted", "adjusted"))
+        if conceptual is not None:
+            shown.append({"rank": code, "conceptual": conceptual, "predicted": predicted, "adjusted": adjusted,
+                          "difference": predicted - conceptual, "label": rank.label,
+                          "percent": 100 * (predicted / conceptual - 1) if conceptual else None})
+    report.table([Column("rank", "Rank", kind=RANK), Column("conceptual", "Conceptual", "km²", 0),
+                  Column("predicted", "Predicted", "km²", 0), Column("difference", "Difference", "km²", 0),
+                  Column("percent", "Difference", "%", 1), Column("adjusted", "Corrected", "km²", 0)], shown,
+                 "Area by rank of the conceptual index and of the predicted map", source=sources.get("metrics"),
+                 note="Conceptual and predicted areas are those of the cells that have a rank in both; the corrected "
+                      "area is that of the whole map.")
+    report.figure(area_estimates_plot([{"label": row["label"], "mapped": row["predicted"] / 1e6, "area": row[
+        "conceptual"] / 1e6, "low": None, "high": None} for row in shown], "million km²", ("predicted", "conceptual")),
+                  "Predicted area of each rank (bars) and its area in the conceptual index (dots).",
+                  "Bars of the predicted area by rank with dots of the conceptual area; the numbers are in the table "
+                  "before.", sources.get("metrics"))
+
+
+def coverage_section(report, rows, sources):
+    """Add what becomes of the ranked cells, by rank and by latitude, where it was counted."""
+    if not rows:
+        return
+    report.section("Coverage: what becomes of the ranked cells")
+    lines = {}
+    for row in rows:
+        kind, rank, latitude = re.fullmatch(r"(\w+): rank (\w+), latitude (.+)", row["line"]).groups()
+        lines.setdefault((rank, latitude), {})[kind] = row
+    for caption, chosen, title in (
+            ("Coverage by rank", [key for key in lines if key[1] == "all"], "Rank"),
+            ("Coverage by latitude", [key for key in lines if key[0] == "all"], "Latitude")):
+        shown = [{"what": key[0] if title == "Rank" else key[1],
+                  **{kind: row["value"] for kind, row in lines[key].items()},
+                  "points": lines[key]["sampled"]["n"],
+                  "why": lines[key]["not_predicted"]["meaning"] or ""} for key in chosen]
+        report.table([Column("what", title, kind=TEXT), Column("ranked", "Ranked", "km²", 0),
+                      Column("points", "Training points", "", 0), Column("sampled", "Sampled", "km²", 0),
+                      Column("predicted", "Predicted", "km²", 0),
+                      Column("incomplete", "of it with a missing predictor", "km²", 0),
+                      Column("not_predicted", "Not predicted", "km²", 0), Column("why", "Why not")], shown, caption,
+                     source=sources.get("metrics"), total=lambda row: row["what"] == "all",
+                     note="Sampled: area of the cells that hold training points. The coverage table of the prediction "
+                          "tool has ranks and latitudes together.")
 
 
 def selection_section(report, selection_rows, sources):

@@ -26,6 +26,7 @@ SUMMARY_NAMES = {
     "magt_sites": "Temperature sites", "alt_sites": "Thaw-depth sites", "paired": "Pairs",
     "without_elevation": "Pairs without elevations", "off_map": "Off the map",
     "swapped": "Latitude and longitude look swapped", "no_data": "On a cell without a rank",
+    "left_out": "On a cell of a class left out",
     "from_neighbour": "Map rank from a neighbouring cell", "too_warm": "Above the MAGT limit",
     "not_testable": "Pairs with a trend that is not testable", "compared": "Compared by rank", "exact": "Exact rank",
     "within_one": "Within one rank", "tier": "Same tier", "map_isolated": "Map has rank 40",
@@ -67,6 +68,7 @@ def station_section(report, result, sources):
                      note="Difference: map less station, in places of the order of ranks; above 0 the map says more "
                           "vulnerable.")
     _magt_figure(report, result, source)
+    _side_by_side(report, getattr(result, "side_by_side", ()), sources.get("side_by_side"))
     others = [row for row in result.rows if row["site_magt"] and row["site_alt"]
               and not (row["site_rank"] and row["map_rank"])]
     if others:
@@ -87,6 +89,26 @@ def _magt_figure(report, result, source):
                       "tier; thin lines are the limits of the tiers, the dashed line is 1:1.",
                       "Scatter plot of the map's ground temperature against the stations'; the file lists each.",
                       source)
+
+
+_SIDE_BY_SIDE = [
+    Column("map", "Map or product"), Column("kind", "Kind"), Column("with_rank", "With a rank", "stations", 0),
+    Column("ranks_compared", "Ranks compared", "stations", 0), Column("exact_percent", "Exact rank", "%", 1),
+    Column("within_one_percent", "Within one", "%", 1), Column("spearman", "Spearman's r", "", 2),
+    Column("tiers_compared", "Tiers compared", "sites", 0), Column("tier_percent", "Same tier", "%", 1),
+    Column("magt_compared", "MAGT compared", "sites", 0), Column("magt_bias", "Bias", "°C", 2),
+    Column("magt_rmse", "RMSE", "°C", 2), Column("magt_mae", "Mean absolute error", "°C", 2)]
+
+
+def _side_by_side(report, rows, source):
+    """Add the table of maps and single products at the same stations, where other maps were given."""
+    if not rows:
+        return
+    columns = [column for column in _SIDE_BY_SIDE if any(not is_missing(row.get(column.key)) for row in rows)]
+    report.table(columns, rows, "Maps and single products side by side, at the same stations", source=source,
+                 note="Shares and errors are of the stations at which all that are compared have a value. A single "
+                      "product is ranked by its own temperature and percent with the same trends. Bias: map less "
+                      "station.")
 
 
 def _tier_table(report, confusion, source):

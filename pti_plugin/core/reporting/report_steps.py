@@ -2,7 +2,8 @@
 
 from ..common.profiles import ALWAYS, PAPER_PARAMETERS, REASONS
 from ..ensembles.features import PREDICTORS
-from ..rasters.products import read_products, recognise
+from ..rasters.products import read_products
+from ..rasters.recognition import recognise
 from ..series.trends import RISKY_LAG_1
 from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name, plain
 
@@ -173,10 +174,18 @@ def cite_section(report, steps, citations=()):
         report.paragraph(f"Stations of {file_name(path)}: {citation}" + (f" Licence: {licence}." if licence else ""))
 
 
-def predictor_units(steps):
-    """Return {name of a predictor: its unit before scaling} from the records of predictor stacks."""
-    return {str(predictor.get("role")): _typeset(str(predictor.get("unit") or "")) for step in steps
-            if step.get("tool") == "predictorstack" for predictor in (step.get("results") or {}).get("predictors", ())}
+def mean_units(steps):
+    """Return {name of a predictor: the unit of its means by zone} from the records of zone tables.
+
+    Records that do not state it are of means in the unit that the predictor stack had before scaling.
+    """
+    units = {str(predictor.get("role")): str(predictor.get("unit") or "") for step in steps
+             if step.get("tool") == "predictorstack" for predictor in (step.get("results") or {}).get("predictors", ())}
+    for step in steps:
+        if step.get("tool") == "summarizezones":
+            stated = (step.get("results") or {}).get("units") or {}
+            units.update({name[len("mean_"):]: unit for name, unit in stated.items() if name.startswith("mean_")})
+    return {name: _typeset(unit) for name, unit in units.items()}
 
 
 def _typeset(unit):

@@ -1,8 +1,9 @@
-"""The point layer of a sample: its fields, and what its predictors are, which travels with it.
+"""The point layer of a sample: its fields, what its predictors are, and the areas of the ranks, which travel with it.
 
 Fields: ``pti`` (the rank), ``row`` and ``column`` (the cell), ``longitude`` and ``latitude`` (its centre, WGS 84) and
-one a predictor, named as the band it was read from, with the band's raw values. A GeoPackage holds groups, kinds and
-scaling ranges of the predictors in its layer's metadata; other formats have a file beside them.
+one a predictor, named as the band it was read from, with the band's raw values, NULL where it is missing. A GeoPackage
+holds groups, kinds and scaling ranges of the predictors, and the area of every rank on the map that was sampled, in its
+layer's metadata; other formats have a file beside them.
 """
 
 import json
@@ -105,7 +106,7 @@ def write_samples(path, samples, staging, layer_name="samples"):
     keys = [field[0] for field in _OWN_FIELDS]
     rows = [{**dict(zip(keys, values)), **dict(zip(names, predictors))}
             for values, predictors in zip(own, samples.x.tolist())]
-    text = features_text(samples.features)
+    text = features_text(samples.features, samples.areas)
     inside = os.path.splitext(str(path))[1].lower() == ".gpkg"
     if not inside:
         staging.write_text(f"{path}{FEATURES_ENDING}", text)
@@ -113,15 +114,16 @@ def write_samples(path, samples, staging, layer_name="samples"):
                  {FEATURES_ITEM: text} if inside else None)
 
 
-def features_text(features):
-    """Return predictors as the JSON text that travels with a sample."""
+def features_text(features, areas=None):
+    """Return predictors and ``areas`` {rank: km²} as the JSON text that travels with a sample."""
     return json.dumps({"version": VERSION, "features": [
         {"name": feature.name, "group": feature.group, "categorical": feature.categorical, "low": feature.low,
-         "high": feature.high} for feature in features]}, ensure_ascii=False)
+         "high": feature.high} for feature in features],
+        **({"area_km2": {str(rank): area for rank, area in areas.items()}} if areas else {})}, ensure_ascii=False)
 
 
 def read_sample_features(path, layer=None):
-    """Return the Features that came with a sample layer, in the stack's order, or None where none did.
+    """Return (the Features that came with a sample layer, in the stack's order; {rank: km²}), each None without it.
 
     ``path``: the layer's file; ``layer``: the layer's name in it, the first one where None. Raises InputError where
     what came with it is damaged.
@@ -135,7 +137,7 @@ def read_sample_features(path, layer=None):
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{beside} cannot be read: {error}. Draw the samples again.") from error
     text, _ = call(_layer_item, path, layer)
-    return _parsed(text, path) if text else None
+    return _parsed(text, path) if text else (None, None)
 
 
 def _layer_item(path, name):
@@ -154,14 +156,15 @@ def _parsed(text, place):
                              f"version {VERSION}. Draw the samples again, or update the plugin.")
         features = tuple(Feature(str(item["name"]), str(item["group"]), item["categorical"] is True,
                                  _limit(item["low"]), _limit(item["high"])) for item in content["features"])
-    except (ValueError, KeyError, TypeError) as error:
+        areas = {int(rank): float(area) for rank, area in content.get("area_km2", {}).items()} or None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The predictors stated with {place} are damaged ({error}). Draw the samples "
                          f"again.") from error
     names = [feature.name for feature in features]
     if not names or len(set(names)) != len(names):
         raise InputError(f"The predictors stated with {place} are damaged (none, or one twice). Draw the samples "
                          f"again.")
-    return features
+    return features, areas
 
 
 def _limit(value):

@@ -1,9 +1,10 @@
 """Samples for learning: random cells of every PTI class, apart from each other and inside the edge of their class.
 
-Every cell gets a pseudo-random key from its place and the seed. The cells of a class that lie inside its edge and have
-all predictors are taken in the order of their keys, each unless it is too near one taken before, until there are as
-many as asked. So a sample depends neither on how the raster is read nor on the number of threads. Distances are those
-on the WGS 84 ellipsoid, from cell centre to cell centre. Method, section 5; the paper's section 2.2.4.
+Every cell gets a pseudo-random key from its place and the seed. The cells of a class that lie inside its edge and lack
+no more predictors than allowed are taken in the order of their keys, each unless it is too near one taken before, until
+there are as many as asked. So a sample depends neither on how the raster is read nor on the number of threads.
+Distances are those on the WGS 84 ellipsoid, from cell centre to cell centre. Method, section 5; the paper's section
+2.2.4.
 
 Candidates are looked at in rounds, the smallest keys first, and what lies surely too near the points of a round is
 closed before the next: memory holds two bytes a cell of the raster, the candidates of one round, and the predictors of
@@ -19,8 +20,10 @@ import numpy as np
 
 from ..common import ranks
 from ..common.errors import InputError
-from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, plan_windows
+from ..ensembles.features import missing_limit
+from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, all_read, plan_windows
 from ..rasters.cell_keys import seed_addend
+from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
@@ -40,7 +43,8 @@ MET, CELLS, BUFFER, PREDICTORS, SPACING = ("request met", "too few cells", "edge
 class Samples:
     """Training points: ``x`` float32 (n, features) in the order of ``features``, ``y`` PTI codes, WGS 84 places.
 
-    ``rows`` and ``columns`` are their cells, None for points that do not come from a raster.
+    NaN in ``x`` is a missing predictor. ``rows`` and ``columns`` are their cells, None for points that do not come from
+    a raster; ``areas``: {rank: km²} of the map they were drawn from, None where it is not known.
     """
 
     x: np.ndarray
@@ -50,11 +54,14 @@ class Samples:
     features: tuple
     rows: np.ndarray = None
     columns: np.ndarray = None
+    areas: dict = None
 
     def checksum(self):
         """Return the SHA-256 of predictors, classes and places, so that the same samples are known again."""
         digest = hashlib.sha256()
-        for values in (self.x, self.y.astype(np.int64), self.longitude, self.latitude):
+        # a NaN has many bit patterns; they all say the same
+        x = np.where(np.isnan(self.x), np.float32(np.nan), self.x)
+        for values in (x, self.y.astype(np.int64), self.longitude, self.latitude):
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
 
@@ -71,28 +78,36 @@ class Samples:
         if few:
             raise InputError(f"These ranks have fewer than 5 samples: {', '.join(few)}. Lower the spacing or leave "
                              f"them out.")
+        never = [feature.name for feature, values in zip(self.features, self.x.T) if np.isnan(values).all()]
+        if never:
+            raise InputError(f"No sample has the predictor {', '.join(never)}. Leave it out, or check its nodata "
+                             f"value and its extent.")
 
 
 @dataclass(frozen=True)
 class SampleOptions:
     """``across``: the spacing holds between points of different classes too, the larger of the two classes' spacings.
 
-    ``strict``: more points asked for than can possibly fit are an error, not a warning.
+    ``strict``: more points asked for than can possibly fit are an error, not a warning. ``max_missing``: most
+    predictors that a cell may lack, never more than half of them. ``left_out``: LeftOutClasses whose cells have no
+    rank, and are an edge to the others, or None.
     """
 
     seed: int = 42
     across: bool = False
     strict: bool = False
+    max_missing: int = 0
+    left_out: LeftOutClasses = None
 
 
-def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, edge_buffer_km=0.0, settings=None):
+def draw_samples(pti_path, stack, per_class, spacing_km, seed, progress, options=None):
     """Return Samples of at most ``per_class`` cells a rank, at least ``spacing_km`` apart within a rank.
 
-    Only cells whose predictors are all there are drawn. Raises InputError where the PTI is not on the stack's grid or
-    has no ranks.
+    ``options``: SampleOptions, whose seed is ``seed`` here. Raises InputError where the PTI is not on the
+    stack's grid or has no ranks.
     """
-    rules = [Rule(code, per_class, spacing_km, edge_buffer_km) for code in ranks.CODES]
-    return sample_points(pti_path, stack, rules, progress, SampleOptions(seed), settings)[0]
+    rules = [Rule(code, per_class, spacing_km, 0.0) for code in ranks.CODES]
+    return sample_points(pti_path, stack, rules, progress, replace(options or SampleOptions(), seed=seed))[0]
 
 
 def sample_points(pti_path, stack, rules, progress, options=None, settings=None):
@@ -100,8 +115,9 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
 
     The table has a dict a rule and a last one, of rank "all", for the points together, whose ``packing_bound`` is how
     many of the points asked for can fit. No rule is ever relaxed; a rank that gets fewer points than asked says in
-    ``limited_by`` why. Warns of what cannot fit before it draws. Raises InputError where the PTI is not on the stack's
-    grid, has no rank with all predictors, or, if strict, where more is asked than fits; Cancelled.
+    ``limited_by`` why, and ``lacking`` names the predictors of the cells that lack too many to be drawn. Warns of what
+    cannot fit before it draws. Raises InputError where the PTI is not on the stack's grid, has no rank with enough
+    predictors, or, if strict, where more is asked than fits; Cancelled.
     """
     options, settings = options or SampleOptions(), settings or Settings()
     pti = source(pti_path, CLASS, single_band=True)
@@ -109,14 +125,16 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
     if differences:
         raise InputError(f"{pti.name} is not on the grid of the predictor stack {stack.name}: "
                          f"{'; '.join(differences)}. Build the PTI with the stack as its target grid.")
+    pti = excluding(pti, options.left_out, progress.part(0, 0.1), settings)
     with bounded_cache():
         draw = _Draw(pti, stack, rules, options, settings)
         draw.prepare(progress.part(0, 0.6))
         draw.state_bounds(progress)
         chosen = draw.points(progress.part(0.6, 0.8))
         if not len(chosen[0]):
-            raise InputError(f"{pti.name} has no ranked cell with all predictors of {stack.name} that meets the rules: "
-                             + "; ".join(f"rank {row['rank']}: {row['limited_by']}" for row in draw.rows) + ".")
+            raise InputError(f"{pti.name} has no ranked cell with enough predictors of {stack.name} that meets the "
+                             "rules: " + "; ".join(f"rank {row['rank']}: {row['limited_by']}" for row in draw.rows)
+                             + ".")
         samples = draw.samples(*chosen, progress.part(0.8, 1))
     return samples, [*draw.rows, draw.total]
 
@@ -159,7 +177,6 @@ class _Draw:
         self._note(counts, "cells_inside", "area_inside_km2")
         self._bounds(progress.part(0.5, 0.6))
         self._close_incomplete(progress.part(0.6, 1))
-        self._note(ground.counts(self._open, progress), "cells_complete")
 
     def _note(self, counts, name, area=None):
         for row in self.rows:
@@ -199,23 +216,36 @@ class _Draw:
         return cells
 
     def _close_incomplete(self, progress):
-        """Close the cells that lack a predictor; keep the predictors of the others where they take little memory."""
-        keep = 4 * len(self._stack.sources) * self.total["cells_inside"] <= _KEPT_BYTES
+        """Close the cells that lack too many predictors and tell which; keep the predictors of the others where they
+        take little memory."""
+        number = len(self._stack.sources)
+        limit = missing_limit(self._options.max_missing, number)
+        keep = 4 * number * self.total["cells_inside"] <= _KEPT_BYTES
 
         def work(layers, window):
-            mine = self._open[_slices(window)] != 0
-            complete = ~np.isnan(layers).any(axis=0)
+            mine, absent = self._open[_slices(window)], np.isnan(layers)
+            lacking = absent.sum(axis=0, dtype=np.int32)
+            usable = lacking <= limit
+            # rows: cells with all predictors, cells that may be drawn, then closed cells by the predictor they lack
+            masks = [lacking == 0, usable, *(~usable & layer for layer in absent)]
+            counts = np.stack([np.bincount(mine[mask], minlength=256) for mask in masks])
             if not keep:
-                return complete, None
-            places = np.flatnonzero(mine & complete)
-            return complete, (places.astype(np.int32), layers.reshape(len(layers), -1)[:, places].T.copy())
+                return usable, None, counts
+            places = np.flatnonzero((mine != 0) & usable)
+            return usable, (places.astype(np.int32), layers.reshape(number, -1)[:, places].T.copy()), counts
 
         windows = [window for window in self._stack_windows() if self._open[_slices(window)].any()]
-        reader = self._predictor_reader(work)
-        for window, (complete, kept) in zip(windows, self._read(reader, windows, self._stack.sources, progress)):
-            self._open[_slices(window)][~complete] = 0
+        reader, counts = self._predictor_reader(work), np.zeros((number + 2, 256), dtype=np.int64)
+        for window, (usable, kept, found) in zip(windows, self._read(reader, windows, self._stack.sources, progress)):
+            self._open[_slices(window)][~usable] = 0
+            counts += found
             if keep:
                 self._kept[window] = kept
+        for row in (*self.rows, self.total):
+            of_row = counts[:, row["rank"]] if row is not self.total else counts[:, 1:].sum(axis=1)
+            row["cells_complete"], row["cells_usable"] = map(int, of_row[:2])
+            row["lacking"] = "; ".join(f"{feature.name} {count}" for feature, count in
+                                       zip(self._stack.features, of_row[2:].tolist()) if count)
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -254,7 +284,7 @@ class _Draw:
             readers.append(reader)
             return result
 
-        threaded = not any(item.driver in SINGLE_THREADED for item in sources)
+        threaded = not any(item.driver in SINGLE_THREADED for item in all_read(sources))
         executor = ThreadExecutor(self._settings.workers) if threaded else InlineExecutor()
         for number, result in enumerate(executor.ordered(work, windows, progress.check), start=1):
             yield result
@@ -426,14 +456,20 @@ class _Draw:
             row["median_nearest_km"] = statistics.median(distances.tolist()) if len(distances) else None
         for row in self.rows:
             row["limited_by"] = _limit(row)
-            if not row["cells_complete"] and row["asked"]:
-                progress.warn(f"Rank {row['rank']} has no cell with all predictors and is not learned."
+            if not row["cells_usable"] and row["asked"]:
+                progress.warn(f"Rank {row['rank']} has no cell with enough predictors and is not learned."
                               if row["limited_by"] != BUFFER else
                               f"Rank {row['rank']} has no cell {row['edge_buffer_km']:g} km inside its edge and is not "
                               f"learned.")
             elif row["achieved"] < row["asked"]:
                 progress.info(f"Rank {row['rank']}: {row['achieved']} samples, {row['asked']} asked for "
                               f"({row['limited_by']}).")
+        total = self.total
+        if total["lacking"]:
+            limit = missing_limit(self._options.max_missing, len(self._stack.features))
+            progress.info(f"{total['cells_inside'] - total['cells_usable']} cells lack "
+                          f"{f'more than {limit} predictors' if limit else 'a predictor'} and are not drawn (cells "
+                          f"without each: {total['lacking']}).")
 
     def samples(self, rows, columns, codes, progress):
         """Return the Samples of cells in row order."""
@@ -456,7 +492,8 @@ class _Draw:
         for here, values in self._read(self._predictor_reader(pick), windows, self._stack.sources, progress):
             x[here] = values
         longitude, latitude = self._stack.grid.lonlat(columns + 0.5, rows + 0.5)
-        return Samples(x, codes, longitude, latitude, self._stack.features, rows, columns)
+        return Samples(x, codes, longitude, latitude, self._stack.features, rows, columns,
+                       {row["rank"]: row["area_km2"] for row in self.rows if row["area_km2"] > 0})
 
 
 class _Taken:
@@ -480,7 +517,7 @@ def _limit(row):
     """Return what kept a rank below what was asked."""
     if row["achieved"] >= row["asked"]:
         return MET
-    for name, cause in (("cells", CELLS), ("cells_inside", BUFFER), ("cells_complete", PREDICTORS)):
+    for name, cause in (("cells", CELLS), ("cells_inside", BUFFER), ("cells_usable", PREDICTORS)):
         if row[name] < row["asked"]:
             return cause
     return SPACING

@@ -6,30 +6,24 @@ few layers at a time and put together year by year, so memory depends on the blo
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.gdal_errors import open_raster
-from ..rasters.grid import require_same
-from ..rasters.raster import (
-    NO_CLASS,
-    Series,
-    SourceReader,
-    bounded_cache,
-    exact_in_float32,
-    read_info,
-    scaling,
-    source,
-)
+from ..rasters.product_sources import Reading
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, scaling
+from ..rasters.series_sources import Region, open_series
 from ..rasters.time_axis import (
     DAILY,
     AxisOptions,
     date_of,
     dated,
-    series,
+    days_of_month,
+    month_of,
     stamp_text,
     steps_a_year,
     steps_of_year,
@@ -48,17 +42,19 @@ from .gap_filling import (
 )
 from .season_gaps import SeasonSums, scaled_days
 
-MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY = STATISTICS = (
-    "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority")
+MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY, MONTHLY = STATISTICS = (
+    "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority", "monthly_mean")
 TITLES = {MEAN: "mean of all layers", MAXIMUM: "mean of the annual maxima",
           POSITIVE_SUM: "mean of the annual sums of positive values", SNOW_MEAN: "mean of the snow-year means",
-          FROZEN_DAYS: "frozen days a year", MAJORITY: "majority class"}
+          FROZEN_DAYS: "frozen days a year", MAJORITY: "majority class", MONTHLY: "mean of the monthly means"}
 #: what they need: several layers a year, classes
 ANNUAL, CLASSES = (MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS), (FROZEN_DAYS, MAJORITY)
 DROPPED, SCALED = PARTIAL_YEARS = ("dropped", "scaled")
 #: what becomes of gaps of a cell inside a year
 BY_SEASON, AS_THEY_ARE = GAPS = ("by_season", "as_they_are")
 RECENT, LOWEST = TIES = ("most_recent_year", "lowest_code")
+#: roles of products whose frozen days are counted: the state of the whole day, and at one overpass
+FREEZE_THAW, OVERPASS = "freeze_thaw", "freeze_thaw_overpass"
 #: layers read at once
 GROUP = 32
 #: different classes a block may hold; more are numbers
@@ -71,22 +67,20 @@ class CompositeOptions:
     """``statistic`` of STATISTICS; ``period`` layers a year (365 or 366: daily); ``season_start``: month the year
     begins with, 0 for the statistic's own.
 
-    ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that are nodata. ``fill``: missing
-    and empty layers of years with at least ``min_share`` of their layers get the mean of the same season, of the
-    FILL_YEARS nearest years or of all in ``fill_years`` ("all", "2002-2009"); other years are left out of annual
-    statistics. Frozen days: days with ``frozen_code``; years with fewer than ``min_days`` valid days are ``partial``:
-    dropped, or scaled up where they have ``min_share``. ``gaps`` by_season: a year of a cell counts where it has
-    ``min_share`` of its seasons, and what it lacks is filled (season_gaps); as_they_are: every value counts as it
-    comes. ``night`` linear: gaps of a snow year get the values between their neighbours. ``tie``: rule of the majority.
-    ``sort``, ``start``, ``date_format`` and ``select`` are those of the time axis (AxisOptions); ``wkt``: CRS of files
-    that state none.
+    ``fill``: missing and empty layers of years with at least ``min_share`` of their layers get the mean of the same
+    season, of the FILL_YEARS nearest years or of all in ``fill_years`` ("all", "2002-2009"); other years are left out
+    of annual statistics. Frozen days: days with ``frozen_code``; years with fewer than ``min_days`` valid days are
+    ``partial``: dropped, or scaled up where they have ``min_share``. ``gaps`` by_season: a year of a cell counts where
+    it has ``min_share`` of its seasons, and what it lacks is filled (season_gaps); as_they_are: every value counts as
+    it comes. ``night`` linear: gaps of a snow year get the values between their neighbours. ``tie``: rule of the
+    majority. Monthly means: months of which a cell has less than ``min_share`` of the days are nodata there.
+    ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and
+    ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
     """
 
     statistic: str = MEAN
     period: int = 1
     season_start: int = 0
-    valid: tuple = ()
-    flags: tuple = ()
     fill: bool = True
     fill_years: str = ""
     min_share: float = 0.75
@@ -100,7 +94,15 @@ class CompositeOptions:
     start: str = ""
     date_format: str = ""
     select: str = ""
+    min_latitude: float = -90.0
+    product: str = RECOGNISE
+    products: str = ""
+    variable: str = ""
     wkt: str = ""
+    extent: tuple = ()
+    units: str = ""
+    valid: tuple = ()
+    flags: tuple = ()
 
     @property
     def steps(self):
@@ -137,6 +139,8 @@ class CompositeOptions:
         if self.statistic == FROZEN_DAYS and self.steps != DAILY:
             raise InputError(f"PERIOD is {self.period}, but frozen days are counted in daily layers. Set PERIOD to "
                              f"365.")
+        if self.statistic == MONTHLY and self.steps != DAILY:
+            raise InputError(f"PERIOD is {self.period}, but monthly means are made of daily layers. Set PERIOD to 365.")
         if self.statistic in ANNUAL and self.period == 1:
             raise InputError(f"PERIOD is 1, but the {TITLES[self.statistic]} needs several layers a year. Set PERIOD "
                              f"to their number, for example 12 or 46.")
@@ -166,9 +170,9 @@ class CompositeOptions:
 
 @dataclass(frozen=True)
 class Year:
-    """What a year is made of: ``number`` names it, ``length`` is its steps, ``layers`` the places of its layers, and
-    ``filled`` one tuple of donor layers for every step that is filled. ``rows`` are the steps of the layers inside the
-    year, then of those filled; ``seasons`` the season of every step."""
+    """What a year, or a month counted from year 0, is made of: ``number`` names it, ``length`` is its steps, ``layers``
+    the places of its layers, and ``filled`` one tuple of donor layers for every step that is filled. ``rows`` are the
+    steps of the layers inside the year, then of those filled; ``seasons`` the season of every step."""
 
     number: int
     length: int
@@ -198,7 +202,8 @@ class CompositeKernel:
 
     def __call__(self, arrays, window, grid):
         """Return composite, count and annual series of a block, and its tallies."""
-        stream = _Stream(arrays["INPUT"], self.count, self.scales, self.options)
+        south = grid.south_of(self.options.min_latitude, window.row, window.rows, window.column, window.columns)
+        stream = _Stream(_without(arrays["INPUT"], south), self.count, self.scales, self.options)
         shape = (window.rows, window.columns)
         if self.options.statistic == MAJORITY:
             result, number = self._majority(stream, shape)
@@ -228,7 +233,10 @@ class CompositeKernel:
             value, values, filled, added = self._year(year, stream, shape)
             found.filled += filled
             known = values > 0
-            found.own += values - filled
+            if self.options.statistic == MONTHLY:
+                known = values >= max(1, self.options.min_share * year.length)
+                value[~known] = np.nan
+            found.own += np.where(known, values - filled, 0).astype(np.uint16)
             found.gaps["cell_years"] += int(known.sum())
             found.number += values if self.options.statistic == MEAN else known
             np.add(found.total, added, out=found.total, where=known)
@@ -400,6 +408,19 @@ class CompositeKernel:
         return result, number
 
 
+def _without(read, cells):
+    """Return a function that reads layers as ``read`` does, NaN where ``cells`` is true."""
+    if not cells.any():
+        return read
+
+    def masked(first, last):
+        layers = read(first, last)
+        layers[:, cells] = np.nan
+        return layers
+
+    return masked
+
+
 class Found:
     """What a block came to: the ``total`` of the years that count, their ``number``, ``own`` values used and those of
     layers that were ``filled``, ``annual`` values, means ``balanced`` over the seasons (places, values), tallies."""
@@ -453,13 +474,14 @@ def _refuse_fractions(values):
                          f"Choose another STATISTIC or give the layers of classes.")
 
 
-def composite_series(paths, outputs, staging, progress, options=None, settings=None):
+def composite_series(paths, outputs, staging, progress, options=None, settings=None, target=None):
     """Make a composite of a series and stage it.
 
-    ``paths``: rasters of one grid. ``outputs``: {"composite", "series", "count", "values": path or None}; the series
-    has a band a year, with the year as description and TIME; "values" is the number of layers that have a value of
-    their own in the years used. Returns a dict with the years, what was filled and left out, and
-    tallies of cells. Raises InputError, GridError, OutputError, Cancelled.
+    ``paths``: rasters of one grid, or tiles of one. ``outputs``: {"composite", "series", "count", "values": path or
+    None}; the series has a band a year, or a month for monthly means, with that as description and TIME; "values" is
+    the number of layers that have a value of their own in the years used. ``target``: a Grid; of the series' own one
+    only the cells that it needs are computed. Returns a dict with the years, what was filled and left out, and tallies
+    of cells. Raises InputError, GridError, OutputError, Cancelled.
     """
     options = options or CompositeOptions()
     options.check()
@@ -467,36 +489,29 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
         raise InputError("The series has no layer.")
     if outputs.get("series") and options.statistic == MAJORITY:
         raise InputError("OUTPUT_SERIES is not made for the majority class; leave it empty.")
-    infos = {}
-    for path in paths:
-        progress.check()
-        infos[path] = infos.get(path) or read_info(path, options.wkt)
     axis = AxisOptions(options.steps, options.sort, options.start, options.date_format, options.select, True)
-    layers = series(paths, axis, progress, options.wkt, [infos[path] for path in paths])
-    first = infos[layers[0].path]
-    require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
-                 "All layers of a series must share one grid; align them first.")
-    unit = _unit(infos.values())
-    _refuse_wrong_kind(layers, infos, options, progress)
+    opened = open_series(paths, axis, Reading.of(options), progress, Region(target, options.min_latitude))
+    layers, items, unit = opened.layers, opened.items, opened.unit
+    _refuse_wrong_kind(opened, options, progress)
     with_years = dated(layers)
     if not with_years:
         _refuse_undated(options, outputs, len(layers), progress)
-    items = tuple(replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
-                          keep=options.valid) for layer in layers)
-    single = all(map(exact_in_float32, infos.values()))
-    fill = options.fill and with_years and options.statistic not in CLASSES
+    single = all(map(exact_in_float32, opened.files.infos))
+    fill = options.fill and with_years and options.statistic not in (*CLASSES, MONTHLY)
     empty = _empty(items, options, progress) if fill else set()
-    if with_years:
+    if options.statistic == MONTHLY:
+        years, record = _months(layers, options, progress)
+    elif with_years:
         years, record = _years(layers, empty, options, fill, progress)
     else:
         years, record = (Year(0, len(layers), tuple(range(len(layers)))),), {"filled": []}
     scales = tuple(scaling(item) if single else (1.0, 0.0) for item in items)
-    specs = _specs(outputs, unit, layers, years, infos.values(), options, record, with_years)
+    specs = _specs(outputs, opened, years, options, record, with_years)
     kernel = CompositeKernel(years, len(items), scales, options, tuple(name for name, path in outputs.items() if path),
                              specs["composite"].nodata, tuple(layer.label for layer in layers), unit)
     work = 300 if options.statistic == MAJORITY else 100 + 4 * len(years) * bool(outputs.get("series"))
     work += _work_of_gaps(years, options)
-    tallies = run_blocks(first.grid, {"INPUT": Series(items, single, min(GROUP, len(items)))}, kernel, specs, staging,
+    tallies = run_blocks(opened.grid, {"INPUT": Series(items, single, min(GROUP, len(items)))}, kernel, specs, staging,
                          progress, settings, extra_bytes=work)
     cells = tallies["cells"]
     if not cells["cells"]:
@@ -510,8 +525,9 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
         record["gaps"] = _tell_gaps(tallies["gaps"], options, progress)
     progress.info(f"{TITLES[options.statistic].capitalize()}: {cells['cells']} cells have a value, {cells['empty']} "
                   f"have none.")
+    named = _names(years, options) if with_years else []
     return {"statistic": options.statistic, "layers": len(layers), "cells": dict(cells), **record,
-            "years": [year.number for year in years] if with_years else []}
+            "months" if options.statistic == MONTHLY else "years": named}
 
 
 def _work_of_gaps(years, options):
@@ -527,7 +543,7 @@ def _work_of_gaps(years, options):
 
 def _refuse_undated(options, outputs, count, progress):
     """Raise InputError where layers without a time cannot give the statistic; else say what is left undone."""
-    if options.statistic in ANNUAL or outputs.get("series"):
+    if options.statistic in (*ANNUAL, MONTHLY) or outputs.get("series"):
         raise InputError("The layers carry no time stamps, so their years are not known. Give START, the time of the "
                          "first layer, such as 2000-07-01, or name the layers with their time.")
     if options.statistic == MAJORITY and options.tie == RECENT and count > 1:
@@ -538,19 +554,22 @@ def _refuse_undated(options, outputs, count, progress):
                       "missing or empty is filled.")
 
 
-def _unit(infos):
-    units = {unit for info in infos for unit in info.units}
-    if len(units) > 1:
-        raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
-                         f"Convert them to one first.")
-    return units.pop()
-
-
-def _refuse_wrong_kind(layers, infos, options, progress):
-    """Refuse named classes for statistics of numbers, and scaled numbers for statistics of classes."""
+def _refuse_wrong_kind(opened, options, progress):
+    """Refuse classes for statistics of numbers, and scaled numbers or other classes for statistics of classes."""
+    layers, product = opened.layers, opened.product
+    if product and options.statistic == FROZEN_DAYS:
+        if OVERPASS in product.roles:
+            progress.warn(f"{layers[0].label} holds the state at one overpass; what is counted are the days frozen "
+                          f"then. The method needs the combined files (CO).")
+        elif product.roles and FREEZE_THAW not in product.roles:
+            raise InputError(f"{layers[0].label} is {product.title}, which has no frozen days. Choose another "
+                             f"STATISTIC, or set PRODUCT.")
+    elif product and product.kind == CLASS and options.statistic not in CLASSES:
+        raise InputError(f"{layers[0].label} is {product.title}, whose codes have no {TITLES[options.statistic]}. Set "
+                         f"STATISTIC to majority.")
     if options.statistic in CLASSES:
-        for layer in layers:
-            if infos[layer.path].scales[layer.band - 1] != (1.0, 0.0):
+        for layer, item in zip(layers, opened.items):
+            if scaling(item) != (1.0, 0.0):
                 raise InputError(f"{layer.label} declares a scale or an offset: it holds numbers, and the "
                                  f"{TITLES[options.statistic]} needs classes. Choose another STATISTIC.")
         return
@@ -591,6 +610,32 @@ def _has_value(reader, item):
         return True
     rows = max(1, (1 << 22) // width)
     return any(some(reader.read(item, row, min(rows, height - row), 0, width)) for row in range(0, height, rows))
+
+
+def _months(layers, options, progress):
+    """Return the months of daily layers as Years and the record of those that are left out for lack of days."""
+    days = {}
+    for place, layer in enumerate(layers):
+        days.setdefault(month_of(layer.index), []).append(place)
+    months, short = [], []
+    for number in range(min(days), max(days) + 1):
+        length, places = days_of_month(number), days.get(number, ())
+        if places and len(places) >= options.min_share * length:
+            months.append(Year(number, length, tuple(places)))
+        else:
+            short.append((stamp_text(number, 12), len(places), length))
+    if short:
+        progress.warn("Left out, because too few of their days are there (MIN_SHARE): "
+                      + ", ".join(f"{month} ({here} of {length})" for month, here, length in short[:20])
+                      + (f" and {len(short) - 20} more" if len(short) > 20 else "") + ".")
+    if not months:
+        raise InputError(f"No month has {100 * options.min_share:g} % of its days (MIN_SHARE).")
+    return tuple(months), {"filled": [], "left_out": [month for month, _, _ in short]}
+
+
+def _names(years, options):
+    """Return what names the years, or the months, in tables and bands."""
+    return [stamp_text(year.number, 12) if options.statistic == MONTHLY else year.number for year in years]
 
 
 def _years(layers, empty, options, fill, progress):
@@ -701,17 +746,19 @@ def _tell_gaps(found, options, progress):
     return record
 
 
-def _specs(outputs, unit, layers, years, infos, options, record, with_years):
+def _specs(outputs, opened, years, options, record, with_years):
     statistic = options.statistic
-    unit = {FROZEN_DAYS: "d", MAJORITY: ""}.get(statistic, unit)
-    tags = {"PTI_STATISTIC": statistic, "PTI_LAYERS": len(layers), "PTI_FILLED_LAYERS": len(record["filled"])}
+    unit = {FROZEN_DAYS: "d", MAJORITY: ""}.get(statistic, opened.unit)
+    tags = {"PTI_STATISTIC": statistic, "PTI_LAYERS": len(opened.layers), "PTI_FILLED_LAYERS": len(record["filled"])}
+    # sums and numbers of days are no values of the product
+    tags.update({} if statistic in (POSITIVE_SUM, FROZEN_DAYS) else opened.files.record)
+    numbers = tuple(map(str, _names(years, options)))
     if with_years:
-        tags.update(PTI_FIRST_YEAR=years[0].number, PTI_LAST_YEAR=years[-1].number, PTI_YEARS=len(years),
-                    PTI_SEASON_START=options.first_month)
-    numbers = tuple(str(year.number) for year in years)
-    small = {dtype for info in infos for dtype in info.dtypes} <= {"Byte", "Int8", "Int16"}
+        tags.update(PTI_FIRST_YEAR=numbers[0][:4], PTI_LAST_YEAR=numbers[-1][:4], PTI_SEASON_START=options.first_month)
+        tags["PTI_MONTHS" if statistic == MONTHLY else "PTI_YEARS"] = len(years)
+    small = {dtype for info in opened.files.infos for dtype in info.dtypes} <= {"Byte", "Int8", "Int16"}
     classes = ("int16", -32768) if small else ("int32", NO_CLASS)
-    values = "values" if statistic in (MEAN, MAJORITY) else "years"
+    values = {MEAN: "values", MAJORITY: "values", MONTHLY: "months"}.get(statistic, "years")
     dtype, nodata = classes if statistic == MAJORITY else ("float32", FLOAT_NODATA)
     return {
         "composite": OutputSpec(outputs["composite"], dtype, nodata, (TITLES[statistic],), (unit,), metadata=tags),

@@ -8,6 +8,7 @@ import heapq
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from ..common.errors import InputError, PtiError
 from ..common.packages import require, version_of
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.cell_keys import cell_keys
-from ..rasters.grid import require_same
-from ..rasters.raster import Series, SourceReader, exact_in_float32, on_grid, read_info, scaling, source
-from ..rasters.time_axis import AxisOptions, series, stamp_text
+from ..rasters.product_sources import Reading
+from ..rasters.products import RECOGNISE
+from ..rasters.raster import CLASS, Series, SourceReader, exact_in_float32, on_grid, scaling, source
+from ..rasters.series_sources import Region, open_series
+from ..rasters.time_axis import AxisOptions, stamp_text
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .corrections import (
     HAMED_RAO,
@@ -65,10 +68,8 @@ class TrendOptions:
     (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step. ``fill``: layers
     that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS nearest years with a
     value; ``night`` linear: gaps inside a year get the values between their neighbours (gap_filling).
-
-    ``valid`` (low, high): anything else is nodata, in units; ``flags``: stored codes that are nodata. ``sort``,
-    ``start``, ``date_format`` and ``select`` are those of the time axis (AxisOptions); ``wkt`` is the CRS of files that
-    state none.
+    ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and
+    ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
     """
 
     period: int = 1
@@ -86,8 +87,14 @@ class TrendOptions:
     start: str = ""
     date_format: str = ""
     select: str = ""
-    wkt: str = ""
     seed: int = 42
+    min_latitude: float = -90.0
+    product: str = RECOGNISE
+    products: str = ""
+    variable: str = ""
+    wkt: str = ""
+    extent: tuple = ()
+    units: str = ""
     valid: tuple = ()
     flags: tuple = ()
 
@@ -160,6 +167,8 @@ class TrendKernel:
         stack = arrays["INPUT"]
         shape = stack.shape[1:]
         cells = stack[0].size
+        stack[:, grid.south_of(self.options.min_latitude, window.row, window.rows, window.column,
+                               window.columns)] = np.nan
         stack = stack.reshape(len(stack), cells)
         options = self.options
         scale, offset = self.scaling
@@ -292,21 +301,17 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     options.check()
     if not paths:
         raise InputError("The series has no layer.")
-    infos = {path: read_info(path, options.wkt) for path in paths}
     time = AxisOptions(options.period, options.sort, options.start, options.date_format, options.select)
-    layers = series(paths, time, progress, options.wkt, [infos[path] for path in paths])
+    opened = open_series(paths, time, Reading.of(options), progress, Region(None, options.min_latitude))
+    layers, unit = opened.layers, opened.unit
     axis = _axis(layers, options, progress)
     if options.method == YUE_WANG:
         progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
                       "is there for comparison with published work.")
-    first = infos[layers[0].path]
-    require_same((first.name, first.grid), [(info.name, info.grid) for info in infos.values()],
-                 "All layers of a series must share one grid; align them first.")
-    units = {unit for info in infos.values() for unit in info.units}
-    if len(units) > 1:
-        raise InputError(f"The layers declare different units ({', '.join(sorted(unit or 'none' for unit in units))}). "
-                         f"Convert them to one first.")
-    items, as_read = _items(layers, infos, target, options)
+    if opened.product and opened.product.kind == CLASS:
+        raise InputError(f"{layers[0].label} is {opened.product.title}, whose codes have no trend. Make a composite of "
+                         f"them first, such as the frozen days of each year, or set PRODUCT.")
+    items, as_read = _items(opened, target)
     _refuse_empty(items.items)
     work = {name: path for name, path in outputs.items() if path}
     if options.fdr:
@@ -318,12 +323,12 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
             work.pop(name, None)
     fill = _steps_to_fill(axis, items.items, options, progress) if options.fill else ()
     kernel = TrendKernel(axis["steps"], axis["length"], axis["needed"], as_read, options, axis["step_after"],
-                         tuple(work), tuple(layer.label for layer in layers), first.units[0], fill)
-    specs = _specs({**dict.fromkeys((*NUMBERS, *OTHERS)), **work}, first.units[0], layers,
-                   options)
+                         tuple(work), tuple(layer.label for layer in layers), unit, fill)
+    specs = _specs({**dict.fromkeys((*NUMBERS, *OTHERS)), **work}, unit, layers, options)
     part = progress.part(0, 0.85) if options.fdr else progress
-    tallies = run_blocks(target or first.grid, {"INPUT": items}, kernel, specs, staging, part, settings,
-                         extra_bytes=axis["length"] * (4 if items.single else 8) + 120 + 4 * options.period)
+    run = partial(run_blocks, target or opened.grid, staging=staging, settings=settings)
+    tallies = run({"INPUT": items}, kernel, specs, progress=part,
+                  extra_bytes=axis["length"] * (4 if items.single else 8) + 120 + 4 * options.period)
     cells = tallies["cells"]
     tested = cells["up"] + cells["down"] + cells["none"]
     if tested == 0:
@@ -336,10 +341,10 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
               "last": _label(layers[-1], options),
               "filled": [stamp_text(step + axis["origin"], options.period) for step in fill]}
     if options.fdr:
-        threshold = discovery_threshold(tallies["p"], options.alpha)
-        cells.update(_discoveries(outputs, work, threshold, cells, specs, first, layers, options, tested, staging,
-                                  progress.part(0.85, 1), settings, target))
-        result["fdr"] = {"threshold": threshold, "tests": tested, "domain": "all tested cells of this run"}
+        result["fdr"] = {"threshold": discovery_threshold(tallies["p"], options.alpha), "tests": tested,
+                         "domain": "all tested cells of this run"}
+        signs = _discoveries(outputs, work, specs, result["fdr"], run, progress.part(0.85, 1))
+        cells.update({name: signs[name] - cells[name] for name in ("up", "down", "none")})
     _tell(cells, tested, options, progress)
     _tell_seasons(tallies, options, progress, result)
     result["cells"] = dict(cells)
@@ -395,15 +400,12 @@ def _steps_to_fill(axis, items, options, progress):
     return fill
 
 
-def _items(layers, infos, target, options):
+def _items(opened, target):
     """Return (Series, (scale, offset)): stored numbers as float32 where that is exact, else values as float64."""
-    sources = [replace(source(layer.path, band=layer.band, info=infos[layer.path]), flags=options.flags,
-                       keep=options.valid) for layer in layers]
-    if target is not None:
-        sources = [on_grid(item, target) for item in sources]
+    sources = opened.items if target is None else [on_grid(item, target) for item in opened.items]
     scales = {scaling(item) for item in sources}
     # a negative scale would turn the sign of S
-    single = (len(scales) == 1 and next(iter(scales))[0] > 0 and all(map(exact_in_float32, infos.values()))
+    single = (len(scales) == 1 and next(iter(scales))[0] > 0 and all(map(exact_in_float32, opened.files.infos))
               and not any(item.target for item in sources))
     return Series(tuple(sources), single), next(iter(scales)) if single else (1.0, 0.0)
 
@@ -439,23 +441,23 @@ def _refuse_empty(items):
                          f"Check the nodata values.")
 
 
-def _discoveries(outputs, work, threshold, cells, specs, first, layers, options, tested, staging, progress, settings,
-                 target):
-    """Write sign and significant slope by the false-discovery threshold; returns the corrections to the tallies."""
-    wanted = {name: outputs.get(name) for name in ("sign", "slope_significant")}
-    grid = target or first.grid
+def _discoveries(outputs, work, specs, fdr, run, progress):
+    """Write sign and significant slope by the false-discovery rate; returns the tallies of the signs.
+
+    ``fdr``: {"threshold", "tests"}; ``run``: run_blocks on the grid of the trend; p, S and slope lie in ``work``.
+    """
+    tags = {"PTI_FDR_TESTS": fdr["tests"], "PTI_FDR_THRESHOLD": f"{fdr['threshold']:.9g}"}
+    again = {name: replace(specs[name], path=outputs.get(name), metadata={**specs[name].metadata, **tags})
+             for name in ("sign", "slope_significant")}
+    staging = run.keywords["staging"]
     reads = {name: source(staging.partial(work[name])) for name in ("p", "s", "slope")}
-    again = _specs({**dict.fromkeys((*NUMBERS, *OTHERS)), **wanted}, first.units[0], layers,
-                   options)
-    for name in wanted:
-        again[name].metadata.update(PTI_FDR_TESTS=tested, PTI_FDR_THRESHOLD=f"{threshold:.9g}")
-    tallies = run_blocks(grid, reads, DiscoveryKernel(threshold), {name: again[name] for name in wanted}, staging,
-                         progress, settings, extra_bytes=40)
+    tallies = run(reads, DiscoveryKernel(fdr["threshold"]), again, progress=progress, extra_bytes=40)
     for name in ("p", "s", "slope"):
         if not outputs.get(name):
             staging.drop(work[name])
-    progress.info(f"False-discovery control over {tested} tested cells: p up to {threshold:.4g} is significant.")
-    return {name: tallies["cells"][name] - cells[name] for name in ("up", "down", "none")}
+    progress.info(f"False-discovery control over {fdr['tests']} tested cells: p up to {fdr['threshold']:.4g} is "
+                  f"significant.")
+    return tallies["cells"]
 
 
 def _tell(cells, tested, options, progress):

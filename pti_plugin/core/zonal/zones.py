@@ -5,6 +5,7 @@ area. Sums are exact, so no figure depends on the blocks.
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -18,11 +19,13 @@ from ..ensembles.features import KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNI
 from ..index.pti import class_source, ranked_cells
 from ..index.rank_comparison import PLACES
 from ..rasters.blocks import run_blocks
+from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.gdal_errors import open_raster
 from ..rasters.grid import AREA_UNITS_PER_KM2, require_same
+from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.raster import NO_CLASS, NUMBER, SourceReader, read_info, source
 from ..rasters.tally import Tally
-from ..rasters.units import check_patterns, opened_in_unit, parse_assignments
+from ..rasters.units import QUANTITIES, ZERO_CELSIUS, unit_named
 from ..rasters.vector import check_vector_file, write_polygons
 from .zone_polygons import ZoneCells, listed, name_order, read_zones
 
@@ -122,7 +125,7 @@ class ZoneInputs:
 
     ``layer``: ZoneLayer or None; ``classes``: path of a raster of zones or None; ``percent``: path of PP in % or None;
     ``predictors``: paths of rasters whose bands are averaged; ``chosen``: names of bands with commas between, all
-    where empty; ``units``: text as in UNITS.
+    where empty; ``units``: text as in UNITS; ``left_out``: LeftOutClasses whose cells are not counted, or None.
     """
 
     pti: str
@@ -132,6 +135,7 @@ class ZoneInputs:
     predictors: tuple = ()
     chosen: str = ""
     units: str = ""
+    left_out: LeftOutClasses = None
 
 
 def summarize_zones(inputs, outputs, staging, progress, settings=None):
@@ -156,14 +160,14 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
         check_vector_file(outputs["layer"], [field[0] for field in fields])
     for role, path in (("PP", inputs.percent), ("ZONES", inputs.classes)):
         if path:
-            other = read_info(path)
+            other, item = _percent(path, inputs.units, progress) if role == "PP" else (read_info(path), None)
             require_same((info.name, info.grid), [(other.name, other.grid)], _REMEDY)
-            sources[role] = (_percent(other, inputs.units, reader, progress) if role == "PP"
-                             else class_source(other, info.grid, reader))
+            sources[role] = item or class_source(other, info.grid, reader)
     reader.close()
     require_same((info.name, info.grid), [(band.item.name, band.item.grid) for band in bands], _REMEDY)
     if bands:
         sources["PREDICTORS"] = [band.item for band in bands]
+    sources["PTI"] = excluding(sources["PTI"], inputs.left_out, progress.part(0, 0.1), settings)
     zones, runs = _located(inputs.layer, info.grid, progress.part(0, 0.1)) if inputs.layer else ([], ())
     staging.reserve(outputs.get("table"))
     kernel = ZoneKernel(tuple(runs), tuple(range(len(bands))), info.name,
@@ -171,7 +175,9 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     tallies = run_blocks(info.grid, sources, kernel, {}, staging, progress.part(0.1, 1), settings,
                          extra_bytes=100 + 32 * len(bands))
     if not tallies:
-        raise InputError(f"{info.name} has no ranked cell. Check that it is a PTI map.")
+        raise InputError(f"{info.name} has no ranked cell"
+                         + (" outside the classes left out" if inputs.left_out else "")
+                         + ". Check that it is a PTI map.")
     figures = _Figures(tallies["cells"], tallies["area"], _by_zone(tallies["sums"]), bands, bool(inputs.percent))
     named = {WHOLE: WHOLE, **dict(enumerate(zone.name for zone in zones))}
     if inputs.classes:
@@ -197,7 +203,8 @@ def predictor_bands(paths, chosen, progress):
     """Return the Bands to average, by the names of the files and in the order of their bands, or as ``chosen``.
 
     A band's name is its description; a file of one band that is no predictor by its description gives the file's name.
-    Scaled bands of a predictor stack come in their own unit again. Classes have no mean and are left out. Raises
+    Scaled bands of a predictor stack come in their own unit again, and predictors in kelvin in °C, as in the paper's
+    Table 5. Classes have no mean and are left out. Raises
     InputError for nameless or doubled bands and for chosen ones that do not exist or are classes.
     """
     bands, classes = {}, []
@@ -231,9 +238,9 @@ def predictor_bands(paths, chosen, progress):
 
 def _in_own_unit(name, info, band, tags, progress):
     item = source(info.path, NUMBER, band, info=info)
-    unit = tags.get(RAW_UNIT_TAG) or info.units[band - 1]
+    unit = unit_named(tags.get(RAW_UNIT_TAG) or info.units[band - 1])
     if MIN_TAG not in tags or MAX_TAG not in tags:
-        return Band(name, unit, item)
+        return _in_celsius(Band(name, unit, item), progress)
     try:
         low, high = float(tags[MIN_TAG]), float(tags[MAX_TAG])
     except ValueError:
@@ -241,7 +248,17 @@ def _in_own_unit(name, info, band, tags, progress):
                          f"{tags[MAX_TAG]}). Write the stack again.") from None
     progress.info(f"{name}: scaled 0–100 in {info.name}; its means are in its own unit again ({low:.6g} to "
                   f"{high:.6g}{unit and ' '}{unit}).")
-    return Band(name, unit, replace(item, scale=(high - low) / 100.0, offset=low))
+    return _in_celsius(Band(name, unit, replace(item, scale=(high - low) / 100.0, offset=low)), progress)
+
+
+def _in_celsius(band, progress):
+    """Return the Band of a predictor of the paper in °C where it is in kelvin; a change per time keeps its numbers."""
+    if band.name not in PREDICTORS or not re.fullmatch(r"K(/.*| .*)?", band.unit):
+        return band
+    progress.info(f"{band.name}: its means are in {band.unit.replace('K', 'degC', 1)}, in the layer it is in "
+                  f"{band.unit}.")
+    shift = ZERO_CELSIUS if band.unit == "K" else 0.0
+    return Band(band.name, band.unit.replace("K", "degC", 1), replace(band.item, offset=band.item.offset - shift))
 
 
 def zone_sentence(row):
@@ -251,10 +268,10 @@ def zone_sentence(row):
     return f"{row['zone']}: {row['area_km2']:,.0f} km²; {first}{second}."
 
 
-def _percent(info, units, reader, progress):
-    pairs = parse_assignments(units, "UNITS")
-    check_patterns(pairs, [info.name], "UNITS")
-    return opened_in_unit(info, "pp", pairs, reader, progress)
+def _percent(path, units, progress):
+    reading = Reading(units=units)
+    refuse_wrong_names(reading, [path])
+    return layer_in_role(path, "pp", QUANTITIES["pp"], reading, progress)[:2]
 
 
 def _located(layer, grid, progress):
