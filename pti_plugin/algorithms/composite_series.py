@@ -3,18 +3,20 @@
 from qgis.core import QgsProcessingParameterBoolean
 
 from ..core.series.composites import (
+    GAPS,
     PARTIAL_YEARS,
     STATISTICS,
     TIES,
     CompositeOptions,
     composite_series,
 )
+from ..core.series.gap_filling import LONGEST_NIGHT, NIGHTS
 from .base import PtiAlgorithm
 from .groups import DATASET
 from .product_input import add_product, add_units, table_input
 from .series_input import add_nodata, add_place, add_series, reading_of, series_files, time_of
 
-OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT"}
+OUTPUTS = {"composite": "OUTPUT", "series": "OUTPUT_SERIES", "count": "OUTPUT_COUNT", "values": "OUTPUT_VALUES"}
 
 
 class CompositeSeries(PtiAlgorithm):
@@ -32,10 +34,11 @@ class CompositeSeries(PtiAlgorithm):
             "class. monthly_mean: the mean of every month of daily layers, in OUTPUT_SERIES a band a month, and the "
             "mean of these; cells that have less than MIN_SHARE of a month's days have none there. Layers that are "
             "missing or empty are filled with the mean of the same season in other years, and the log and the record "
-            "list them; classes are never filled. OUTPUT_SERIES holds a band a year, ready for the trend tool. The "
-            "layers stay on their own grid: make the composite first, then align it. Time stamps are read as in the "
-            "trend tool; a mean of all layers needs none, the other statistics do. A series of any length is read a "
-            "few layers at a time.")
+            "list them; classes are never filled. A year of a cell counts only where it is complete enough for its "
+            "statistic, and gaps inside it are filled (GAPS, NIGHT); the log gives the shares. OUTPUT_SERIES holds a "
+            "band a year, ready for the trend tool. The layers stay on their own grid: make the composite first, then "
+            "align it. Time stamps are read as in the trend tool; a mean of all layers needs none, the other "
+            "statistics do. A series of any length is read a few layers at a time.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -64,16 +67,29 @@ class CompositeSeries(PtiAlgorithm):
                          "Years are named after the calendar year they begin in; 0 takes 7 for snow_year_mean and 1 "
                          "for the others.", 0, 0, 12, advanced=True)
         self.add_number("MIN_SHARE", "Share of a year's layers that must be there",
-                        "Years with less are not filled and are left out of annual statistics; the log names them. For "
-                        "monthly_mean: share of a month's days.",
+                        "Years with less are not filled and are left out of annual statistics; the log names them. "
+                        "With GAPS by_season the same holds for every cell and the seasons it has. For monthly_mean: "
+                        "share of a month's days.",
                         0.75, 0.0, 1.0, advanced=True)
+        self.add_choice("GAPS", "Gaps of a cell inside a year",
+                        "by_season: annual_maximum leaves out years that lack the seasons around the cell's usual "
+                        "peak; annual_positive_sum and snow_year_mean leave out years with less than MIN_SHARE of the "
+                        "cell's seasons and fill the others with the mean of the same season in the cell's other "
+                        "years; mean is that of the means of the seasons; frozen_days counts missing days by the share "
+                        "of frozen days of their month. as_they_are: the values that are there count as they come, as "
+                        "in the paper.", GAPS, advanced=True)
+        self.add_choice("NIGHT", "Polar night",
+                        "For snow_year_mean. linear: a month without a value gets the value between the last month "
+                        "before and the first month after that have one, inside the same year, over at most "
+                        f"{LONGEST_NIGHT} months. none: it stays a gap, as in the paper.", NIGHTS, advanced=True)
         self.add_integer("FROZEN_CODE", "Code of frozen days", "Class that frozen_days counts; 0 is frozen in the "
                          "morning and in the evening.", 0, -32768, 65535, advanced=True)
         self.add_integer("MIN_DAYS", "Valid days a year needs", "For frozen_days, cell by cell: years with fewer valid "
                          "days are partial.", 350, 1, 365, advanced=True)
         self.add_choice("PARTIAL_YEARS", "Partial years",
                         "For frozen_days. dropped: left out of the mean. scaled: the frozen days of the valid days are "
-                        "scaled up to the year where MIN_SHARE of its days are valid.", PARTIAL_YEARS, advanced=True)
+                        "scaled up to the year where MIN_SHARE of its days are valid, month by month with GAPS "
+                        "by_season.", PARTIAL_YEARS, advanced=True)
         self.add_choice("TIE", "Tie of classes", "For majority: among the most frequent classes the one seen last, or "
                         "the one with the lowest code.", TIES, advanced=True)
         self.add_settings()
@@ -82,6 +98,9 @@ class CompositeSeries(PtiAlgorithm):
                                "tool; not for majority.", optional=True)
         self.add_raster_output("OUTPUT_COUNT", "Values used", "Number of years in the mean, of months for "
                                "monthly_mean; for mean and majority number of layers.", optional=True)
+        self.add_raster_output("OUTPUT_VALUES", "Layers used", "Number of layers that have a value of the cell in the "
+                               "years of the mean, such as months of snow years; values that were filled are not "
+                               "counted.", optional=True)
 
     def compute(self, parameters, context, progress):
         """Make the composite."""
@@ -101,6 +120,8 @@ class CompositeSeries(PtiAlgorithm):
             frozen_code=self.parameterAsInt(parameters, "FROZEN_CODE", context),
             min_days=self.parameterAsInt(parameters, "MIN_DAYS", context),
             partial=PARTIAL_YEARS[self.parameterAsEnum(parameters, "PARTIAL_YEARS", context)],
+            gaps=GAPS[self.parameterAsEnum(parameters, "GAPS", context)],
+            night=NIGHTS[self.parameterAsEnum(parameters, "NIGHT", context)],
             tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip())

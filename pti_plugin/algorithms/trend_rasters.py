@@ -4,14 +4,15 @@ from qgis.core import QgsProcessingParameterBoolean
 
 from ..core.common.errors import InputError
 from ..core.series.corrections import METHODS
-from ..core.series.trends import TrendOptions, trend_rasters
+from ..core.series.gap_filling import LONGEST_NIGHT, NIGHTS, NO_NIGHT
+from ..core.series.trends import COVERAGES, TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
 from .product_input import add_product, add_units, table_input
 from .series_input import add_nodata, add_place, add_series, reading_of, series_files, time_of
 
 OUTPUTS = {"slope": "OUTPUT_SLOPE", "sign": "OUTPUT_SIGN", "p": "OUTPUT_P", "z": "OUTPUT_Z", "s": "OUTPUT_S",
-           "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "lag_1": "OUTPUT_LAG1",
+           "tau": "OUTPUT_TAU", "count": "OUTPUT_COUNT", "seasons": "OUTPUT_SEASONS", "lag_1": "OUTPUT_LAG1",
            "slope_significant": "OUTPUT_SLOPE_SIGNIFICANT", "limits": "OUTPUT_LIMITS", "step": "OUTPUT_STEP"}
 
 
@@ -54,15 +55,29 @@ class TrendRasters(PtiAlgorithm):
         add_place(self)
         self.add_integer("SEASON_START", "First month of the year", "7 for snow years from July to June.", 1, 1, 12,
                          advanced=True)
-        self.add_number("MIN_SHARE", "Share of the time steps a cell needs",
-                        "Cells with fewer values are not tested and are nodata; at least 4 values are always needed.",
+        self.add_number("MIN_SHARE", "Share of its years that a season needs",
+                        "Judged cell by cell. A season with values in fewer of its years, such as a month of polar "
+                        "night, is left out of the cell's test. Annual series have one season: cells with fewer values "
+                        "are not tested and are nodata. At least 4 values are always needed.",
                         0.8, 0.0, 1.0, advanced=True)
+        self.add_choice("COVERAGE", "Coverage of seasonal series",
+                        "by_season: each season needs MIN_SHARE of its years, and seasons with fewer are left out. "
+                        "all_steps: a cell needs MIN_SHARE of all time steps, else it is not tested, as in the paper; "
+                        "no season is left out.", COVERAGES, advanced=True)
+        self.add_integer("MIN_SEASONS", "Seasons a test needs",
+                         "For COVERAGE by_season: cells with fewer are not tested and are nodata. 0 takes a quarter of "
+                         "PERIOD.", 0, 0, advanced=True)
         self.add(QgsProcessingParameterBoolean("FDR", "Control the false-discovery rate", False),
                  "Significance by Benjamini and Hochberg over all tested cells instead of cell by cell.",
                  advanced=True)
         self.add(QgsProcessingParameterBoolean("FILL", "Fill missing layers", False),
                  "Layers that are missing or empty get, cell by cell, the mean of the same season in the ten nearest "
                  "years; the record lists them.", advanced=True)
+        self.add_choice("NIGHT", "Polar night",
+                        "none: its months stay gaps, which the test allows. linear: the values of a cell between the "
+                        f"last one before and the first one after, inside a year, over at most {LONGEST_NIGHT} months; "
+                        "any other gap inside a year is filled too.", NIGHTS, default=NIGHTS.index(NO_NIGHT),
+                        advanced=True)
         self.add_integer("STEP_YEAR", "First year after a suspected step",
                          "For OUTPUT_STEP, such as 2003 for Permafrost_CCI, whose forcing changes then; 0 for none.",
                          0, 0, advanced=True)
@@ -78,6 +93,8 @@ class TrendRasters(PtiAlgorithm):
                 ("OUTPUT_S", "S", "Mann-Kendall score."),
                 ("OUTPUT_TAU", "Kendall's tau", "S over the number of pairs."),
                 ("OUTPUT_COUNT", "Valid values", "Number of layers with a value."),
+                ("OUTPUT_SEASONS", "Seasons of the test", "Number of seasons that have MIN_SHARE of their years; 0 "
+                 "where there is no test."),
                 ("OUTPUT_LAG1", "Lag-1 autocorrelation", "Of the residuals after Sen trend and season means."),
                 ("OUTPUT_SLOPE_SIGNIFICANT", "Sen slope where significant",
                  "0 where the trend is not significant, nodata where it is not testable."),
@@ -99,6 +116,9 @@ class TrendRasters(PtiAlgorithm):
             method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
             alpha=self.parameterAsDouble(parameters, "ALPHA", context),
             min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
+            coverage=COVERAGES[self.parameterAsEnum(parameters, "COVERAGE", context)],
+            min_seasons=self.parameterAsInt(parameters, "MIN_SEASONS", context),
+            night=NIGHTS[self.parameterAsEnum(parameters, "NIGHT", context)],
             fdr=self.parameterAsBool(parameters, "FDR", context),
             step_at=self.parameterAsInt(parameters, "STEP_YEAR", context),
             fill=self.parameterAsBool(parameters, "FILL", context),

@@ -110,7 +110,9 @@ SOIL = {  # SoilGrids' name: (field, unit, value of each depth as a ratio of the
     "wv0033": ("water", "10^-3 cm3/cm3", (1.0, 0.98, 0.96, 0.93, 0.91), 0.02),
 }
 SNOW_MISSING = ("2000-08", "2001-06", "2002-03", "2003-12", "2016-02", "2022-10")
-SNOW_FLAG = 250                      # night, cloud
+SNOW_NIGHT = 211                     # the product's code
+NIGHT_SUN = 5.0                      # degrees, height of the noon sun in mid-month under which the product sees night
+NIGHT_EDGE = 0.7                     # degrees of latitude, by which the edge of the night moves from year to year
 BLOCK = 4                            # 25 km cells a side of a cell of the 100 km series
 
 CAVM = {"B1": 1, "B2a": 2, "B3": 3, "B4": 4, "B2b": 5, "G1": 21, "G2": 22, "G3": 23, "G4": 24,
@@ -582,6 +584,12 @@ def snow_fraction(t2m, rain):
     return cover * (1 - np.exp(-fall / 28.0))
 
 
+def noon_sun(month, lat):
+    """Height of the sun in degrees at noon in the middle of a month (0-11), by Cooper's formula (1969)."""
+    day = (np.cumsum(DAYS) - DAYS / 2)[month]
+    return 90 - lat + 23.45 * np.sin(2 * np.pi * (284 + day) / 365)
+
+
 def write_series(w, out):
     """Monthly LST and snow at 100 km."""
     folder = os.path.join(out, "series")
@@ -620,12 +628,13 @@ def write_series(w, out):
         value = climate[m] + response[m] * anomaly + 0.01 * noise("snow fine " + label, 1, shape)
         value = np.rint(100 * np.clip(np.nan_to_num(value), 0, 1))
         value = np.where(value > 96, 100, np.where(value < 3, 0, value))   # saturates like the product
-        night = (m in (11, 0)) & (lat > 76 + 2 * noise("night " + label, 2, shape))
-        value = np.where(night, SNOW_FLAG, value)
+        night = noon_sun(m, lat + NIGHT_EDGE * noise("night " + label, 2, shape)) < NIGHT_SUN
+        value = np.where(night, SNOW_NIGHT, value)
         layers.append(np.where(mask & (label not in SNOW_MISSING), value, 255))
     write(os.path.join(folder, "snow_monthly_2000-2025.tif"), np.array(layers), COARSE, "u1",
-          SIM + "monthly snow cover in %, in the manner of MOD10CM (values above 100 are flags: 250 night or "
-          "cloud, 255 nodata); ERA5 climatology, CRU TS warming and noise. Six months are missing",
+          SIM + "monthly snow cover in %, in the manner of MOD10CM (values above 100 are flags: 211 night, "
+          "where the sun stays below 5 degrees, 255 nodata); ERA5 climatology, CRU TS warming and noise. Six months "
+          "are missing",
           nodata=255, unit="%", names=labels, items=[{"TIME": n} for n in labels])
 
 

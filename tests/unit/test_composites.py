@@ -22,6 +22,8 @@ from pti_plugin.core.series.gap_filling import mean_of_first, nearest_first
 from support import Log, read_raster, standing, write_raster
 
 NODATA = -9999
+#: gaps of a cell count as they come; what else becomes of them is in test_season_gaps
+PLAIN = {"gaps": "as_they_are", "night": "none"}
 
 
 def run(paths, folder, names=("composite", "series", "count"), settings=None, **options):
@@ -90,7 +92,8 @@ def test_composites_are_what_numpy_gives_on_the_whole_cube(tmp_path, statistic):
     stamps = months((2000, 7), (2006, 6))
     cube = random_cube(len(stamps))
     paths = write_cube(tmp_path, cube, stamps)
-    got, result, _, outputs = run(paths, tmp_path, statistic=statistic, period=12, season_start=7)
+    got, result, _, outputs = run(paths, tmp_path, statistic=statistic, period=12, season_start=7,
+                                **PLAIN)
     years = [2000 + i // 12 for i in range(len(stamps))]
     annual = yearly(cube.astype(float), years, REFERENCES[statistic])
     expected = np.array([annual[year] for year in range(2000, 2006)])
@@ -136,7 +139,8 @@ def test_the_six_missing_months_of_the_snow_cover_are_filled_and_listed(tmp_path
     got, result, log, outputs = run(paths, tmp_path, statistic="snow_year_mean", period=12, valid=(0, 100))
     assert result["filled"] == list(lost) and result["missing"] == []
     assert any(all(stamp in warning for stamp in lost) and "Filled" in warning for warning in log.warnings)
-    cube[7, 1, 1] = np.nan
+    # a month without a value in between: the mean of its neighbours
+    cube[7, 1, 1] = (cube[6, 1, 1] + cube[8, 1, 1]) / 2
     whole = cube.copy()
     for stamp in lost:
         step = stamps.index(stamp)
@@ -165,7 +169,7 @@ def test_filling_can_be_switched_off_and_is_per_cell(tmp_path):
     stamps = months((2000, 2), (2012, 12))
     cube = random_cube(len(stamps), gaps=0.3, seed=8)
     paths = write_cube(tmp_path, cube, stamps)
-    got, result, log, _ = run(paths, tmp_path, statistic="mean", period=12, fill=False)
+    got, result, log, _ = run(paths, tmp_path, statistic="mean", period=12, fill=False, **PLAIN)
     np.testing.assert_allclose(got["composite"], nan_mean(cube.astype(float)), rtol=1e-6, atol=1e-7)
     assert result["filled"] == [] and result["missing"] == ["2000-01"]
     assert any("2000-01" in warning for warning in log.warnings)
@@ -176,7 +180,7 @@ def test_filling_can_be_switched_off_and_is_per_cell(tmp_path):
             known = januaries[:, row, column][~np.isnan(januaries[:, row, column])][:10]
             if known.size:
                 filled[row, column] = known.mean()
-    got, _, _, _ = run(paths, tmp_path, statistic="mean", period=12)
+    got, _, _, _ = run(paths, tmp_path, statistic="mean", period=12, **PLAIN)
     np.testing.assert_allclose(got["composite"], nan_mean(np.concatenate([cube.astype(float), filled[None]])),
                                rtol=1e-6, atol=1e-7)
 
@@ -248,7 +252,7 @@ def test_frozen_days_with_partial_and_leap_years(tmp_path, way):
     cube[-365 - 66:-365, 1, 2] = np.nan
     stored = np.where(np.isnan(cube), 253, cube)
     paths = write_cube(tmp_path, stored, stamps, dtype="uint8", nodata=None)
-    got, result, log, outputs = run(paths, tmp_path, statistic="frozen_days", period=365, valid=(0, 3), **way)
+    got, result, log, outputs = run(paths, tmp_path, statistic="frozen_days", period=365, valid=(0, 3), **PLAIN, **way)
     expected = frozen_reference(cube, stamps, way.get("season_start", 1), way.get("min_days", 350), "partial" in way)
     assert result["years"] == list(expected)
     np.testing.assert_allclose(bands(outputs["series"]), np.array(list(expected.values())), rtol=1e-6)
@@ -306,7 +310,7 @@ def test_scale_offset_and_flags_of_stored_integers(tmp_path):
     stored = np.random.default_rng(2).integers(0, 5000, (24, 4, 4)).astype(float)
     stored[3, 0, 0], stored[4, 1, 1] = 65531, 60000
     paths = write_cube(tmp_path, stored, stamps, dtype="uint16", nodata=None, scale=0.02, offset=-50.0, unit="degC")
-    got, _, _, outputs = run(paths, tmp_path, period=12, flags=(65531,), valid=(-100, 100))
+    got, _, _, outputs = run(paths, tmp_path, period=12, flags=(65531,), valid=(-100, 100), **PLAIN)
     units = stored * 0.02 - 50
     units[units > 100] = np.nan
     np.testing.assert_allclose(got["composite"], nan_mean(units), rtol=1e-5)
@@ -314,7 +318,7 @@ def test_scale_offset_and_flags_of_stored_integers(tmp_path):
     doubles = write_cube(tmp_path, stored, stamps, "doubles.tif", dtype="float64", nodata=None, scale=0.02,
                          offset=-50.0)
     (tmp_path / "again").mkdir()
-    again, _, _, _ = run(doubles, tmp_path / "again", period=12, flags=(65531,), valid=(-100, 100))
+    again, _, _, _ = run(doubles, tmp_path / "again", period=12, flags=(65531,), valid=(-100, 100), **PLAIN)
     np.testing.assert_array_equal(again["composite"], got["composite"])
 
 
@@ -397,6 +401,7 @@ def test_daily_layers_counted_from_a_start_fall_on_calendar_days(tmp_path):
     ({"statistic": "frozen_days", "period": 365, "min_days": 400}, "MIN_DAYS is 400"),
     ({"fill_years": "2009-2002"}, "FILL_YEARS is '2009-2002'"), ({"fill_years": "ten"}, "FILL_YEARS is 'ten'"),
     ({"statistic": "majority", "tie": "oldest"}, "TIE is 'oldest'"), ({"partial": "kept"}, "PARTIAL_YEARS is 'kept'"),
+    ({"gaps": "kept"}, "GAPS is 'kept'"), ({"night": "kept"}, "NIGHT is 'kept'"),
     ({"statistic": "majority"}, "OUTPUT_SERIES is not made"),
 ])
 def test_options_that_make_no_sense_are_refused(tmp_path, options, message):

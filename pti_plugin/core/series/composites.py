@@ -20,6 +20,7 @@ from ..rasters.series_sources import Region, open_series
 from ..rasters.time_axis import (
     DAILY,
     AxisOptions,
+    date_of,
     dated,
     days_of_month,
     month_of,
@@ -29,7 +30,17 @@ from ..rasters.time_axis import (
     year_of,
 )
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
-from .gap_filling import FILL_YEARS, mean_of_first, nearest_first
+from .gap_filling import (
+    FILL_YEARS,
+    LINEAR,
+    LONGEST_NIGHT,
+    NIGHTS,
+    fill_nights,
+    longest_night,
+    mean_of_first,
+    nearest_first,
+)
+from .season_gaps import SeasonSums, scaled_days
 
 MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY, MONTHLY = STATISTICS = (
     "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority", "monthly_mean")
@@ -39,6 +50,8 @@ TITLES = {MEAN: "mean of all layers", MAXIMUM: "mean of the annual maxima",
 #: what they need: several layers a year, classes
 ANNUAL, CLASSES = (MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS), (FROZEN_DAYS, MAJORITY)
 DROPPED, SCALED = PARTIAL_YEARS = ("dropped", "scaled")
+#: what becomes of gaps of a cell inside a year
+BY_SEASON, AS_THEY_ARE = GAPS = ("by_season", "as_they_are")
 RECENT, LOWEST = TIES = ("most_recent_year", "lowest_code")
 #: roles of products whose frozen days are counted: the state of the whole day, and at one overpass
 FREEZE_THAW, OVERPASS = "freeze_thaw", "freeze_thaw_overpass"
@@ -57,10 +70,12 @@ class CompositeOptions:
     ``fill``: missing and empty layers of years with at least ``min_share`` of their layers get the mean of the same
     season, of the FILL_YEARS nearest years or of all in ``fill_years`` ("all", "2002-2009"); other years are left out
     of annual statistics. Frozen days: days with ``frozen_code``; years with fewer than ``min_days`` valid days are
-    ``partial``: dropped, or scaled up where they have ``min_share``. ``tie``: rule of the majority. Monthly means:
-    months of which a cell has less than ``min_share`` of the days are nodata there. ``min_latitude``: cells whose
-    centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and ``select`` are those of the time axis
-    (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
+    ``partial``: dropped, or scaled up where they have ``min_share``. ``gaps`` by_season: a year of a cell counts where
+    it has ``min_share`` of its seasons, and what it lacks is filled (season_gaps); as_they_are: every value counts as
+    it comes. ``night`` linear: gaps of a snow year get the values between their neighbours. ``tie``: rule of the
+    majority. Monthly means: months of which a cell has less than ``min_share`` of the days are nodata there.
+    ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and
+    ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
     """
 
     statistic: str = MEAN
@@ -72,6 +87,8 @@ class CompositeOptions:
     frozen_code: int = 0
     min_days: int = 350
     partial: str = DROPPED
+    gaps: str = BY_SEASON
+    night: str = LINEAR
     tie: str = RECENT
     sort: bool = False
     start: str = ""
@@ -93,6 +110,16 @@ class CompositeOptions:
         return steps_a_year(self.period)
 
     @property
+    def by_season(self):
+        """Whether gaps of a cell are judged season by season."""
+        return self.gaps == BY_SEASON and self.period > 1 and self.statistic != MAJORITY
+
+    @property
+    def nights(self):
+        """Whether gaps of a year are filled between their neighbours."""
+        return self.night == LINEAR and self.statistic == SNOW_MEAN
+
+    @property
     def first_month(self):
         """Month the year begins with."""
         return self.season_start or (7 if self.statistic == SNOW_MEAN else 1)
@@ -100,7 +127,8 @@ class CompositeOptions:
     def check(self):
         """Raise InputError for values out of their range and choices that do not go together."""
         for name, value, choices in (("STATISTIC", self.statistic, STATISTICS), ("TIE", self.tie, TIES),
-                                     ("PARTIAL_YEARS", self.partial, PARTIAL_YEARS)):
+                                     ("PARTIAL_YEARS", self.partial, PARTIAL_YEARS), ("GAPS", self.gaps, GAPS),
+                                     ("NIGHT", self.night, NIGHTS)):
             if value not in choices:
                 raise InputError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.")
         if self.period < 1:
@@ -143,12 +171,19 @@ class CompositeOptions:
 @dataclass(frozen=True)
 class Year:
     """What a year, or a month counted from year 0, is made of: ``number`` names it, ``length`` is its steps, ``layers``
-    the places of its layers, and ``filled`` one tuple of donor layers for every step that is filled."""
+    the places of its layers, and ``filled`` one tuple of donor layers for every step that is filled. ``rows`` are the
+    steps of the layers inside the year, then of those filled; ``seasons`` the season of every step."""
 
     number: int
     length: int
     layers: tuple
     filled: tuple = ()
+    rows: tuple = ()
+    seasons: tuple = ()
+
+    def expected(self, seasons):
+        """Return how many steps the year has of each of so many ``seasons``."""
+        return np.bincount(self.seasons, minlength=seasons)
 
 
 @dataclass(frozen=True)
@@ -173,35 +208,120 @@ class CompositeKernel:
         if self.options.statistic == MAJORITY:
             result, number = self._majority(stream, shape)
             tally = Counter(cells=int((number > 0).sum()), empty=int((number == 0).sum()))
-            return {"composite": result, "count": number}, {"cells": tally}
-        total, number = np.zeros(shape), np.zeros(shape, dtype=np.uint16)
-        annual, partial = [], Counter()
-        for year in self.years:
-            value, values, added = self._year(year, stream, shape, partial)
-            np.add(total, added, out=total, where=values > 0)
-            number += values
-            if "series" in self.wanted:
-                annual.append(value.astype(np.float32))
+            return {"composite": result, "count": number, "values": number}, {"cells": tally}
+        if self.options.statistic == FROZEN_DAYS:
+            found = self._frozen_years(stream, shape)
+        else:
+            found = self._plain(stream, shape)
+            self._mend(stream, found)
         refuse_unit_change([stream.levels.get(place, np.nan) for place in range(self.count)], self.names, self.unit)
         composite = np.full(shape, np.nan)
-        np.divide(total, number, out=composite, where=number > 0)
-        out = {"composite": composite, "count": number}
-        if annual:
-            out["series"] = np.stack(annual)
-        tally = Counter(cells=int((number > 0).sum()), empty=int((number == 0).sum()), positive=int((total > 0).sum()))
-        return out, {"cells": tally, "partial": partial}
+        np.divide(found.total, found.number, out=composite, where=found.number > 0)
+        if found.balanced is not None:
+            composite.reshape(-1)[found.balanced[0]] = found.balanced[1]
+        out = {"composite": composite, "count": found.number, "values": found.own}
+        if found.annual:
+            out["series"] = np.stack(found.annual)
+        tally = Counter(cells=int((found.number > 0).sum()), empty=int((found.number == 0).sum()),
+                        positive=int((found.total > 0).sum()))
+        return out, {"cells": tally, "partial": found.partial, "gaps": found.gaps}
 
-    def _year(self, year, stream, shape, partial):
-        """Return (annual value or NaN, how many values it gives to the mean, their sum) of one year."""
-        if self.options.statistic == FROZEN_DAYS:
-            value = self._frozen(year, stream, shape, partial)
-            return value, (~np.isnan(value)).astype(np.uint16), value
+    def _plain(self, stream, shape):
+        """Return the Found of all years as they are."""
+        found = Found(shape)
+        for year in self.years:
+            value, values, filled, added = self._year(year, stream, shape)
+            found.filled += filled
+            known = values > 0
+            if self.options.statistic == MONTHLY:
+                known = values >= max(1, self.options.min_share * year.length)
+                value[~known] = np.nan
+            found.own += np.where(known, values - filled, 0).astype(np.uint16)
+            found.gaps["cell_years"] += int(known.sum())
+            found.number += values if self.options.statistic == MEAN else known
+            np.add(found.total, added, out=found.total, where=known)
+            if "series" in self.wanted:
+                found.annual.append(value.astype(np.float32))
+        found.gaps["values"] = int(found.own.sum(dtype=np.int64))
+        return found
+
+    def _mend(self, stream, found):
+        """Read the cells that have gaps again, and judge and fill these season by season."""
+        options = self.options
+        if not options.nights and not (options.by_season and self.years[0].seasons):
+            return
+        values = found.own.astype(np.int64) + found.filled
+        place = np.flatnonzero((values > 0) & (values < sum(year.length for year in self.years)))
+        if not place.size:
+            return
+        sums, own, nights = self._season_sums(stream, found.number.shape, place)
+        found.gaps.update(cells_with_gaps=place.size, nights=nights)
+        has_layers = np.zeros(len(sums.counts), dtype=bool)
+        for year in self.years:
+            has_layers[[year.seasons[row] for row in year.rows]] = True
+        found.gaps["lacking"] = int(((sums.counts == 0) & has_layers[:, None]).any(axis=0).sum())
+        if not options.by_season:
+            # nights are filled, and every value counts
+            years = sums.plain_means()
+        elif options.statistic == MAXIMUM:
+            years = sums.maxima(options.min_share)
+        else:
+            years = sums.years(options.min_share, options.statistic != POSITIVE_SUM)
+        used = ~np.isnan(years.value)
+        if "series" in self.wanted:
+            for annual, value in zip(found.annual, years.value):
+                annual.reshape(-1)[place] = value
+        if options.statistic == MEAN:
+            found.balanced = place, sums.mean()
+            return
+        found.gaps.update(left_out=int((years.has & ~used).sum()), filled_years=int((years.missing > 0).sum()),
+                          filled_values=int(years.missing.sum(dtype=np.int64)),
+                          lost=int((~used.any(axis=0)).sum()))
+        found.number.reshape(-1)[place] = used.sum(axis=0)
+        total, values = np.zeros(place.size), np.zeros(place.size, dtype=np.uint16)
+        for year in range(len(self.years)):
+            np.add(total, years.value[year], out=total, where=used[year])
+            values += np.where(used[year], own[year], 0).astype(np.uint16)
+        found.total.reshape(-1)[place] = total
+        found.own.reshape(-1)[place] = values
+
+    def _season_sums(self, stream, shape, place):
+        """Return (SeasonSums of the cells at ``place``, their values a year, values filled in nights)."""
+        options = self.options
+        seasons = 1 + max(max(year.seasons) for year in self.years)
+        sums = SeasonSums([year.expected(seasons) for year in self.years], place.size, options.statistic == MAXIMUM)
+        own = np.zeros((len(self.years), place.size), dtype=np.uint16)
+        nights = 0
+        for number, year in enumerate(self.years):
+            part = np.full((year.length if options.nights else 0, place.size), np.nan)
+            for i, (row, layer) in enumerate(zip(year.rows, stream.layers(year, shape))):
+                values = layer.reshape(-1)[place].astype(np.float64)
+                if i < len(year.layers):
+                    own[number] += ~np.isnan(values)
+                if options.nights:
+                    part[row] = values
+                else:
+                    sums.add(number, year.seasons[row],
+                             np.maximum(values, 0) if options.statistic == POSITIVE_SUM else values)
+            if options.nights:
+                there = np.zeros(year.length, dtype=bool)
+                there[list(year.rows)] = True
+                nights += int(fill_nights(part, there, longest_night(options.steps)).sum())
+                for row in np.flatnonzero(there):
+                    sums.add(number, year.seasons[row], part[row])
+        return sums, own, nights
+
+    def _year(self, year, stream, shape):
+        """Return (annual value or NaN, values it has, those of filled layers, what it adds to the total)."""
         statistic = self.options.statistic
         sums, number = np.zeros(shape), np.zeros(shape, dtype=np.uint16)
+        filled = np.zeros(shape if year.filled else 1, dtype=np.uint16)
         highest = np.full(shape, np.nan)
-        for layer in stream.layers(year, shape):
+        for i, layer in enumerate(stream.layers(year, shape)):
             known = ~np.isnan(layer)
             number += known
+            if i >= len(year.layers):
+                filled += known
             if statistic == MAXIMUM:
                 np.fmax(highest, layer, out=highest)
             else:
@@ -213,28 +333,51 @@ class CompositeKernel:
         else:
             value = np.full(shape, np.nan)
             np.divide(sums, number, out=value, where=number > 0)
-        if statistic == MEAN:
-            return value, number, sums
-        if statistic == MONTHLY:
-            value[number < max(1, self.options.min_share * year.length)] = np.nan
-            return value, (~np.isnan(value)).astype(np.uint16), value
-        return value, (number > 0).astype(np.uint16), value
+        return value, number, filled, sums if statistic == MEAN else value
 
-    def _frozen(self, year, stream, shape, partial):
+    def _frozen_years(self, stream, shape):
+        """Return the Found of the frozen days, whose gaps are filled from the same month."""
         options = self.options
-        frozen, valid = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
-        for layer in stream.layers(year, shape):
-            frozen += layer == options.frozen_code
-            valid += ~np.isnan(layer)
-        days = frozen.astype(np.float64)
-        short = valid < options.min_days
-        partial[year.number] += int((short & (valid > 0)).sum())
-        if options.partial == SCALED:
-            enough = short & (valid >= max(1, options.min_share * year.length))
-            days[enough] *= year.length / valid[enough]
-            short &= ~enough
-        days[short] = np.nan
-        return days
+        found = Found(shape)
+        months = 12 if options.by_season else 1
+        frozen, valid = np.zeros((2, len(self.years), months, *shape), dtype=np.uint8 if months == 12 else np.uint16)
+        for number, year in enumerate(self.years):
+            for row, layer in zip(year.rows, stream.layers(year, shape)):
+                month = year.seasons[row] if options.by_season else 0
+                frozen[number, month] += layer == options.frozen_code
+                valid[number, month] += ~np.isnan(layer)
+        seen = valid.sum(axis=1, dtype=np.uint16)
+        days = frozen.sum(axis=1, dtype=np.float64)
+        if options.by_season:
+            length = np.array([year.length for year in self.years])[:, None, None]
+            gap = np.flatnonzero(((seen > 0) & (seen < length)).any(axis=0))
+            if gap.size:
+                flat = (array.reshape(len(self.years), months, -1)[:, :, gap] for array in (frozen, valid))
+                days.reshape(len(self.years), -1)[:, gap] = scaled_days(
+                    *flat, np.array([year.expected(months) for year in self.years]))
+                found.gaps["cells_with_gaps"] = gap.size
+        for number, year in enumerate(self.years):
+            value, here = days[number], seen[number]
+            short = here < options.min_days
+            found.partial[year.number] += int((short & (here > 0)).sum())
+            if options.partial == SCALED:
+                enough = short & (here >= max(1, options.min_share * year.length))
+                if not options.by_season:
+                    value[enough] *= year.length / here[enough]
+                short &= ~enough
+            value[short] = np.nan
+            used = ~np.isnan(value)
+            lacking = np.where(used, year.length - here.astype(np.int64), 0) if options.by_season else np.zeros(1)
+            found.gaps.update(cell_years=int((here > 0).sum()), left_out=int(((here > 0) & ~used).sum()),
+                              filled_years=int((lacking > 0).sum()), filled_values=int(lacking.sum()),
+                              values=int(here.sum(dtype=np.int64)))
+            found.number += used
+            found.own += np.where(used, here, 0).astype(np.uint16)
+            np.add(found.total, value, out=found.total, where=used)
+            if "series" in self.wanted:
+                found.annual.append(value.astype(np.float32))
+        found.gaps["lost"] = int(((found.number == 0) & (seen > 0).any(axis=0)).sum())
+        return found
 
     def _majority(self, stream, shape):
         votes, latest = {}, {}
@@ -276,6 +419,17 @@ def _without(read, cells):
         return layers
 
     return masked
+
+
+class Found:
+    """What a block came to: the ``total`` of the years that count, their ``number``, ``own`` values used and those of
+    layers that were ``filled``, ``annual`` values, means ``balanced`` over the seasons (places, values), tallies."""
+
+    def __init__(self, shape):
+        self.total = np.zeros(shape)
+        self.number, self.own, self.filled = np.zeros((3, *shape), dtype=np.uint16)
+        self.annual, self.balanced = [], None
+        self.partial, self.gaps = Counter(), Counter()
 
 
 class _Stream:
@@ -323,10 +477,11 @@ def _refuse_fractions(values):
 def composite_series(paths, outputs, staging, progress, options=None, settings=None, target=None):
     """Make a composite of a series and stage it.
 
-    ``paths``: rasters of one grid, or tiles of one. ``outputs``: {"composite", "series", "count": path or None}; the
-    series has a band a year, or a month for monthly means, with that as description and TIME. ``target``: a Grid; of
-    the series' own one only the cells that it needs are computed. Returns a dict with the years, what was filled and
-    left out, and tallies of cells. Raises InputError, GridError, OutputError, Cancelled.
+    ``paths``: rasters of one grid, or tiles of one. ``outputs``: {"composite", "series", "count", "values": path or
+    None}; the series has a band a year, or a month for monthly means, with that as description and TIME; "values" is
+    the number of layers that have a value of their own in the years used. ``target``: a Grid; of the series' own one
+    only the cells that it needs are computed. Returns a dict with the years, what was filled and left out, and tallies
+    of cells. Raises InputError, GridError, OutputError, Cancelled.
     """
     options = options or CompositeOptions()
     options.check()
@@ -355,6 +510,7 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
     kernel = CompositeKernel(years, len(items), scales, options, tuple(name for name, path in outputs.items() if path),
                              specs["composite"].nodata, tuple(layer.label for layer in layers), unit)
     work = 300 if options.statistic == MAJORITY else 100 + 4 * len(years) * bool(outputs.get("series"))
+    work += _work_of_gaps(years, options)
     tallies = run_blocks(opened.grid, {"INPUT": Series(items, single, min(GROUP, len(items)))}, kernel, specs, staging,
                          progress, settings, extra_bytes=work)
     cells = tallies["cells"]
@@ -365,11 +521,24 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
         record["partial"] = _tell_partial(tallies["partial"], options, progress)
         if not cells["positive"]:
             progress.warn(f"No day has the code {options.frozen_code} (FROZEN_CODE); every cell has 0 frozen days.")
+    if options.statistic != MAJORITY:
+        record["gaps"] = _tell_gaps(tallies["gaps"], options, progress)
     progress.info(f"{TITLES[options.statistic].capitalize()}: {cells['cells']} cells have a value, {cells['empty']} "
                   f"have none.")
     named = _names(years, options) if with_years else []
     return {"statistic": options.statistic, "layers": len(layers), "cells": dict(cells), **record,
             "months" if options.statistic == MONTHLY else "years": named}
+
+
+def _work_of_gaps(years, options):
+    """Return the bytes a cell with gaps needs beside the layers: sums of seasons and what every year has of them."""
+    seasons = 12 if options.steps == DAILY else options.steps
+    if options.statistic == FROZEN_DAYS:
+        return (2 * seasons + 12) * len(years) if options.by_season else 16 * len(years)
+    if not (options.by_season or options.nights):
+        return 0
+    night = 40 * options.steps if options.nights else 0
+    return 27 * seasons + (20 + (seasons if options.steps == DAILY else seasons // 8 + 1)) * len(years) + night
 
 
 def _refuse_undated(options, outputs, count, progress):
@@ -490,7 +659,7 @@ def _years(layers, empty, options, fill, progress):
         if not whole and options.statistic in ANNUAL and options.statistic != FROZEN_DAYS:
             dropped.append((number, len(present), len(steps)))
             continue
-        donors = []
+        donors, rows = [], list(present)
         for step in absent:
             nearest = nearest_first(step, seasons.get(step % period, ()))
             if fill and whole and not nearest and chosen is not None:
@@ -498,11 +667,14 @@ def _years(layers, empty, options, fill, progress):
                                  f"season of {stamp_text(step, period)}. Name other years.")
             if fill and whole and nearest:
                 donors.append(tuple(places[other] for other in nearest))
+                rows.append(step)
                 filled.append(step)
             else:
                 missing.append(step)
         if present:
-            years.append(Year(number, len(steps), tuple(places[step] for step in present), tuple(donors)))
+            row_of = {step: row for row, step in enumerate(steps)}
+            years.append(Year(number, len(steps), tuple(places[step] for step in present), tuple(donors),
+                              tuple(row_of[step] for step in rows), _seasons(steps, period, month)))
     if not years:
         raise InputError(f"No year has {100 * options.min_share:g} % of its {period} layers (MIN_SHARE). Check PERIOD "
                          f"and START.")
@@ -510,6 +682,13 @@ def _years(layers, empty, options, fill, progress):
     named = {name: [stamp_text(step, period) for step in steps] for name, steps in
              (("filled", filled), ("missing", missing))}
     return tuple(years), {**named, "left_out": [number for number, _, _ in dropped]}
+
+
+def _seasons(steps, period, first_month):
+    """Return the season of every step of a year: the step itself, of daily series the month."""
+    if period == DAILY:
+        return tuple((date_of(step).month - first_month) % 12 for step in steps)
+    return tuple(range(len(steps)))
 
 
 def _tell_years(filled, missing, dropped, options, layers, progress):
@@ -540,6 +719,33 @@ def _tell_partial(partial, options, progress):
     return found
 
 
+def _tell_gaps(found, options, progress):
+    """Say and return what was left out and filled because cells have gaps inside a year."""
+    record = {name: found[name] for name in ("cell_years", "values", "cells_with_gaps", "left_out", "filled_years",
+                                             "filled_values", "nights", "lacking", "lost")}
+    all_years, all_values = max(found["cell_years"], 1), max(found["values"], 1)
+    if options.nights:
+        record["share_filled_in_nights"] = found["nights"] / (all_values + found["nights"])
+        if found["nights"]:
+            progress.info(f"Gaps of snow years of up to {LONGEST_NIGHT} months are filled between the months before "
+                          f"and after (NIGHT): {100 * record['share_filled_in_nights']:.2f} % of the values.")
+    if found["left_out"] or found["filled_years"]:
+        source_of = "the same month" if options.statistic == FROZEN_DAYS else "the same season in other years"
+        filled = found["filled_values"] / (all_values + found["filled_values"])
+        progress.warn(f"Gaps of cells inside a year: of {all_years} years of cells "
+                      f"{100 * found['left_out'] / all_years:.2f} % are left out, and "
+                      f"{100 * found['filled_years'] / all_years:.2f} % have values filled from {source_of} "
+                      f"({100 * filled:.2f} % of the values).")
+    if found["cells_with_gaps"] and options.statistic == MEAN:
+        progress.info(f"{found['cells_with_gaps']} cells have gaps; their mean is that of the means of their seasons.")
+    if found["lacking"]:
+        progress.warn(f"{found['lacking']} cells lack at least one season in every year; what they get is of the "
+                      f"seasons they have.")
+    if found["lost"]:
+        progress.warn(f"{found['lost']} cells have values, but no year that is complete enough; they are nodata.")
+    return record
+
+
 def _specs(outputs, opened, years, options, record, with_years):
     statistic = options.statistic
     unit = {FROZEN_DAYS: "d", MAJORITY: ""}.get(statistic, opened.unit)
@@ -559,4 +765,6 @@ def _specs(outputs, opened, years, options, record, with_years):
         "series": OutputSpec(outputs.get("series"), "float32", FLOAT_NODATA, numbers, (unit,) * len(years),
                              metadata=tags, band_metadata=tuple({"TIME": number} for number in numbers)),
         "count": OutputSpec(outputs.get("count"), "uint16", COUNT_NODATA, (f"{values} used",), metadata=tags),
+        "values": OutputSpec(outputs.get("values"), "uint16", COUNT_NODATA, ("values of the years used",),
+                             metadata=tags),
     }

@@ -33,7 +33,7 @@ from .corrections import (
     step_change,
     trend_test,
 )
-from .gap_filling import FILL_YEARS, fill_steps
+from .gap_filling import FILL_YEARS, LINEAR, LONGEST_NIGHT, NIGHTS, NO_NIGHT, fill_nights, fill_steps, longest_night
 from .mann_kendall import engines, lag_1
 
 #: nodata of the sign raster
@@ -42,6 +42,10 @@ SIGN_COLOURS = {-1: ("Significant decrease", (33, 102, 172)), 0: ("No significan
                 1: ("Significant increase", (178, 24, 43))}
 #: fewest valid values a test needs
 MIN_VALUES = 4
+#: how the coverage of a cell is judged: within each season, or over all time steps (as published)
+BY_SEASON, ALL_STEPS = COVERAGES = ("by_season", "all_steps")
+#: a test of several seasons needs one in so many of them
+SEASONS_NEEDED = 4
 #: lag-1 autocorrelation above which plain Mann-Kendall is at risk (method, section 8)
 RISKY_LAG_1 = 0.2
 #: cells recomputed with the reference, and the relative differences allowed (float32 layers have slopes to 1e-6)
@@ -50,18 +54,22 @@ TOLERANCE, TOLERANCE_SINGLE = 1e-9, 1e-6
 #: outputs that are rasters of one number, and their band names
 NUMBERS = {"slope": "Sen slope", "p": "p, two-sided", "z": "Z", "s": "S", "tau": "Kendall's tau",
            "lag_1": "lag-1 autocorrelation of the residuals", "slope_significant": "Sen slope where significant"}
+#: the other outputs
+OTHERS = ("sign", "count", "seasons", "limits", "step")
 
 
 @dataclass(frozen=True)
 class TrendOptions:
     """``period`` seasons a year, beginning in month ``season_start``; ``method`` of corrections.METHODS.
 
-    ``min_share``: share of the time steps a cell needs to be tested; ``fdr``: control the false-discovery rate at
-    ``alpha`` (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step.
-    ``fill``: layers that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS
-    nearest years with a value. ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``,
-    ``date_format`` and ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files
-    are read (Reading).
+    ``min_share``: share of its years that a season needs at a cell; with fewer it is left out of the cell's test. A
+    cell needs ``min_seasons`` of the seasons (0: a quarter of them). With ``coverage`` all_steps it is the share of all
+    time steps that a cell needs, and no season is left out. ``fdr``: control the false-discovery rate at ``alpha``
+    (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step. ``fill``: layers
+    that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS nearest years with a
+    value; ``night`` linear: gaps inside a year get the values between their neighbours (gap_filling).
+    ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and
+    ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
     """
 
     period: int = 1
@@ -69,9 +77,12 @@ class TrendOptions:
     method: str = ORIGINAL
     alpha: float = 0.05
     min_share: float = 0.8
+    coverage: str = BY_SEASON
+    min_seasons: int = 0
     fdr: bool = False
     step_at: int = 0
     fill: bool = False
+    night: str = NO_NIGHT
     sort: bool = False
     start: str = ""
     date_format: str = ""
@@ -96,8 +107,28 @@ class TrendOptions:
                              f"monthly series.")
         if not 1 <= self.season_start <= 12:
             raise InputError(f"SEASON_START is {self.season_start}; it is the month the year begins with, 1 to 12.")
+        for name, value, choices in (("COVERAGE", self.coverage, COVERAGES), ("NIGHT", self.night, NIGHTS)):
+            if value not in choices:
+                raise InputError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.")
+        if not 0 <= self.min_share <= 1:
+            raise InputError(f"MIN_SHARE is {self.min_share:g}; it must lie between 0 and 1.")
+        if not 0 <= self.min_seasons <= self.period:
+            raise InputError(f"MIN_SEASONS is {self.min_seasons}; it must lie between 0 and PERIOD, {self.period}.")
+        if self.night == LINEAR and self.period < 3:
+            raise InputError(f"PERIOD is {self.period}, but NIGHT fills gaps between the seasons of a year. Set NIGHT "
+                             f"to {NO_NIGHT}.")
         check_range(self.valid)
         check_method(self.method, self.period)
+
+    @property
+    def by_season(self):
+        """Whether coverage is judged within each of several seasons."""
+        return self.coverage == BY_SEASON and self.period > 1
+
+    @property
+    def seasons_needed(self):
+        """Fewest seasons of a test."""
+        return (self.min_seasons or -(-self.period // SEASONS_NEEDED)) if self.by_season else 1
 
 
 class Checked:
@@ -116,13 +147,13 @@ class TrendKernel:
     """The arithmetic of one block.
 
     ``steps``: place of each layer on the padded time axis of ``length`` steps, which begins with season 0; ``needed``:
-    values a test needs; ``scaling``: (scale, offset) of the values as read; ``names`` and ``unit`` of the layers;
-    ``step_after``: place of the suspected step; ``fill``: steps to be filled.
+    values a test needs, of all steps or (an array) of each season; ``scaling``: (scale, offset) of the values as read;
+    ``names`` and ``unit`` of the layers; ``step_after``: place of the suspected step; ``fill``: steps to be filled.
     """
 
     steps: tuple
     length: int
-    needed: int
+    needed: object
     scaling: tuple
     options: TrendOptions
     step_after: int
@@ -142,23 +173,26 @@ class TrendKernel:
         options = self.options
         scale, offset = self.scaling
         refuse_unit_change([sample_mean(layer) * scale + offset for layer in stack], self.names, self.unit)
-        if self.fill:
-            filled = np.full((self.length, cells), np.nan, dtype=stack.dtype)
-            filled[list(self.steps)] = stack
-            fill_steps(filled, self.fill, options.period)
-            stack, steps = filled, tuple(range(self.length))
+        stack, steps, nights = self._filled(stack)
+        by_season = np.zeros((options.period, cells), dtype=np.uint16)
+        for step, layer in zip(steps, stack):
+            by_season[step % options.period] += ~np.isnan(layer)
+        valid = by_season.sum(axis=0, dtype=np.uint16)
+        used = by_season >= self.needed[:, None] if options.by_season else by_season > 0
+        number = used.sum(axis=0)
+        if options.by_season:
+            testable = (number >= options.seasons_needed) & (np.where(used, by_season, 0).sum(axis=0) >= MIN_VALUES)
         else:
-            steps = self.steps
-        valid = np.zeros(cells, dtype=np.uint16)
-        for layer in stack:
-            valid += ~np.isnan(layer)
-        testable = valid >= self.needed
+            testable = valid >= self.needed
         place = np.flatnonzero(testable)
-        if steps == tuple(range(self.length)) and place.size == cells:
+        left_out = ~used & (by_season > 0) & testable
+        if steps == tuple(range(self.length)) and place.size == cells and not left_out.any():
             flat = stack
         else:
             flat = np.full((self.length, place.size), np.nan, dtype=stack.dtype)
             flat[list(steps)] = stack[:, place]
+            for season in np.flatnonzero(left_out.any(axis=1)):
+                flat[season::options.period, left_out[season, place]] = np.nan
         trend = trend_test(flat, options.period, options.method, True, options.alpha)
         lag = lag_1(flat, trend.slope, options.period)
         slope = trend.slope * scale
@@ -178,15 +212,36 @@ class TrendKernel:
             out["step"] = np.stack([_spread(shift * abs(scale), place, shape), _spread(z, place, shape)])
         out["sign"] = _spread(sign, place, shape, SIGN_NODATA)
         out["count"] = valid.reshape(shape)
+        out["seasons"] = np.where(testable, number, 0).astype(np.uint16).reshape(shape)
         tally = Counter(up=int((sign == 1).sum()), down=int((sign == -1).sum()), none=int((sign == 0).sum()),
                         few=int((~testable & (valid > 0)).sum()), empty=int((valid == 0).sum()),
                         variance=int((sign == SIGN_NODATA).sum()),
                         risky=int((np.abs(np.nan_to_num(lag)) > RISKY_LAG_1).sum()))
-        tallies = {"cells": tally, "checked": self._checked(flat, trend, place, window)}
+        seasons, having = np.unique(number[place], return_counts=True)
+        tallies = {"cells": tally, "checked": self._checked(flat, trend, place, window),
+                   "seasons": Counter(dict(zip(seasons.tolist(), having.tolist()))), "nights": nights}
         if options.fdr:
             known, counts = np.unique(p[~np.isnan(p)], return_counts=True)
             tallies["p"] = Counter(dict(zip(known.tolist(), counts.tolist())))
         return out, tallies
+
+    def _filled(self, stack):
+        """Return (series, their steps, tally of the nights filled) with what the options fill."""
+        options, steps, nights = self.options, self.steps, Counter()
+        if self.fill or options.night == LINEAR:
+            filled = np.full((self.length, stack.shape[1]), np.nan, dtype=stack.dtype)
+            filled[list(steps)] = stack
+            there = np.zeros(self.length, dtype=bool)
+            there[[*steps, *self.fill]] = True
+            fill_steps(filled, self.fill, options.period)
+            if options.night == LINEAR:
+                for first in range(0, self.length, options.period):
+                    year = slice(first, first + options.period)
+                    nights["filled"] += int(fill_nights(filled[year], there[year],
+                                                        longest_night(options.period)).sum())
+                nights["values"] = int((~np.isnan(filled)).sum())
+            stack, steps = filled, tuple(range(self.length))
+        return stack, steps, nights
 
     def _checked(self, flat, trend, place, window):
         rows, columns = place // window.columns + window.row, place % window.columns + window.column
@@ -237,7 +292,8 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     """Compute trend rasters of a series and stage them.
 
     ``paths``: single-band rasters, or one multi-band raster. ``outputs``: {name: path or None} with the names of
-    NUMBERS, "sign", "count", "limits" (lower, upper) and "step" (shift, rank-sum Z). Untestable cells are nodata.
+    NUMBERS, "sign", "count", "seasons" (of the test, 0 where there is none), "limits" (lower, upper) and "step" (shift,
+    rank-sum Z). Untestable cells are nodata.
     Returns a dict with tallies, time span and self-check. Raises InputError, GridError, OutputError, Cancelled, and
     PtiError where the self-check fails.
     """
@@ -268,18 +324,19 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     fill = _steps_to_fill(axis, items.items, options, progress) if options.fill else ()
     kernel = TrendKernel(axis["steps"], axis["length"], axis["needed"], as_read, options, axis["step_after"],
                          tuple(work), tuple(layer.label for layer in layers), unit, fill)
-    specs = _specs({**dict.fromkeys((*NUMBERS, "sign", "count", "limits", "step")), **work}, unit, layers, options)
+    specs = _specs({**dict.fromkeys((*NUMBERS, *OTHERS)), **work}, unit, layers, options)
     part = progress.part(0, 0.85) if options.fdr else progress
     run = partial(run_blocks, target or opened.grid, staging=staging, settings=settings)
     tallies = run({"INPUT": items}, kernel, specs, progress=part,
-                  extra_bytes=axis["length"] * (4 if items.single else 8) + 120)
+                  extra_bytes=axis["length"] * (4 if items.single else 8) + 120 + 4 * options.period)
     cells = tallies["cells"]
     tested = cells["up"] + cells["down"] + cells["none"]
     if tested == 0:
-        raise InputError(f"No cell has enough values to test a trend ({axis['needed']} of {axis['span']} are needed). "
-                         f"Lower MIN_SHARE or check the nodata values of the layers.")
+        raise InputError(f"No cell has enough values to test a trend ({_needed(axis, options)} are needed). Lower "
+                         f"MIN_SHARE or check the nodata values of the layers.")
     check = _self_check(tallies["checked"].cells, options, items.single, progress)
-    result = {"layers": len(layers), "steps": axis["span"], "needed": axis["needed"], "method": options.method,
+    result = {"layers": len(layers), "steps": axis["span"],
+              "needed": np.ravel(axis["needed"]).max().item(), "method": options.method,
               "engine": engines()[0], "self_check": check, "first": _label(layers[0], options),
               "last": _label(layers[-1], options),
               "filled": [stamp_text(step + axis["origin"], options.period) for step in fill]}
@@ -289,6 +346,7 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
         signs = _discoveries(outputs, work, specs, result["fdr"], run, progress.part(0.85, 1))
         cells.update({name: signs[name] - cells[name] for name in ("up", "down", "none")})
     _tell(cells, tested, options, progress)
+    _tell_seasons(tallies, options, progress, result)
     result["cells"] = dict(cells)
     return result
 
@@ -308,8 +366,21 @@ def _axis(layers, options, progress):
     step_after = max(0, options.step_at * period + shift - origin) if options.step_at else 0
     if options.step_at and not steps[0] < step_after <= steps[-1]:
         raise InputError(f"STEP_YEAR is {options.step_at}, which is not inside the series.")
+    if options.by_season:
+        # years of each season between the first and the last layer; a single value has nothing to be compared with
+        years = np.bincount(np.arange(steps[0], steps[-1] + 1) % period, minlength=period)
+        needed = np.maximum(2, np.ceil(options.min_share * years - 1e-9)).astype(int)
+    else:
+        needed = max(MIN_VALUES, math.ceil(options.min_share * span - 1e-9))
     return {"steps": steps, "length": steps[-1] + 1, "span": span, "step_after": step_after, "origin": origin,
-            "needed": max(MIN_VALUES, math.ceil(options.min_share * span - 1e-9))}
+            "needed": needed}
+
+
+def _needed(axis, options):
+    if options.by_season:
+        return (f"{options.seasons_needed} of {options.period} seasons with {np.max(axis['needed'])} of "
+                f"{-(-axis['span'] // options.period)} years each")
+    return f"{axis['needed']} of {axis['span']}"
 
 
 def _steps_to_fill(axis, items, options, progress):
@@ -357,6 +428,7 @@ def _specs(paths, unit, layers, options):
                                metadata={**tags, "PTI_STEP_YEAR": options.step_at})
     specs["sign"] = OutputSpec(paths["sign"], "int16", SIGN_NODATA, ("significant sign",), metadata=tags)
     specs["count"] = OutputSpec(paths["count"], "uint16", 65535, ("valid values",), metadata=tags)
+    specs["seasons"] = OutputSpec(paths["seasons"], "uint16", 65535, ("seasons of the test",), metadata=tags)
     return specs
 
 
@@ -401,6 +473,30 @@ def _tell(cells, tested, options, progress):
                       f"testable and nodata.")
 
 
+def _tell_seasons(tallies, options, progress, result):
+    """Say and record how many seasons the tests have, and how much of the values was filled in polar nights."""
+    if options.by_season:
+        found = sorted(tallies["seasons"].items(), reverse=True)
+        result["seasons"] = {str(number): cells for number, cells in found}
+        result["seasons_needed"] = options.seasons_needed
+        named = ", ".join(f"{number} of {options.period} at {cells} cells" for number, cells in found)
+        progress.info(f"Seasons of the tests (those with {100 * options.min_share:g} % of their years): {named}.")
+        whole = tallies["seasons"][options.period]
+        tested = sum(tallies["seasons"].values())
+        few = sum(cells for number, cells in found if 2 * number < options.period)
+        if few:
+            progress.warn(f"{few} of {tested} tested cells have fewer than half of the {options.period} seasons; their "
+                          f"trend is that of the seasons they have (OUTPUT_SEASONS).")
+        elif whole < tested:
+            progress.info(f"At {tested - whole} cells the trend is that of the seasons they have (OUTPUT_SEASONS).")
+    if options.night == LINEAR:
+        nights = tallies["nights"]
+        share = nights["filled"] / nights["values"]
+        result["night"] = {"values_filled": nights["filled"], "share": share}
+        progress.info(f"Gaps inside a year of up to {LONGEST_NIGHT} months are filled between their neighbours "
+                      f"(NIGHT): {100 * share:.2f} % of the values.")
+
+
 _REFERENCES = {ORIGINAL: "original_test", PREWHITENED: "pre_whitening_modification_test",
                TREND_FREE: "trend_free_pre_whitening_modification_test", YUE_WANG: "yue_wang_modification_test",
                HAMED_RAO: "hamed_rao_modification_test"}
@@ -419,11 +515,14 @@ def _self_check(checked, options, single, progress):
                 result = getattr(pymannkendall, _REFERENCES[options.method])(values, alpha=options.alpha)
             elif options.method == ORIGINAL:
                 result = pymannkendall.seasonal_test(values, period=options.period)
-            elif np.isnan(values).any() or len(values) % options.period:
-                # the reference drops whole years with a gap
-                continue
             else:
-                result = pymannkendall.correlated_seasonal_test(values, period=options.period)
+                # the reference drops whole years with a gap, and knows no season without values
+                years = np.full((-(-len(values) // options.period), options.period), np.nan)
+                years.flat[:len(values)] = values
+                years = years[:, ~np.isnan(years).all(axis=0)]
+                if years.shape[1] < 2 or np.isnan(years).any():
+                    continue
+                result = pymannkendall.correlated_seasonal_test(years.ravel(), period=years.shape[1])
         theirs = {"s": result.s, "variance": result.var_s, "z": result.z, "p": result.p, "slope": result.slope}
         if not all(map(math.isfinite, theirs.values())) or theirs["variance"] <= 0:
             continue
