@@ -26,7 +26,7 @@ DEMO = module_from_spec(spec_from_loader("demo", LOADER))
 LOADER.exec_module(DEMO)
 #: predictor → (lowest and highest value that the sample's climate, relief and soil allow, unit)
 PLAUSIBLE = {
-    "lst": (240, 290, "K"), "lst_trend": (-0.2, 0.3, "K/year"), "frozen_days": (30, 366, "d"),
+    "lst": (-35, 20, "degC"), "lst_trend": (-0.2, 0.3, "K/year"), "frozen_days": (30, 366, "d"),
     "peak_ndvi": (-0.1, 1, ""), "sum_ndvi": (0, 46, ""), "ndvi_trend": (-0.01, 0.01, "per year"),
     "snow": (0, 100, "%"), "snow_trend": (-1, 1, "%/year"), "soc": (10, 2000, "dg/kg"),
     "coarse_fragments": (0, 600, "cm3/dm3"), "bulk_density": (20, 170, "cg/cm3"),
@@ -130,7 +130,7 @@ def test_the_stack_has_the_sixteen_roles_by_name_with_their_groups(chain, stack)
     read = read_stack(str(chain.folder / "predictor_stack.tif"))
     assert [feature.name for feature in read.features] == list(PREDICTORS) == list(stack)
     for feature in read.features:
-        assert (feature.group, feature.categorical) == PREDICTORS[feature.name][1:]
+        assert (feature.group, feature.categorical) == PREDICTORS[feature.name][1:3]
 
 
 def test_every_predictor_is_there_on_most_of_the_base_map_and_scaled_over_it(chain, stack):
@@ -163,17 +163,18 @@ def test_predictors_hold_the_products_they_are_made_of(chain, stack):
     cover, _ = stack["land_cover"]
     np.testing.assert_array_equal(cover, read_raster(chain.folder / "land_cover.tif"))
     assert set(np.unique(stack["peat"][0][base])) == {0, 50, 100}
-    # relief, by an average of GDAL's own
+    # relief, by the mean of many points in every cell
     grid = gdal.Open(str(ROOT / "resources" / "sample" / "grid.tif"))
     west, cell, _, north, _, _ = grid.GetGeoTransform()
     warped = gdal.Warp("", str(ROOT / "resources" / "sample" / "dem" / "elevation_wc21.tif"), format="MEM",
-                       dstSRS=grid.GetProjection(), width=grid.RasterXSize, height=grid.RasterYSize,
+                       dstSRS=grid.GetProjection(), width=16 * grid.RasterXSize, height=16 * grid.RasterYSize,
                        outputBounds=(west, north - cell * grid.RasterYSize, west + cell * grid.RasterXSize, north),
-                       resampleAlg="average", outputType=gdal.GDT_Float32)
-    metres = warped.ReadAsArray()
-    known = base & ~np.isnan(stack["elevation"][0]) & (metres != warped.GetRasterBand(1).GetNoDataValue())
+                       resampleAlg="near", dstNodata=-32768)
+    points = np.ma.masked_equal(warped.ReadAsArray(), -32768)
+    metres = points.reshape(grid.RasterYSize, 16, grid.RasterXSize, 16).mean(axis=(1, 3)).filled(np.nan)
+    known = base & ~np.isnan(stack["elevation"][0]) & ~np.isnan(metres)
     difference = np.abs(unscaled(*stack["elevation"]) - metres)[known]
-    assert known.sum() > 0.99 * base.sum() and np.median(difference) < 0.01 and np.percentile(difference, 99) < 10
+    assert known.sum() > 0.99 * base.sum() and np.median(difference) < 0.5 and np.percentile(difference, 99) < 10
 
 
 @pytest.mark.parametrize("one, other, least", [

@@ -86,8 +86,8 @@ def test_a_stopped_trend_cleans_up(qgis_process, tmp_path):
     out.mkdir()
     rng = np.random.default_rng(3)
     write_raster(series, rng.integers(0, 255, (25, 800, 800), np.uint8), options=("TILED=YES",))
-    process = qgis_process.start("trendrasters", {"INPUT": series, "BLOCK_SIZE": 8, "OUTPUT_SIGN": out / "sign.tif",
-                                                  "OUTPUT_SLOPE": out / "slope.tif"})
+    process = qgis_process.start("trendrasters", {"INPUT": series, "START": 1997, "BLOCK_SIZE": 8,
+                                                  "OUTPUT_SIGN": out / "sign.tif", "OUTPUT_SLOPE": out / "slope.tif"})
     wait_for(lambda: len(partials(out)) == 2, process)
     code, stderr, seconds = interrupt(process, signal.SIGTERM)
     assert code == 1, stderr

@@ -428,17 +428,17 @@ def test_values_without_their_scale_contradict_the_preset(tmp_path):
     # whole numbers are packed: the preset's scale is theirs where the file states none
     np.testing.assert_allclose(run(path, tmp_path, GRID)[0][0], np.trunc(raw) * 1e-4, atol=1e-7)
     path = write_raster(tmp_path / "GLASS_NDVI_2001001.tif", raw.astype("float32"))
-    refused(tmp_path, path, "runs from 0 to 9000, outside -0.3 to 1", "scale", target=GRID)
+    refused(tmp_path, path, "runs from 0 to 9000, outside -1 to 1", "scale", target=GRID)
     path = write_raster(tmp_path / "GLASS_NDVI_2001001.tif", (raw * 1e-4).astype("float32"))
     np.testing.assert_allclose(run(path, tmp_path, GRID)[0][0], raw * 1e-4, atol=1e-6)
     path = write_raster(tmp_path / "GLASS_NDVI_2001001.tif", raw.astype("int16"), scale=1e-3, offset=-1.0)
     shutil.rmtree(tmp_path / "out")
-    refused(tmp_path, path, "runs from -1 to 8", "outside -0.3 to 1", target=GRID)
+    refused(tmp_path, path, "runs from -1 to 8", "outside -1 to 1", target=GRID)
     own = tmp_path / "own.csv"
     own.write_text("product,kind,files,low,high,scale\nndvi,number,GLASS_NDVI_*,-0.3,1,1\n", encoding="utf-8")
     path = write_raster(tmp_path / "GLASS_NDVI_2001001.tif", raw.astype("int16"))
     shutil.rmtree(tmp_path / "out")
-    refused(tmp_path, path, "runs from 0 to 9000, outside -0.3 to 1", target=GRID, products=str(own))
+    refused(tmp_path, path, "runs from 0 to 9000, outside -1 to 1", target=GRID, products=str(own))
 
 
 def test_a_scale_in_the_file_is_not_applied_twice(tmp_path):
