@@ -28,9 +28,9 @@ LOADER.exec_module(DEMO)
 PLAUSIBLE = {
     "lst": (-35, 20, "degC"), "lst_trend": (-0.2, 0.3, "K/year"), "frozen_days": (30, 366, "d"),
     "peak_ndvi": (-0.1, 1, ""), "sum_ndvi": (0, 46, ""), "ndvi_trend": (-0.01, 0.01, "per year"),
-    "snow": (0, 100, "%"), "snow_trend": (-1, 1, "%/year"), "soc": (10, 2000, "dg/kg"),
-    "coarse_fragments": (0, 600, "cm3/dm3"), "bulk_density": (20, 170, "cg/cm3"),
-    "water_content": (30, 700, "10^-3 cm3/cm3"), "peat": (0, 100, ""), "elevation": (-30, 6000, "m"),
+    "snow": (0, 100, "%"), "snow_trend": (-1, 1, "%/year"), "soc": (1, 200, "g/kg"),
+    "coarse_fragments": (0, 60, "vol%"), "bulk_density": (0.2, 1.7, "g/cm3"),
+    "water_content": (3, 70, "vol%"), "peat": (0, 100, ""), "elevation": (-30, 6000, "m"),
     "slope": (0, 15, "degree"),
 }
 #: true area of a cell of the sample's equal-area grid

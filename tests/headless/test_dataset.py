@@ -590,10 +590,11 @@ def test_i6_glcc(dataset):
     dataset.run("I6")
     found = dataset.layer("glcc")
     longitude, latitude = target()
-    # the lobes of the projection leave cuts in the south of the fixture's coarse cells
+    # the lobes of the projection leave cuts in the south of the fixture's coarse cells; near the pole these are sheared
+    # over tens of degrees of longitude
     known = ~np.isnan(found)
     assert_classes(np.where(known, found, p.classes(longitude, latitude, GLCC_CODES)), GLCC_CODES, empty=(),
-                   where=~near((0, 1, 2)))
+                   where=~near((0, 1, 2)) & (latitude < 84))
     assert known[(latitude > 47) & ~near((0, 1, 2))].mean() > 0.95
     for number in (0, 1, 2):
         assert np.isnan(found[inside(number)]).all()

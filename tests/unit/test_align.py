@@ -438,7 +438,7 @@ def test_values_without_their_scale_contradict_the_preset(tmp_path):
     own.write_text("product,kind,files,low,high,scale\nndvi,number,GLASS_NDVI_*,-0.3,1,1\n", encoding="utf-8")
     path = write_raster(tmp_path / "GLASS_NDVI_2001001.tif", raw.astype("int16"))
     shutil.rmtree(tmp_path / "out")
-    refused(tmp_path, path, "runs from 0 to 9000, outside -1 to 1", target=GRID, products=str(own))
+    refused(tmp_path, path, "runs from 0 to 9000, outside -0.3 to 1", target=GRID, products=str(own))
 
 
 def test_a_scale_in_the_file_is_not_applied_twice(tmp_path):
