@@ -304,13 +304,13 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     time = AxisOptions(options.period, options.sort, options.start, options.date_format, options.select)
     opened = open_series(paths, time, Reading.of(options), progress, Region(None, options.min_latitude))
     layers, unit = opened.layers, opened.unit
+    if opened.product and opened.product.kind == CLASS:
+        raise InputError(f"{layers[0].label} is {opened.product.title}, whose codes have no trend. Make a composite of "
+                         f"them first, such as the frozen days of each year, or set PRODUCT.")
     axis = _axis(layers, options, progress)
     if options.method == YUE_WANG:
         progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
                       "is there for comparison with published work.")
-    if opened.product and opened.product.kind == CLASS:
-        raise InputError(f"{layers[0].label} is {opened.product.title}, whose codes have no trend. Make a composite of "
-                         f"them first, such as the frozen days of each year, or set PRODUCT.")
     items, as_read = _items(opened, target)
     _refuse_empty(items.items)
     work = {name: path for name, path in outputs.items() if path}
