@@ -3,6 +3,7 @@
 import os
 import threading
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -261,3 +262,20 @@ def test_netcdf_in_a_virtual_raster_is_read_on_the_calling_thread(files, tmp_pat
         align([tif], str(tmp_path / "out.tif"), staging, Log(), AlignOptions(wkt=p._wkt("EPSG:4258")),
               polar_grid(cell=200_000))
     assert threads and threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("limits", ["time_bnds", "time_bounds", "lat_bnds", "climatology_bounds"])
+def test_limits_of_coordinates_are_no_variable_to_choose(tmp_path, limits):
+    path = str(tmp_path / "tas.nc")
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", 3), ("lat", 4), ("lon", 5), ("nv", 2)):
+            file.createDimension(name, size)
+        for name, values, units in (("time", [15, 45, 75], "days since 2000-01-01"), ("lat", [70, 69, 68, 67],
+                                    "degrees_north"), ("lon", [1, 2, 3, 4, 5], "degrees_east")):
+            axis = file.createVariable(name, "f8", (name,))
+            axis[:], axis.units = values, units
+        dimension = "lat" if limits.startswith("lat") else "time"
+        file.createVariable(limits, "f8", (dimension, "nv"))[:] = 0
+        file.createVariable("tas", "f4", ("time", "lat", "lon"))[:] = np.arange(60).reshape(3, 4, 5)
+    assert variable_of(path).endswith(":tas")
+    assert variable_of(path, limits).endswith(f":{limits}")

@@ -19,6 +19,7 @@ from .grid import spatial_reference
 #: how a virtual raster that is written out begins; GDAL opens the text itself
 VIRTUAL = "<VRTDataset"
 _INNER = re.compile(r"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)</Source")
+_BOUNDS = re.compile(r"(?:^|_)(?:bnds?|bounds)$", re.IGNORECASE)
 _SIZES = re.compile(r"^\[(?P<sizes>[\dx]+)\]\s*(?P<title>.*?)\s*\([^()]*\)$")
 
 
@@ -98,8 +99,10 @@ def variable_of(path, variable="", patterns=(), names=None):
             places = {place for name, place in names.items() if fnmatch(name.lower(), pattern.lower())}
             if len(places) == 1:
                 return places.pop()
-        if len(set(names.values())) == 1:
-            return next(iter(names.values()))
+        # the limits of cells and of time steps stand beside nearly every variable of climate files
+        measured = {place for name, place in names.items() if not _BOUNDS.search(name)} or set(names.values())
+        if len(measured) == 1:
+            return measured.pop()
     problem = f"has no variable '{variable}'" if variable else "holds several variables where one is asked for"
     raise InputError(f"{path} {problem}. Set VARIABLE to one of: {', '.join(sorted(names))}.")
 
