@@ -19,7 +19,14 @@ from pti_plugin.core.rasters.products import NONE, read_products
 from pti_plugin.core.rasters.raster import SourceReader, read_info
 from pti_plugin.core.rasters.series_sources import Region, open_series
 from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions
-from pti_plugin.core.series.composites import FROZEN_DAYS, MEAN, MONTHLY, CompositeOptions, composite_series
+from pti_plugin.core.series.composites import (
+    AS_THEY_ARE,
+    FROZEN_DAYS,
+    MEAN,
+    MONTHLY,
+    CompositeOptions,
+    composite_series,
+)
 from pti_plugin.core.series.trends import TrendOptions, trend_rasters
 from support import Log, read_raster, write_raster
 
@@ -248,7 +255,8 @@ def test_frozen_days_of_the_record_with_and_without_georeference(tmp_path, endin
         with h5py.File(path, "w") as file:
             file["FT"], file["cell_lat"], file["cell_lon"] = stored, where.latitude, where.longitude
     paths = files_in(tmp_path / "ft", f"*.{ending}", Log(), PRESETS)
-    found, log, outputs = composite(paths, tmp_path, ("composite", "series"), statistic=FROZEN_DAYS, period=365,
+    found, log, outputs = composite(paths, tmp_path, ("composite", "series"), statistic=FROZEN_DAYS,
+                                    gaps=AS_THEY_ARE, period=365,
                                     min_days=80)
     expected = np.where((codes < 4).sum(axis=0) >= 80, (codes == 0).sum(axis=0), np.nan)
     np.testing.assert_array_equal(found["series"][0], expected)
@@ -276,11 +284,11 @@ def test_frozen_days_of_one_overpass_are_said_and_of_other_products_refused(tmp_
     codes = np.where(codes < 4, codes % 2, codes)
     paths = [write_raster(tmp_path / name_of_day(day, "AMSR_36V_AM_FT"), stored, crs=p.EASE2_NORTH, transform=EASE2)
              for day, stored in zip(days, codes[:, :, :6])]
-    found, log, _ = composite(paths, tmp_path, statistic=FROZEN_DAYS, period=365, min_days=60)
+    found, log, _ = composite(paths, tmp_path, statistic=FROZEN_DAYS, gaps=AS_THEY_ARE, period=365, min_days=60)
     assert any("one overpass" in warning and "combined files (CO)" in warning for warning in log.warnings)
     snow, _ = deliver(tmp_path, "mod10cm", 3, "tif", "", (250,))
     with pytest.raises(InputError, match="which has no frozen days. Choose another STATISTIC, or set PRODUCT"):
-        composite(snow, tmp_path, statistic=FROZEN_DAYS, period=365)
+        composite(snow, tmp_path, statistic=FROZEN_DAYS, gaps=AS_THEY_ARE, period=365)
     with pytest.raises(InputError, match="whose codes have no mean of all layers. Set STATISTIC to majority"):
         composite(paths, tmp_path, statistic=MEAN, period=365)
     with pytest.raises(InputError, match="whose codes have no trend"), Staging(paths) as staging:
