@@ -174,9 +174,7 @@ class TrendKernel:
         scale, offset = self.scaling
         refuse_unit_change([sample_mean(layer) * scale + offset for layer in stack], self.names, self.unit)
         stack, steps, nights = self._filled(stack)
-        by_season = np.zeros((options.period, cells), dtype=np.uint16)
-        for step, layer in zip(steps, stack):
-            by_season[step % options.period] += ~np.isnan(layer)
+        by_season = _values_by_season(stack, steps, options.period)
         valid = by_season.sum(axis=0, dtype=np.uint16)
         used = by_season >= self.needed[:, None] if options.by_season else by_season > 0
         number = used.sum(axis=0)
@@ -186,13 +184,13 @@ class TrendKernel:
             testable = valid >= self.needed
         place = np.flatnonzero(testable)
         left_out = ~used & (by_season > 0) & testable
-        if steps == tuple(range(self.length)) and place.size == cells and not left_out.any():
+        if steps == tuple(range(self.length)) and place.size == cells:
             flat = stack
         else:
             flat = np.full((self.length, place.size), np.nan, dtype=stack.dtype)
             flat[list(steps)] = stack[:, place]
-            for season in np.flatnonzero(left_out.any(axis=1)):
-                flat[season::options.period, left_out[season, place]] = np.nan
+        for season in np.flatnonzero(left_out.any(axis=1)):
+            flat[season::options.period, left_out[season, place]] = np.nan
         trend = trend_test(flat, options.period, options.method, True, options.alpha)
         lag = lag_1(flat, trend.slope, options.period)
         slope = trend.slope * scale
@@ -250,6 +248,20 @@ class TrendKernel:
         return Checked([(int(keys[i]), flat[:, i].astype(np.float64),
                          {name: float(getattr(trend, name)[i]) for name in ("s", "variance", "z", "p", "slope")})
                         for i in chosen])
+
+
+def _values_by_season(stack, steps, period):
+    """Return how many values every season of a cell has, (period, cells) uint16, of ``stack`` (steps, cells)."""
+    counts = np.zeros((period, stack.shape[1]), dtype=np.uint16)
+    there = np.empty(stack.shape[1], dtype=bool)
+    # bytes are added many times faster than wider numbers; 255 of them fit
+    for first in range(0, len(steps), 255):
+        some = np.zeros(counts.shape, dtype=np.uint8)
+        for step, layer in zip(steps[first:first + 255], stack[first:first + 255]):
+            np.equal(layer, layer, out=there)
+            some[step % period] += there.view(np.uint8)
+        counts += some
+    return counts
 
 
 def _spread(values, place, shape, fill=np.nan):
