@@ -34,6 +34,9 @@ from pti_plugin.core.ensembles.features import PREDICTORS  # noqa: E402
 
 TARGET = ROOT / "resources" / "models" / "full_chain.model3"
 
+#: Permafrost_CCI is forced by ERA5 before it and by MODIS from it on
+LATER_YEAR = 2003
+
 HELP = ("Runs the whole method: ensemble of permafrost products, trends, thaw index, land cover, the sixteen "
         "predictors from the products as they are published, XGBoost ensemble, predicted map and validation. Every "
         "layer may be on its own grid; the result takes the grid of TARGET. Series may be many layers or one file of "
@@ -48,6 +51,11 @@ def rasters(name, title, optional=False):
 def number(name, title, default, low):
     """Return a whole-number parameter."""
     return QgsProcessingParameterNumber(name, title, QgsProcessingParameterNumber.Integer, default, minValue=low)
+
+
+def decimal(name, title, default, low):
+    """Return a decimal-number parameter."""
+    return QgsProcessingParameterNumber(name, title, QgsProcessingParameterNumber.Double, default, minValue=low)
 
 
 PARAMETERS = [
@@ -82,7 +90,11 @@ PARAMETERS = [
     QgsProcessingParameterEnum("PROFILE", "Profile", ["defensible", "as_published"], defaultValue=0),
     number("RUNS", "Runs of the ensemble", 100, 1),
     number("ROUNDS", "Boosting rounds", 300, 1),
-    number("PER_CLASS", "Samples a rank", 4000, 10),
+    number("PER_CLASS", "Samples per rank (-1 = by the paper's Table 3)", -1, -1),
+    decimal("SPACING", "Spacing of the samples (km, -1 = by the paper's Table 3)", -1, -1),
+    decimal("EDGE_BUFFER", "Edge buffer of the samples (km, -1 = by the paper's Table 3)", -1, -1),
+    number("SELECT_ROUNDS", "Rounds of the feature selection (0 = as many as the models)", 0, 0),
+    number("START_YEAR", "Later first year of the trends", LATER_YEAR, 0),
     number("SEED", "Seed", 42, 0),
     QgsProcessingParameterString("NOTE", "Note on the map", "", optional=True),
 ]
@@ -131,11 +143,16 @@ INPUT_HELP = {
     "EXCLUDE_CODES": "Codes of the ensemble land cover with commas between. Their cells have no rank, are not learned "
                      "from, and are in no map, area or mean; 210 and 220 are water and glacier ice. -1 leaves out "
                      "nothing.",
+    "START_YEAR": "Beside the index of the full series stands one with trends from this year on, and a layer and a "
+                  "section of the report say what changes. Permafrost_CCI changes its forcing in 2003.",
+    "PER_CLASS": "How many points are drawn of every rank. -1: as many as the paper's Table 3 asks for, 4,087 to "
+                 "9,094, where there is ground for them.",
     "STATIONS_ALT": "Delimited text, a row a site and year (or a column a year): site, latitude, longitude, year, "
                     "thaw depth in cm or m.",
 }
 
-ADVANCED = ("EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SEED", "NOTE")
+ADVANCED = ("EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SPACING", "EDGE_BUFFER", "SELECT_ROUNDS", "START_YEAR", "SEED",
+            "NOTE")
 
 #: titles of outputs that two steps would give alike; the others keep the title of their tool
 OUTPUT_TITLES = {
@@ -144,7 +161,10 @@ OUTPUT_TITLES = {
     "index:PTI": "Conceptual PTI", "index:TABLE": "Area by rank of the conceptual PTI",
     "predict:TABLE": "Area by rank of the predicted PTI",
     "train:METRICS": "Metrics of the model", "predict:METRICS": "Metrics with the agreement wall to wall",
-    "zones:TABLE": "Areas by zone",
+    "zones:TABLE": "Areas by zone", "train:SELECTION": "Feature elimination",
+    "later:CHANGE": "Change of the rank with trends from a later year",
+    "later:TABLE": "Table of the change with trends from a later year",
+    "samples:TABLE": "Samples asked for and drawn",
 }
 
 #: child id → (tool, {parameter: model parameter, or (child, output)}, {model output: tool output}, place)
@@ -153,22 +173,25 @@ CHILDREN = {
                  {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET"},
                  {"BASE": "OUTPUT_BASE", "PP": "OUTPUT_PP", "MAGT": "OUTPUT_MAGT", "COUNT": "OUTPUT_COUNT",
                   "SPREAD": "OUTPUT_SPREAD"}, (0, 6)),
-    "magt_trend": ("pti:trendrasters", {"INPUT": "MAGT_SERIES"},
+    "magt_trend": ("pti:trendrasters", {"INPUT": "MAGT_SERIES", "PROFILE": "PROFILE"},
                    {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (1, 6)),
-    "alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES"},
+    "alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES", "PROFILE": "PROFILE"},
                   {"SIGN": "OUTPUT_SIGN", "SLOPE": "OUTPUT_SLOPE"}, (2, 6)),
+    "later_magt_trend": ("pti:trendrasters", {"INPUT": "MAGT_SERIES", "PROFILE": "PROFILE"}, {}, (12, 6)),
+    "later_alt_trend": ("pti:trendrasters", {"INPUT": "ALT_SERIES", "PROFILE": "PROFILE"}, {}, (13, 6)),
     "landcover": ("pti:ensemblelandcover",
                   {"CCI": "CCI", "GLCC": "GLCC", "CAVM": "CAVM", "BASE": ("ensemble", "OUTPUT_BASE"),
                    "TARGET": "TARGET", "PROFILE": "PROFILE"},
                   {"COVER": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (3, 8)),
-    "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES"}, {}, (5, 3)),
-    "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES"}, {}, (6, 3)),
-    "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES"}, {}, (7, 3)),
-    "snow_trend": ("pti:trendrasters", {"INPUT": "SNOW_SERIES"}, {}, (8, 3)),
-    "peak_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (9, 3)),
-    "sum_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES"}, {}, (10, 3)),
-    "ndvi_trend": ("pti:trendrasters", {"INPUT": "NDVI_SERIES"}, {}, (11, 3)),
-    "frozen_days": ("pti:compositeseries", {"FOLDER": "FREEZE_THAW", "PATTERN": "FREEZE_THAW_FILES"}, {}, (4.5, 8)),
+    "lst": ("pti:compositeseries", {"INPUT": "LST_SERIES", "PROFILE": "PROFILE"}, {}, (5, 3)),
+    "lst_trend": ("pti:trendrasters", {"INPUT": "LST_SERIES", "PROFILE": "PROFILE"}, {}, (6, 3)),
+    "snow": ("pti:compositeseries", {"INPUT": "SNOW_SERIES", "PROFILE": "PROFILE"}, {}, (7, 3)),
+    "snow_trend": ("pti:trendrasters", {"INPUT": "SNOW_SERIES", "PROFILE": "PROFILE"}, {}, (8, 3)),
+    "peak_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES", "PROFILE": "PROFILE"}, {}, (9, 3)),
+    "sum_ndvi": ("pti:compositeseries", {"INPUT": "NDVI_SERIES", "PROFILE": "PROFILE"}, {}, (10, 3)),
+    "ndvi_trend": ("pti:trendrasters", {"INPUT": "NDVI_SERIES", "PROFILE": "PROFILE"}, {}, (11, 3)),
+    "frozen_days": ("pti:compositeseries", {"FOLDER": "FREEZE_THAW", "PATTERN": "FREEZE_THAW_FILES",
+                                              "PROFILE": "PROFILE"}, {}, (4.5, 8)),
     "soc": ("pti:depthmean", {"INPUT": "SOC"}, {}, (5.5, 8)),
     "coarse_fragments": ("pti:depthmean", {"INPUT": "COARSE_FRAGMENTS"}, {}, (6.5, 8)),
     "bulk_density": ("pti:depthmean", {"INPUT": "BULK_DENSITY"}, {}, (7.5, 8)),
@@ -192,28 +215,42 @@ CHILDREN = {
                "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"), "EXCLUDE": ("landcover", "OUTPUT"),
                "EXCLUDE_CODES": "EXCLUDE_CODES", "TARGET": "TARGET", "PROFILE": "PROFILE"},
               {"PTI": "OUTPUT", "REASON": "OUTPUT_REASON", "TABLE": "OUTPUT_TABLE"}, (2, 11)),
+    "later_index": ("pti:buildpti",
+                    {"MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
+                     "BASE": ("ensemble", "OUTPUT_BASE"), "MAGT_TREND": ("later_magt_trend", "OUTPUT_SIGN"),
+                     "ALT_TREND": ("later_alt_trend", "OUTPUT_SIGN"), "EXCLUDE": ("landcover", "OUTPUT"),
+                     "EXCLUDE_CODES": "EXCLUDE_CODES", "TARGET": "TARGET", "PROFILE": "PROFILE"}, {}, (12.5, 11)),
+    "later": ("pti:compareprofiles",
+              {"FIRST": ("index", "OUTPUT"), "SECOND": ("later_index", "OUTPUT")},
+              {"CHANGE": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (12.5, 15)),
     "compare": ("pti:compareprofiles",
                 {"PP": "PP", "MAGT": "MAGT", "UNITS": "UNITS", "ABSENT": "ABSENT", "TARGET": "TARGET",
                  "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"),
                  "EXCLUDE": ("landcover", "OUTPUT"), "EXCLUDE_CODES": "EXCLUDE_CODES"},
                 {"TABLE": "OUTPUT_TABLE", "STABILITY": "OUTPUT_STABILITY"}, (0, 13)),
+    "samples": ("pti:samplepoints",
+                {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "PER_CLASS": "PER_CLASS",
+                 "SPACING": "SPACING", "EDGE_BUFFER": "EDGE_BUFFER", "SEED": "SEED", "PROFILE": "PROFILE"},
+                {"POINTS": "OUTPUT", "TABLE": "OUTPUT_TABLE"}, (4.5, 15)),
     "train": ("pti:trainxgboost",
-              {"PTI": ("index", "OUTPUT"), "STACK": ("stack", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS",
-               "PER_CLASS": "PER_CLASS", "SEED": "SEED", "PROFILE": "PROFILE"},
-              {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP"}, (4.5, 15)),
+              {"SAMPLES": ("samples", "OUTPUT"), "RUNS": "RUNS", "ROUNDS": "ROUNDS", "SELECT_ROUNDS": "SELECT_ROUNDS",
+               "SEED": "SEED", "PROFILE": "PROFILE"},
+              {"MODEL": "OUTPUT_MODEL", "METRICS": "OUTPUT_METRICS", "SHAP": "OUTPUT_SHAP",
+               "SELECTION": "OUTPUT_SELECTION"}, (4.5, 19)),
     "predict": ("pti:predictxgboost",
                 {"STACK": ("stack", "OUTPUT"), "MODEL": ("train", "OUTPUT_MODEL"), "BASE": ("index", "OUTPUT"),
                  "REFERENCE": ("index", "OUTPUT")},
                 {"PTI": "OUTPUT", "AGREEMENT": "OUTPUT_AGREEMENT", "ENTROPY": "OUTPUT_ENTROPY",
                  "APPLICABILITY": "OUTPUT_APPLICABILITY", "METRICS": "OUTPUT_METRICS",
-                 "TABLE": "OUTPUT_TABLE"}, (4.5, 19)),
+                 "TABLE": "OUTPUT_TABLE"}, (4.5, 23)),
     "zones": ("pti:summarizezones",
               {"PTI": ("predict", "OUTPUT"), "PP": ("ensemble", "OUTPUT_PP"), "PREDICTORS": ("stack", "OUTPUT"),
-               "ZONES": "ZONES", "FIELD": "ZONE_FIELD"}, {"TABLE": "OUTPUT_TABLE"}, (8, 22)),
+               "ZONES": "ZONES", "FIELD": "ZONE_FIELD"}, {"TABLE": "OUTPUT_TABLE"}, (8, 26)),
     "validate": ("pti:validateboreholes",
                  {"PTI": ("predict", "OUTPUT"), "BASE": ("ensemble", "OUTPUT_BASE"),
                   "MAGT": ("ensemble", "OUTPUT_MAGT"), "PP": ("ensemble", "OUTPUT_PP"),
                   "ZONES": ("zones", "OUTPUT_TABLE"), "COMPARISON": ("compare", "OUTPUT_TABLE"),
+                  "START_COMPARISON": ("later", "OUTPUT_TABLE"), "SELECTION": ("train", "OUTPUT_SELECTION"),
                   "STATIONS_MAGT": "STATIONS_MAGT", "STATIONS_ALT": "STATIONS_ALT", "PROFILE": "PROFILE",
                   "OTHER_MAPS": ("index", "OUTPUT"), "PRODUCTS_MAGT": "MAGT", "PRODUCTS_PP": "PP", "UNITS": "UNITS",
                   "MAGT_TREND": ("magt_trend", "OUTPUT_SIGN"), "ALT_TREND": ("alt_trend", "OUTPUT_SIGN"),
@@ -221,7 +258,7 @@ CHILDREN = {
                   "METRICS": ("predict", "OUTPUT_METRICS"), "SHAP": ("train", "OUTPUT_SHAP"), "NOTE": "NOTE"},
                  {"STATIONS": "OUTPUT", "TABLE": "OUTPUT_TABLE", "SIDE_BY_SIDE": "OUTPUT_SIDE_BY_SIDE",
                   "MAP": "OUTPUT_MAP", "REPORT": "OUTPUT_REPORT", "PDF": "OUTPUT_PDF"},
-                 (4.5, 25)),
+                 (4.5, 29)),
 }
 
 
@@ -232,9 +269,10 @@ PLACES = {
     "LST_SERIES": (5.5, 1), "SNOW_SERIES": (7.5, 1), "NDVI_SERIES": (10, 1),
     "FREEZE_THAW": (4.5, 5), "FREEZE_THAW_FILES": (4.5, 6), "SOC": (5.5, 6), "COARSE_FRAGMENTS": (6.5, 6),
     "BULK_DENSITY": (7.5, 6), "WATER_CONTENT": (8.5, 6), "PEAT": (9.5, 6), "ELEVATION": (10.5, 6),
-    "RUNS": (2.4, 14), "ROUNDS": (2.4, 15), "PER_CLASS": (3.4, 14), "SEED": (3.4, 15),
-    "STATIONS_MAGT": (2.4, 22), "STATIONS_ALT": (2.4, 23), "NOTE": (3.4, 23), "ZONES": (8, 20),
-    "ZONE_FIELD": (9.2, 20),
+    "PER_CLASS": (1.3, 14), "SPACING": (2.4, 14), "EDGE_BUFFER": (3.4, 14), "SEED": (3.4, 15.2),
+    "RUNS": (1.3, 18), "ROUNDS": (2.4, 18), "SELECT_ROUNDS": (3.4, 18), "START_YEAR": (12.5, 4),
+    "STATIONS_MAGT": (2.4, 26), "STATIONS_ALT": (2.4, 27), "NOTE": (3.4, 27), "ZONES": (8, 24),
+    "ZONE_FIELD": (9.2, 24),
 }
 #: canvas units of a column and a row, and size of a box that shows three lines of text
 PITCH, BOX = (250, 68), QSizeF(210, 56)
@@ -263,6 +301,7 @@ def help_of(parameter):
 CONSTANTS = {
     "ensemble": {"MIN_LATITUDE": 45.0}, "compare": {"MIN_LATITUDE": 45.0},
     "magt_trend": {"SORT": True}, "alt_trend": {"SORT": True},
+    "later_magt_trend": {"SORT": True}, "later_alt_trend": {"SORT": True}, "train": {"SELECT": "rfecv"},
     "lst": {"STATISTIC": 0, "PERIOD": 12, "SORT": True},
     "lst_trend": {"PERIOD": 12, "SORT": True},
     # whatever a snow product stores above 100 % is a flag
@@ -274,6 +313,14 @@ CONSTANTS = {
     "frozen_days": {"STATISTIC": 4, "PERIOD": 365, "VALID": "0..3", "SORT": True},
     "peat": {"PRODUCT": "gpm2"},
 }
+#: child id → {parameter: expression of the model's parameters}
+EXPRESSIONS = {
+    # the paper's trends are those of the filled series
+    **{name: {"FILL": "@PROFILE = 1"} for name in ("lst_trend", "snow_trend")},
+    # without a value from the caller QGIS hands on the default of the tool instead of that of the model
+    **{name: {"FIRST_YEAR": f"coalesce(@START_YEAR, {LATER_YEAR})"}
+       for name in ("later_magt_trend", "later_alt_trend")},
+}
 
 
 def described(name, title):
@@ -281,6 +328,9 @@ def described(name, title):
     tool = CHILDREN[name][0]
     if sum(other == tool for other, _, _, _ in CHILDREN.values()) == 1:
         return title
+    if name.startswith("later"):
+        return f"{title}, trends from a later year: {name.split('_')[1].upper()}" if name.endswith("_trend") else \
+            f"{title}: trends from a later year"
     what = PREDICTORS[name].title if name in PREDICTORS else name[:-len("_trend")].upper()
     return f"{title}: {what}"
 
@@ -305,11 +355,16 @@ def build():
             source = QgsProcessingModelChildParameterSource
             child.addParameterSources(parameter, [source.fromModelParameter(origin) if isinstance(origin, str)
                                                   else source.fromChildOutput(*origin)])
+        expressions = EXPRESSIONS.get(name, {})
+        for parameter, expression in expressions.items():
+            child.addParameterSources(parameter, [
+                QgsProcessingModelChildParameterSource.fromExpression(expression)])
         constants = CONSTANTS.get(name, {})
         for definition in child.algorithm().parameterDefinitions():
             # a child takes none of its tool's defaults by itself
             value = constants.get(definition.name(), definition.defaultValue())
-            if definition.name() not in sources and value not in (None, "") and not definition.isDestination():
+            given = definition.name() in sources or definition.name() in expressions
+            if not given and value not in (None, "") and not definition.isDestination():
                 child.addParameterSources(definition.name(), [
                     QgsProcessingModelChildParameterSource.fromStaticValue(value)])
         made = {}

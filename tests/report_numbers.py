@@ -10,6 +10,10 @@ from pti_plugin.core.common import profiles
 from pti_plugin.core.common.ranks import CODES, TIERS
 from pti_plugin.core.reporting.report_model import predictor_title
 from pti_plugin.core.reporting.report_stations import SUMMARY_NAMES
+from support import ROOT
+
+with open(ROOT / "resources" / "tables" / "paper_choices.csv", encoding="utf-8", newline="") as stream:
+    PAPER_CHOICES = list(csv.DictReader(stream))
 
 
 class Page(HTMLParser):
@@ -295,22 +299,24 @@ class Checks:
         check(table, self.rows(table), {
             "Item": text_of("item"), "From rank": rank("from_rank"), "To rank": rank("to_rank"), "Cells": of("cells"),
             "Area": of("area_km2"), "Share of the area": of("share_percent"),
-            "Share of the cells": of("cells_percent")}, "Cells")
+            "Share of the cells": of("cells_percent"), "First map": text_of("first"),
+            "Second map": text_of("second")}, "Cells" if "Cells" in table["head"][0] else "Item")
 
-    def choices(self, table):
-        for choice, used, published, reason, _ in table["rows"]:
-            name = choice.replace(" ", "_")
-            how = [step["departures_from_the_paper"][name] for step in self.steps
-                   if name in step["departures_from_the_paper"]][0]
-            for shown, value in ((used, how["used"]), (published, how["as_published"])):
-                assert same(shown, {True: "yes", False: "no"}[value] if isinstance(value, bool) else value)
-            assert reason == profiles.REASONS[name]
-
-    def changed(self, table):
-        for number, tool, name, used, published in table["rows"]:
-            step = self.steps[int(number) - 1]
-            assert step["tool"] == tool and same(used, step["parameters"][name])
-            assert same(published, profiles.PAPER_PARAMETERS[tool][name])
+    def departures(self, table):
+        paper = {(row["tool"], row["choice"]): row for row in reversed(PAPER_CHOICES)}
+        reasons = {row["choice"]: row["reason"] for row in PAPER_CHOICES if row["reason"]}
+        for steps, tool, shown, used, published, section, reason in table["rows"]:
+            choice = next(name for of_tool, name in paper if of_tool == tool and name.replace("_", " ") == shown)
+            for number in map(int, steps.split(", ")):
+                step = self.steps[number - 1]
+                value = step["choices"][choice]
+                assert step["tool"] == tool
+                assert used == (("no", "yes")[value] if isinstance(value, bool) else
+                                f"{value:g}" if isinstance(value, float) else str(value) or "none given")
+            lines = {(row["paper"] or "none given", row["section"]) for row in PAPER_CHOICES
+                     if (row["tool"], row["choice"]) == (tool, choice)}
+            assert (published, section) in lines
+            assert reason == reasons.get(choice, "Set by the user.")
 
     def always(self, table):
         assert table["rows"] == [list(departure) for departure in profiles.ALWAYS]
@@ -359,8 +365,8 @@ class Checks:
              ("Calibration", calibration), ("Elimination", selection),
              ("Importance", importance), ("Summary of the comparison", summary), ("Tiers", tiers),
              ("Stations compared", stations), ("Pairs that could not", stations),
-             ("Comparison of the profiles|Stability of the ranks", comparison), ("Choices of the profile", choices),
-             ("Parameters set otherwise", changed), ("Departures of every", always),
+             ("Comparison of the profiles|Stability of the ranks|Trends from a later", comparison),
+             ("Choices that depart", departures), ("Departures of every", always),
              ("Steps of the run", all_steps), ("Parameters of step", parameters), ("Inputs of step", inputs)]
 
 

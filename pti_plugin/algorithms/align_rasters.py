@@ -92,4 +92,5 @@ class AlignRasters(PtiAlgorithm):
         with self.staging(inputs) as staging:
             result = align(files, outputs["OUTPUT"], staging, progress, options, target,
                            self.settings(parameters, context))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
+                               choices={"PRODUCT": result["product"] or "none"})

@@ -21,7 +21,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..core.common import provenance
 from ..core.common.errors import InputError, PtiError
-from ..core.common.profiles import PROFILES
+from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
 from ..core.common.resources import resource
 from ..core.common.staging import Staging
@@ -31,6 +31,9 @@ from ..core.rasters.raster import read_info
 from . import compat
 from .parameter_check import holds_archive, layers_problem, rasters_packed, words_problem
 from .styling import style_beside, style_on_completion
+
+#: parameters that say how to run; they never change a result
+SETTINGS = ("THREADS", "BLOCK_SIZE", "MEMORY")
 
 HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
 
@@ -180,6 +183,12 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                         "as_published: every choice as the paper states it. The record beside the result lists the "
                         "differences.", [profile.name for profile in PROFILES])
 
+    def add_choice_by_profile(self, name, title, text, options, advanced=False):
+        """Add a choice from a list that by default is made by PROFILE."""
+        options = (*options, BY_PROFILE)
+        self.add_choice(name, title, f"{text} {BY_PROFILE}: as PROFILE says.", options, options.index(BY_PROFILE),
+                        advanced)
+
     def add_max_missing(self, default_says):
         """Add the most predictors that a cell may lack; −1 stands for what ``default_says``."""
         self.add_integer("MAX_MISSING", "Most missing predictors (-1 = default)",
@@ -282,6 +291,11 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Return the chosen profile."""
         return PROFILES[self.parameterAsEnum(parameters, "PROFILE", context)]
 
+    def choice_by_profile(self, parameters, name, context, options, of_profile):
+        """Return the option of a choice added by ``add_choice_by_profile``; ``of_profile`` is that of the profile."""
+        place = self.parameterAsEnum(parameters, name, context)
+        return options[place] if place < len(options) else of_profile
+
     def settings(self, parameters, context):
         """Return how to run."""
         return Settings(self.parameterAsInt(parameters, "THREADS", context),
@@ -307,15 +321,17 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         raise NotImplementedError
 
     def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None,
-               record=None):
+               record=None, choices=None):
         """Write record and styles beside the outputs, put all in place, and style what will be loaded.
 
         ``inputs``: list of (role, path); ``outputs``: {parameter name: path or None}; ``record``: the run's record
-        where it was built before. Returns the outputs made.
+        where it was built before; ``choices``: what was used where it is not what the parameters say, None
+        for what had no part. Returns the outputs made.
         """
         made = {name: path for name, path in outputs.items() if path}
         if made:
-            record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results)
+            record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results,
+                                           choices)
             text = provenance.to_json({**record, "warnings": list(progress.warnings)})
             for path in provenance.record_paths(made.values()):
                 staging.write_text(path, text)
@@ -326,12 +342,28 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             style_on_completion(context, self.ID, name, path, styles[path])
         return made
 
-    def record(self, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None):
+    def record(self, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None,
+               choices=None):
         """Return the record of the run, for outputs that tell of it; what they are given is that of ``finish``."""
         stated = {definition.name(): self._stated(definition, parameters, context)
                   for definition in self.parameterDefinitions()}
         made = {name: path for name, path in outputs.items() if path}
-        return provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results)
+        return provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results,
+                                       {name: value for name, value in
+                                        {**self._choices(stated), **(choices or {})}.items() if value is not None})
+
+    def _choices(self, stated):
+        """Return {name: value} of the parameters that are no files, places, or ways to run; choices as words."""
+        found = {}
+        for definition in self.parameterDefinitions():
+            name, value = definition.name(), stated[definition.name()]
+            if definition.type() not in ("number", "boolean", "string", "enum") or name in SETTINGS:
+                continue
+            if name == "EXCLUDE_CODES" and not stated.get("EXCLUDE"):
+                value = ""
+            by_number = definition.type() == "enum" and not definition.usesStaticStrings()
+            found[name] = definition.options()[value] if by_number else value
+        return found
 
     def _stated(self, definition, parameters, context):
         """Return a parameter's value as JSON holds it and as the tool can be run with again: files, not layer ids."""

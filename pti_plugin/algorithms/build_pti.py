@@ -3,7 +3,7 @@
 from ..core.common import tables
 from ..core.index.pti import build_pti
 from .base import PtiAlgorithm
-from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
+from .exclusion_input import add_exclusion, codes_text, exclusion_inputs, left_out_classes
 from .groups import INDEX
 from .index_input import add_index_options, add_trends, index_options
 from .product_input import add_products_of_roles, add_units, products_of, table_input
@@ -60,4 +60,6 @@ class BuildPti(PtiAlgorithm):
                 progress.info(f"{row['label']}: {row['area_km2']:,.0f} km² ({row['share_percent']:.2f} %)")
             if outputs["OUTPUT_TABLE"]:
                 staging.write_text(outputs["OUTPUT_TABLE"], tables.to_csv(result["table"]))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result,
+                               choices={"EXCLUDE_CODES": codes_text(left_out),
+                                        "report_untestable_trend": profile.report_untestable_trend})

@@ -47,6 +47,7 @@ class CompositeSeries(PtiAlgorithm):
                          "365 for daily layers, each on its calendar day.", 1, 1)
         self.add_choice("STATISTIC", "Statistic", "What the composite is; the help of the tool describes each.",
                         STATISTICS)
+        self.add_profile()
         add_product(self)
         add_units(self)
         add_nodata(self)
@@ -71,17 +72,18 @@ class CompositeSeries(PtiAlgorithm):
                         "With GAPS by_season the same holds for every cell and the seasons it has. For monthly_mean: "
                         "share of a month's days.",
                         0.75, 0.0, 1.0, advanced=True)
-        self.add_choice("GAPS", "Gaps of a cell inside a year",
-                        "by_season: annual_maximum leaves out years that lack the seasons around the cell's usual "
-                        "peak; annual_positive_sum and snow_year_mean leave out years with less than MIN_SHARE of the "
-                        "cell's seasons and fill the others with the mean of the same season in the cell's other "
-                        "years; mean is that of the means of the seasons; frozen_days counts missing days by the share "
-                        "of frozen days of their month. as_they_are: the values that are there count as they come, as "
-                        "in the paper.", GAPS, advanced=True)
-        self.add_choice("NIGHT", "Polar night",
-                        "For snow_year_mean. linear: a month without a value gets the value between the last month "
-                        "before and the first month after that have one, inside the same year, over at most "
-                        f"{LONGEST_NIGHT} months. none: it stays a gap, as in the paper.", NIGHTS, advanced=True)
+        self.add_choice_by_profile(
+            "GAPS", "Gaps of a cell inside a year",
+            "by_season (defensible): annual_maximum leaves out years that lack the seasons around the cell's usual "
+            "peak; annual_positive_sum and snow_year_mean leave out years with less than MIN_SHARE of the cell's "
+            "seasons and fill the others with the mean of the same season in the cell's other years; mean is that of "
+            "the means of the seasons; frozen_days counts missing days by the share of frozen days of their month. "
+            "as_they_are (as_published): the values that are there count as they come.", GAPS, advanced=True)
+        self.add_choice_by_profile(
+            "NIGHT", "Polar night",
+            "For snow_year_mean. linear (defensible): a month without a value gets the value between the last month "
+            "before and the first month after that have one, inside the same year, over at most "
+            f"{LONGEST_NIGHT} months. none (as_published): it stays a gap.", NIGHTS, advanced=True)
         self.add_integer("FROZEN_CODE", "Code of frozen days", "Class that frozen_days counts; 0 is frozen in the "
                          "morning and in the evening.", 0, -32768, 65535, advanced=True)
         self.add_integer("MIN_DAYS", "Valid days a year needs", "For frozen_days, cell by cell: years with fewer valid "
@@ -108,6 +110,7 @@ class CompositeSeries(PtiAlgorithm):
         inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
         inputs += table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
+        profile = self.profile(parameters, context)
         options = CompositeOptions(
             statistic=STATISTICS[self.parameterAsEnum(parameters, "STATISTIC", context)],
             period=self.parameterAsInt(parameters, "PERIOD", context),
@@ -120,8 +123,8 @@ class CompositeSeries(PtiAlgorithm):
             frozen_code=self.parameterAsInt(parameters, "FROZEN_CODE", context),
             min_days=self.parameterAsInt(parameters, "MIN_DAYS", context),
             partial=PARTIAL_YEARS[self.parameterAsEnum(parameters, "PARTIAL_YEARS", context)],
-            gaps=GAPS[self.parameterAsEnum(parameters, "GAPS", context)],
-            night=NIGHTS[self.parameterAsEnum(parameters, "NIGHT", context)],
+            gaps=self.choice_by_profile(parameters, "GAPS", context, GAPS, profile.gaps),
+            night=self.choice_by_profile(parameters, "NIGHT", context, NIGHTS, profile.night),
             tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip())
@@ -129,4 +132,6 @@ class CompositeSeries(PtiAlgorithm):
             result = composite_series(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                       options, self.settings(parameters, context),
                                       self.target_grid(parameters, context))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result,
+                               choices={"GAPS": options.gaps, "NIGHT": options.night,
+                                        "SEASON_START": options.first_month})

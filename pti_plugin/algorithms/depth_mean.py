@@ -57,4 +57,7 @@ class DepthMean(PtiAlgorithm):
         with self.staging(inputs) as staging:
             result = depth_mean(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                 options, self.settings(parameters, context))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
+                               choices={"TOP": max(options.top, min(layer["top_cm"] for layer in result["layers"])),
+                                        "DEPTH": options.bottom or max(layer["bottom_cm"]
+                                                                       for layer in result["layers"])})

@@ -1,5 +1,7 @@
 """Tool: ensemble land cover."""
 
+import os
+
 from qgis.core import QgsProcessingParameterFile
 
 from ..core.common import tables
@@ -88,7 +90,9 @@ class EnsembleLandCover(PtiAlgorithm):
                 progress.info(f"{row['code']:>4} {row['name']}: {row['area_km2']:,.0f} km² ({row['share_percent']} %)")
             progress.info("Cells by deciding source: " + "; ".join(
                 f"{name} {cells}" for name, cells in result["source"].items()) + ".")
-            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result,
+                               choices={"CROSSWALK": os.path.basename(crosswalk or ""),
+                                        "cci_202_is_tundra": profile.cci_202_is_tundra and not crosswalk})
 
     def _annual_maps(self, parameters, context, progress):
         """Return the files of whichever of CCI and CCI_FOLDER is given."""

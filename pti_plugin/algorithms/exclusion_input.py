@@ -24,6 +24,11 @@ def left_out_classes(tool, parameters, context):
                                             "EXCLUDE_CODES"))
 
 
+def codes_text(left_out):
+    """Return the codes of LeftOutClasses as a record holds them, '' where nothing is left out."""
+    return ", ".join(map(str, left_out.codes)) if left_out else ""
+
+
 def exclusion_inputs(left_out):
     """Return what a run lists among its inputs for LeftOutClasses or None."""
     return [("EXCLUDE", left_out.path)] if left_out else []

@@ -116,4 +116,5 @@ class PredictXgboost(PtiAlgorithm):
                 staging.write_text(outputs["OUTPUT_COVERAGE"], tables.to_csv(result["coverage"], COLUMNS))
             for row in result["table"]:
                 progress.info(f"{row['label']}: {row['area_km2']:,.0f} km² ({row['share_percent']:.2f} %)")
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
+                               choices={"MAX_MISSING": result["max_missing"]})

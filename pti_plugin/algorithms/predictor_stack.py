@@ -96,4 +96,5 @@ class PredictorStack(PtiAlgorithm):
             result = predictor_stack(
                 given, own, base, {"stack": outputs["OUTPUT"], "ranges": outputs["OUTPUT_RANGES"]}, staging, progress,
                 options, self.target_grid(parameters, context), self.settings(parameters, context))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
+                               choices={"predictors": sum(row["role"] in PREDICTORS for row in result["predictors"])})

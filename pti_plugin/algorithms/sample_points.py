@@ -6,10 +6,10 @@ from ..core.common import tables
 from ..core.ensembles.features import read_stack
 from ..core.samples.sample_file import check_samples_file, write_samples
 from ..core.samples.sampling import SampleOptions, sample_points
-from ..core.samples.sampling_rules import override, read_rules
+from ..core.samples.sampling_rules import override, read_rules, stated
 from . import compat
 from .base import PtiAlgorithm
-from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
+from .exclusion_input import add_exclusion, codes_text, exclusion_inputs, left_out_classes
 from .groups import LEARNING
 
 
@@ -69,6 +69,7 @@ class SamplePoints(PtiAlgorithm):
         rules = override(read_rules(rules_path or None), self.parameterAsInt(parameters, "PER_CLASS", context),
                          self.parameterAsDouble(parameters, "SPACING", context),
                          self.parameterAsDouble(parameters, "EDGE_BUFFER", context))
+        asked = stated(rules)
         stack = read_stack(stack_path)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context),
                    "OUTPUT_TABLE": self.file_output_path(parameters, "OUTPUT_TABLE", context)}
@@ -90,4 +91,7 @@ class SamplePoints(PtiAlgorithm):
             progress.info(f"{total['achieved']} points of {total['asked']} asked for, the nearest two "
                           f"{total['nearest_km'] or 0:.3f} km apart.")
             return self.finish(staging, parameters, context, progress, inputs, outputs, profile, options.seed,
-                               results={"ranks": table, "samples_sha256": samples.checksum()})
+                               results={"ranks": table, "samples_sha256": samples.checksum()},
+                               choices={"PER_CLASS": asked["samples"], "SPACING": asked["spacing_km"],
+                                        "EDGE_BUFFER": asked["edge_buffer_km"], "MAX_MISSING": options.max_missing,
+                                        "EXCLUDE_CODES": codes_text(left_out)})

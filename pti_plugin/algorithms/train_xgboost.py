@@ -42,6 +42,8 @@ NUMBERS = {"LEARNING_RATE": "learning_rate", "MIN_CHILD_WEIGHT": "min_child_weig
            "MAX_DELTA_STEP": "max_delta_step", "SUBSAMPLE": "subsample", "COLSAMPLE": "colsample",
            "COLSAMPLE_LEVEL": "colsample_level", "COLSAMPLE_NODE": "colsample_node", "LAMBDA": "reg_lambda",
            "ALPHA": "reg_alpha", "EARLY_SHARE": "early_share", "TEST_SHARE": "test_share", "BLOCK_KM": "block_km"}
+#: where the points come from, in the record
+GIVEN, DRAWN = "given points", "drawn in training"
 OUTPUTS = ("OUTPUT_MODEL", "OUTPUT_METRICS", "OUTPUT_SHAP", "OUTPUT_SELECTION")
 
 
@@ -122,6 +124,10 @@ class TrainXgboost(PtiAlgorithm):
                         "best mean accuracy. fewest_within_one_se: the fewest whose mean is within one standard error "
                         "of the best.", feature_selection.RULES, feature_selection.BEST, advanced=True, static=True)
 
+        self.add_integer("SELECT_ROUNDS", "Rounds of the feature selection (0 = ROUNDS)", "Trees per class and fit of "
+                         "the elimination. Fewer make it faster; the models themselves have ROUNDS.", 0, 0,
+                         advanced=True)
+
     def _add_weights(self):
         self.add_choice("CLASS_WEIGHTS", "Weights of the ranks", "auto: area_matched in the profile defensible, where "
                         "the areas are known; none in as_published. none: every point counts as one, so with equal "
@@ -160,7 +166,7 @@ class TrainXgboost(PtiAlgorithm):
                         0.05, 0.5, advanced=True)
         self.add_integer("SHAP_POINTS", "Points for SHAP", "Held-out points whose contributions are taken, over all "
                          "runs that take part.", 500, 1, advanced=True)
-        self.add_integer("SHAP_RUNS", "Runs for SHAP", "How many runs take part.", 5, 1, 1000, advanced=True)
+        self.add_integer("SHAP_RUNS", "Runs for SHAP (0 = all)", "How many runs take part.", 0, 0, 1000, advanced=True)
 
     def compute(self, parameters, context, progress):
         """Train the ensemble."""
@@ -170,8 +176,8 @@ class TrainXgboost(PtiAlgorithm):
             **{field: self.parameterAsInt(parameters, name, context) for name, field in WHOLE_NUMBERS.items()},
             **{field: self.parameterAsDouble(parameters, name, context) for name, field in NUMBERS.items()})
         profile = self.profile(parameters, context)
-        if options.max_missing < 0:
-            options = replace(options, max_missing=profile.max_missing)
+        options = replace(options, shap_runs=min(options.shap_runs or options.runs, options.runs),
+                          max_missing=profile.max_missing if options.max_missing < 0 else options.max_missing)
         table = self.parameterAsFile(parameters, "WEIGHTS", context)
         left_out = left_out_classes(self, parameters, context)
         samples, grid, inputs = self._samples(parameters, context, progress, options, left_out)
@@ -213,7 +219,12 @@ class TrainXgboost(PtiAlgorithm):
                                {"accuracy": panel, "samples": len(samples.y), "samples_sha256": samples.checksum(),
                                 "predictors": [feature.name for feature in chosen.features],
                                 "class_weights": prior.kind, "temperature": result.temperature,
-                                "samples_with_gaps": int(np.isnan(chosen.x).any(axis=1).sum())})
+                                "samples_with_gaps": int(np.isnan(chosen.x).any(axis=1).sum())},
+                               choices={"samples": DRAWN if grid else GIVEN,
+                                        **({} if grid else dict.fromkeys(("PER_CLASS", "SPACING"))),
+                                        "CLASS_WEIGHTS": prior.kind, "MAX_MISSING": options.max_missing,
+                                        "stratified_split": profile.stratified_split,
+                                        "SHAP_RUNS": options.shap_runs})
 
     def _samples(self, parameters, context, progress, options, left_out):
         """Return (Samples, the Grid they were drawn on or None, inputs as a list of (role, path))."""
@@ -253,8 +264,10 @@ class TrainXgboost(PtiAlgorithm):
             folds, _ = block_folds(samples, options.block_km, options.seed)
         else:
             folds = stratified_folds(np.searchsorted(np.unique(samples.y), samples.y), options.seed)
+        rounds = self.parameterAsInt(parameters, "SELECT_ROUNDS", context) or options.rounds
         selection = feature_selection.select(
-            samples, folds, options, progress, scheme, self.parameterAsEnumString(parameters, "SELECT_RULE", context),
+            samples, folds, replace(options, rounds=rounds), progress, scheme,
+            self.parameterAsEnumString(parameters, "SELECT_RULE", context),
             weights)
         best = selection.accuracy.mean(axis=0)[selection.chosen - 1]
         progress.info(f"{selection.chosen} of {len(samples.features)} predictors are kept "

@@ -3,9 +3,9 @@
 from qgis.core import QgsProcessingParameterBoolean
 
 from ..core.common.errors import InputError
-from ..core.series.corrections import METHODS
+from ..core.series.corrections import METHODS, ORIGINAL
 from ..core.series.gap_filling import LONGEST_NIGHT, NIGHTS, NO_NIGHT
-from ..core.series.trends import COVERAGES, TrendOptions, trend_rasters
+from ..core.series.trends import ALL_STEPS, COVERAGES, TrendOptions, trend_rasters
 from .base import PtiAlgorithm
 from .groups import TRENDS
 from .product_input import add_product, add_units, table_input
@@ -25,7 +25,8 @@ class TrendRasters(PtiAlgorithm):
     TAGS = ("trend", "mann-kendall", "sen slope", "theil-sen", "time series", "seasonal", "autocorrelation")
     SHORT = "Computes Mann-Kendall tests and Sen slopes of a raster time series, cell by cell."
     HELP = ("Annual series (PERIOD 1) use the original Mann-Kendall test, others the seasonal test of Hirsch (1982), "
-            "both with ties and gaps. The layers are single rasters, the bands of one file, the files of a folder, or "
+            "in the profile defensible with the variance of Hirsch and Slack (1984), all with ties and gaps. The "
+            "layers are single rasters, the bands of one file, the files of a folder, or "
             "a variable of a netCDF, HDF or GRIB file; their time is read from the time axis, whatever its calendar "
             "and units, from band metadata, band names or file names (2001, 2001-07, Jul 2001, 20010715, A2001195, "
             "winters such as 2000-2001), or counted from START. Layers without a time are an error. Every run "
@@ -39,16 +40,22 @@ class TrendRasters(PtiAlgorithm):
         add_series(self)
         self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites.",
                          1, 1)
-        self.add_choice("METHOD", "Method",
-                        "original: plain (seasonal) Mann-Kendall, as the paper. pre_whitening, "
-                        "trend_free_pre_whitening, yue_wang, hamed_rao: corrections for serial correlation of annual "
-                        "series. hirsch_slack: seasonal test with the covariances of the seasons.", METHODS)
+        self.add_choice_by_profile(
+            "METHOD", "Method",
+            "original: plain (seasonal) Mann-Kendall, as the paper. pre_whitening, trend_free_pre_whitening, yue_wang, "
+            "hamed_rao: corrections for serial correlation of annual series. hirsch_slack: seasonal test with the "
+            "covariances of the seasons, which the profile defensible takes where PERIOD is above 1.", METHODS)
         self.add_number("ALPHA", "Significance level", "Two-sided; a trend is significant where p is below it.", 0.05,
                         0.0001, 0.5)
         self.add(QgsProcessingParameterBoolean("SORT", "Sort layers by their time stamps", False),
                  "Put the layers in the order of their time stamps. Without it, layers out of order are an error.")
         self.add_text("START", "Time of the first layer", "For layers without time stamps: 1997, 2000-07 or "
                       "2000-07-01; the others follow one step apart, in the order given.")
+        self.add_profile()
+        self.add_integer("FIRST_YEAR", "First year (0 = that of the series)", "Layers before it are left out, as with "
+                         "2003 for Permafrost_CCI, whose forcing changes then.", 0, 0, advanced=True)
+        self.add_integer("LAST_YEAR", "Last year (0 = that of the series)", "Layers after it are left out.", 0, 0,
+                         advanced=True)
         add_product(self)
         add_units(self)
         add_nodata(self, advanced=True)
@@ -60,10 +67,11 @@ class TrendRasters(PtiAlgorithm):
                         "night, is left out of the cell's test. Annual series have one season: cells with fewer values "
                         "are not tested and are nodata. At least 4 values are always needed.",
                         0.8, 0.0, 1.0, advanced=True)
-        self.add_choice("COVERAGE", "Coverage of seasonal series",
-                        "by_season: each season needs MIN_SHARE of its years, and seasons with fewer are left out. "
-                        "all_steps: a cell needs MIN_SHARE of all time steps, else it is not tested, as in the paper; "
-                        "no season is left out.", COVERAGES, advanced=True)
+        self.add_choice_by_profile(
+            "COVERAGE", "Coverage of seasonal series",
+            "by_season (defensible): each season needs MIN_SHARE of its years, and seasons with fewer are left out. "
+            "all_steps (as_published): a cell needs MIN_SHARE of all time steps, else it is not tested; no season is "
+            "left out.", COVERAGES, advanced=True)
         self.add_integer("MIN_SEASONS", "Seasons a test needs",
                          "For COVERAGE by_season: cells with fewer are not tested and are nodata. 0 takes a quarter of "
                          "PERIOD.", 0, 0, advanced=True)
@@ -109,14 +117,18 @@ class TrendRasters(PtiAlgorithm):
         inputs = [("INPUT", path) for path in layers] + self.target_input(parameters, context)
         inputs += table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
+        profile, period = self.profile(parameters, context), self.parameterAsInt(parameters, "PERIOD", context)
         options = TrendOptions(
             min_latitude=self.parameterAsDouble(parameters, "MIN_LATITUDE", context),
-            period=self.parameterAsInt(parameters, "PERIOD", context),
+            period=period,
             season_start=self.parameterAsInt(parameters, "SEASON_START", context),
-            method=METHODS[self.parameterAsEnum(parameters, "METHOD", context)],
+            method=self.choice_by_profile(parameters, "METHOD", context, METHODS,
+                                          profile.seasonal_test if period > 1 else ORIGINAL),
             alpha=self.parameterAsDouble(parameters, "ALPHA", context),
             min_share=self.parameterAsDouble(parameters, "MIN_SHARE", context),
-            coverage=COVERAGES[self.parameterAsEnum(parameters, "COVERAGE", context)],
+            coverage=self.choice_by_profile(parameters, "COVERAGE", context, COVERAGES, profile.coverage),
+            first_year=self.parameterAsInt(parameters, "FIRST_YEAR", context),
+            last_year=self.parameterAsInt(parameters, "LAST_YEAR", context),
             min_seasons=self.parameterAsInt(parameters, "MIN_SEASONS", context),
             night=NIGHTS[self.parameterAsEnum(parameters, "NIGHT", context)],
             fdr=self.parameterAsBool(parameters, "FDR", context),
@@ -131,4 +143,7 @@ class TrendRasters(PtiAlgorithm):
             result = trend_rasters(
                 layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
                 self.target_grid(parameters, context), self.settings(parameters, context))
-            return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)
+            # with one season a year both ways of coverage are the same
+            return self.finish(staging, parameters, context, progress, inputs, outputs, profile, results=result,
+                               choices={"METHOD": options.method,
+                                        "COVERAGE": options.coverage if options.by_season else ALL_STEPS})

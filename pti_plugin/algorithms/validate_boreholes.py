@@ -39,7 +39,7 @@ _TRENDS = ("MAGT_TREND", "ALT_TREND")
 
 #: tables of other tools for the report, and a column by which each is known
 _FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features", "ZONES": "zone",
-                  "COMPARISON": "section"}
+                  "COMPARISON": "section", "START_COMPARISON": "section"}
 
 
 class ValidateBoreholes(PtiAlgorithm):
@@ -126,6 +126,9 @@ class ValidateBoreholes(PtiAlgorithm):
                       optional=True, filters="CSV (*.csv)")
         self.add_file("COMPARISON", "Comparison of profiles", "CSV of the comparison of the profiles, for the report.",
                       optional=True, filters="CSV (*.csv)")
+        self.add_file("START_COMPARISON", "Comparison with trends from a later year", "CSV of the comparison of the "
+                      "index with one whose trends begin later (compareprofiles with FIRST and SECOND), for the "
+                      "report.", optional=True, filters="CSV (*.csv)")
         self.add_text("NOTE", "Note on the map", "A line printed under the map and in the report.", advanced=True)
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Stations compared",
                                                          compat.VECTOR_POINT), "Point layer, one a pair or lone site.")
@@ -231,7 +234,9 @@ class ValidateBoreholes(PtiAlgorithm):
                                    tables.to_csv(result.side_by_side, [name for name, *_ in COLUMNS]))
             record = self.record(parameters, context, progress, inputs, outputs, profile,
                                  results={"summary": result.summary, "areas": areas,
-                                          "side_by_side": result.side_by_side})
+                                          "side_by_side": result.side_by_side},
+                                 choices={"station_min_years": profile.station_min_years,
+                                          "report_untestable_trend": profile.report_untestable_trend})
             record["steps"] = collect_records([pti, *(files[name] for name in learned)])
             link_inputs(record, record["steps"])
             report = _report(learned, record, outputs, map_png=figure, area_rows=areas, station_result=result,
@@ -281,6 +286,7 @@ def _report(learned, record, outputs, **parts):
         metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics),
         calibration_rows=[row for row in metrics if row["section"] in CALIBRATION_SECTIONS], map_rows=metrics,
         selection_rows=learned["SELECTION"], zone_rows=learned["ZONES"], comparison_rows=learned["COMPARISON"],
+        start_rows=learned["START_COMPARISON"],
         shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
                     "share": row["share_percent"], "gain": row["gain_share_percent"]}
                    for row in learned["SHAP"] if row["level"] == "feature"],
@@ -289,7 +295,8 @@ def _report(learned, record, outputs, **parts):
                  **dict.fromkeys(("areas", "record"), record_path(outputs["OUTPUT"])),
                  "side_by_side": outputs["OUTPUT_SIDE_BY_SIDE"] or record_path(outputs["OUTPUT"]),
                  **dict.fromkeys(("metrics", "confusion"), stated["METRICS"]),
-                 **{name.lower(): stated[name] for name in ("SHAP", "SELECTION", "ZONES", "COMPARISON")}}, **parts)
+                 **{name.lower(): stated[name] for name in ("SHAP", "SELECTION", "ZONES", "COMPARISON",
+                                                             "START_COMPARISON")}}, **parts)
 
 
 def _check_beside(beside, trends, wanted):

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pti_plugin.core.common.departures import paper_choices
 from support import read_raster
 
 TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
          "validateboreholes")
+#: parameters whose value the profile, or what is given beside them, decides
+DECIDED = ("MAX_MISSING", "SHAP_RUNS")
 QUICK = {"RUNS": 2, "ROUNDS": 3, "PER_CLASS": 30, "BLOCK_KM": 150, "SEED": 7}
 
 
@@ -186,9 +189,24 @@ def test_record_tells_inputs_parameters_profile_versions_seed_and_warnings(tool,
     if "PROFILE" in record["parameters"]:
         published = given.get("PROFILE") == 1
         assert record["profile"] == ("as_published" if published else "defensible")
-        assert bool(record["departures_from_the_paper"]) != published
+        assert not (published and record["departures_from_the_paper"])
     if tool == "trainxgboost":
         assert record["seed"] == 7 and record["versions"]["xgboost"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_record_holds_every_choice_that_the_paper_states(tool, from_paths, provider):
+    record = record_beside(from_paths(tool))
+    choices = record["choices"]
+    stated = {paper.choice for paper in paper_choices() if paper.tool == record["tool"]}
+    assert stated <= set(choices), stated - set(choices)
+    assert "by_profile" not in choices.values() and "auto" not in choices.values()
+    for item in provider.algorithm(tool).parameterDefinitions():
+        if item.type() in ("number", "boolean") and item.name() in choices and item.name() not in DECIDED:
+            assert choices[item.name()] == record["parameters"][item.name()], item.name()
+        if item.type() == "enum" and item.name() in choices and not item.usesStaticStrings():
+            word = item.options()[record["parameters"][item.name()]]
+            assert word in ("by_profile", choices[item.name()]) or item.name() in DECIDED
 
 
 @pytest.mark.parametrize("tool", TOOLS)

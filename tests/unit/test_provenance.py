@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from pti_plugin.core.common import provenance
-from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE, deviations
+from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.provenance import (
     build_record,
@@ -62,14 +62,13 @@ def test_parameters_versions_warnings_and_results_are_there(tmp_path):
     assert record["finished"].endswith("+00:00")
 
 
-def test_every_departure_from_the_paper_is_listed_and_only_those(tmp_path):
-    record = made(tmp_path)[1]
-    assert record["profile"] == "defensible"
-    departures = record["departures_from_the_paper"]
-    assert departures["station_min_years"] == {"used": 5, "as_published": 3}
-    assert departures["stratified_split"] == {"used": True, "as_published": False}
-    assert departures == deviations(DEFENSIBLE)
-    record = made(tmp_path, AS_PUBLISHED)[1]
+def test_choices_are_kept_and_those_that_depart_from_the_paper_are_listed(tmp_path):
+    choices = {"COLD": -3.0, "COOL": -2.0, "report_untestable_trend": True, "UNTESTABLE": "none"}
+    record = made(tmp_path, choices=choices)[1]
+    assert record["profile"] == "defensible" and record["choices"] == choices
+    assert record["departures_from_the_paper"] == {
+        "COOL": {"used": -2.0, "as_published": "-1.5"}, "report_untestable_trend": {"used": True, "as_published": "no"}}
+    record = made(tmp_path, AS_PUBLISHED, choices={"COOL": -1.5})[1]
     assert record["profile"] == "as_published" and record["departures_from_the_paper"] == {}
 
 

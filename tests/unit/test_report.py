@@ -104,7 +104,7 @@ CALIBRATION = [
 RECORD = {
     "tool": "buildpti", "plugin": "Permafrost Thaw Index (PTI)", "plugin_version": "0.1.0",
     "finished": "2026-01-02T03:04:05+00:00", "profile": "defensible", "seed": 2024,
-    "departures_from_the_paper": {"station_min_years": {"used": 5, "as_published": 3}},
+    "choices": {"report_untestable_trend": True},
     "parameters": {"START_YEAR": 1997, "ALPHA": 0.05, "PP": ["/data/secret folder/pp.tif"]},
     "inputs": [{"role": "PP", "path": "C:\\Users\\someone\\pp.tif", "size_bytes": 1234567, "sha256": "ab" * 32}],
     "outputs": {"OUTPUT": "/some/folder/pti.tif"}, "versions": {"gdal": "3.6.2"}, "results": {"total": 1.5},
@@ -324,7 +324,8 @@ def test_a_record_shows_checksums_and_choices_but_no_folders():
     assert ["START_YEAR", "1997"] in rows and ["ALPHA", "0.05"] in rows
     assert ["1", "buildpti", "pti.tif", "–", "defensible", "2024"] in rows
     assert "Versions, over all steps: plugin 0.1.0, gdal 3.6.2." in text
-    assert ["station min years", "5", "3", profiles.REASONS["station_min_years"], "buildpti"] in rows
+    told, = (row for row in rows if row[1:3] == ["buildpti", "report untestable trend"])
+    assert told[3:6] == ["yes", "no", "not stated"]
     assert "secret folder" not in text and "someone" not in text and "/some/folder" not in text
     assert "Source: " in Page(text).text and "pti_area.csv" in text
 
@@ -446,18 +447,38 @@ def test_the_comparison_of_profiles_has_a_table_a_section():
     assert "Comparison of the profiles: from rank to rank" in page.text
 
 
-def test_every_choice_of_a_profile_has_its_reason():
-    fields = set(profiles.deviations(profiles.DEFENSIBLE))
-    assert fields == set(profiles.REASONS)
-    assert all(reason.endswith(".") and len(reason) > 60 for reason in profiles.REASONS.values())
-
-
-def test_departures_of_every_run_and_changed_parameters_are_told():
-    page = Page(full_page(steps=[{"tool": "buildpti", "parameters": {"COLD": -4.0, "COOL": -1.5}}, TREND]))
+def test_departures_are_told_with_their_steps_and_reasons():
+    index = {"tool": "buildpti", "inputs": [{"role": "MAGT_TREND", "path": "x", "step": 1}],
+             "choices": {"COLD": -4.0, "COOL": -1.5, "WARM": 3, "ISOLATED": 10, "EXCLUDE_CODES": "210, 220",
+                         "report_untestable_trend": True}}
+    page = Page(full_page(steps=[{**TREND, "choices": {"METHOD": "hirsch_slack"}}, index]))
     for departure in profiles.ALWAYS:
         assert list(departure) in page.rows
-    assert ["1", "buildpti", "COLD", "−4", "−3"] in page.rows and ["2", "trendrasters", "METHOD", "4", "0"] in page.rows
+    assert ["2", "buildpti", "COLD", "-4", "-3", "2.2.3", "Set by the user."] in page.rows
+    told = [row for row in page.rows if row[1:3] == ["buildpti", "report untestable trend"]]
+    assert told[0][3:6] == ["yes", "no", "not stated"] and told[0][6].startswith("A trend that too few years")
+    assert [row[3:5] for row in page.rows if row[1:3] == ["trendrasters", "METHOD"]] == [["hirsch_slack", "original"]]
     assert not [row for row in page.rows if row[2:3] == ["COOL"]]
+    assert "the record of step 1 (trendrasters) does not hold ALPHA" in page.text
+    assert "there is no record of samplepoints" in page.text
+    assert "no choice that the paper states was made otherwise" not in page.text
+
+
+def test_the_change_with_later_trends_is_told_in_a_line_and_a_table():
+    def row(item, share):
+        return {"section": "summary", "item": item, "from_rank": None, "to_rank": None, "cells": 100 * share,
+                "area_km2": 1000 * share, "share_percent": share}
+
+    rows = [row("ranked in either", 100.0), row("different rank", 17.5), row("higher in second map", 5.25),
+            row("lower in second map", 12.25),
+            {"section": "transition", "item": None, "from_rank": 11.0, "to_rank": 12.0, "cells": 5.0, "area_km2": 9.0,
+             "share_percent": 1.0},
+            {"section": "runs", "item": "trendrasters (MAGT_TREND): FIRST_YEAR", "first": 0.0, "second": 2003.0}]
+    page = Page(full_page(start_rows=rows))
+    assert "With the trends from 2003 on instead, 17.50 % of the ranked area (1,750 cells) has another rank" in page.text
+    assert "5.25 % a higher one, 12.25 % a lower one" in page.text
+    assert ["trendrasters (MAGT_TREND): FIRST_YEAR", "0", "2003"] in page.rows
+    assert "trends from a later year" not in Page(full_page()).text
 
 
 def test_the_gaps_between_the_lines_of_the_panel_are_explained_with_their_size():

@@ -216,3 +216,21 @@ def test_a_wrong_engine_fails_the_run(tmp_path, cube, monkeypatch):
 ])
 def test_stamps_in_names(text, period, stamp):
     assert stamp_of(text, period) == stamp
+
+
+def test_first_and_last_year_leave_out_the_layers_beyond(tmp_path):
+    rng = np.random.default_rng(5)
+    # a step in 2003, with nothing before and after it
+    values = rng.normal(0, 0.1, (20, 6, 7)) + (np.arange(1995, 2015) >= 2003)[:, None, None] * 2.0
+    paths = write_series(tmp_path, values.astype(np.float32), first=1995)
+    for name in ("whole", "part", "none"):
+        (tmp_path / name).mkdir()
+    whole = run(paths, tmp_path / "whole")[0]
+    part = run(paths, tmp_path / "part", first_year=2003, last_year=2012)[0]
+    for row, column in np.ndindex(6, 7):
+        expected = pymannkendall.original_test(values[8:18, row, column].astype(np.float32).astype(float))
+        assert part["p"][row, column] == pytest.approx(expected.p, rel=1e-5)
+        assert part["slope"][row, column] == pytest.approx(expected.slope, rel=1e-4, abs=1e-6)
+    assert (whole["p"] < 0.05).all() and (part["p"] < 0.05).mean() < 0.3
+    with pytest.raises(InputError, match="years 1995 to 2014, of which none"):
+        run(paths, tmp_path / "none", first_year=2050)

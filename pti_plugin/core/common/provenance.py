@@ -10,8 +10,8 @@ import re
 import numpy as np
 from osgeo import gdal
 
+from .departures import departures_of
 from .packages import version_of
-from .profiles import deviations
 from .resources import plugin_version
 
 SUFFIX = ".provenance.json"
@@ -59,19 +59,23 @@ def describe_input(role, path, progress=None):
     return entry
 
 
-def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None, results=None):
+def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None, results=None, choices=None):
     """Return the record as a dictionary.
 
     ``inputs``: list of (role, path); ``outputs``: {name: path}; ``results``: figures worth keeping (areas, counts).
+    ``choices``: {name: value} of everything that decides the result, as it was used: words for choices, and what the
+    profile decided (departures.py).
     """
+    choices = dict(choices or {})
     return {
         "tool": tool,
         "plugin": "Permafrost Thaw Index (PTI)",
         "plugin_version": plugin_version(),
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "profile": profile.name if profile else None,
-        "departures_from_the_paper": deviations(profile) if profile else {},
+        "departures_from_the_paper": departures_of(tool, choices),
         "parameters": parameters,
+        "choices": choices,
         "seed": seed,
         "inputs": [describe_input(role, path, progress) for role, path in inputs],
         "outputs": {name: str(path) for name, path in outputs.items() if path},

@@ -28,13 +28,7 @@ def _cell(value):
 
 def read_csv(path):
     """Return a CSV written by this plugin as a list of dicts, numbers as float; raises InputError."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(stream)]
-    except OSError as error:
-        raise InputError(f"The table {path} cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"The table {path} is not a CSV table in UTF-8: {error}.") from error
+    return [{key: _value(text) for key, text in row.items()} for row in read_texts(path)]
 
 
 def _value(text):
@@ -44,3 +38,14 @@ def _value(text):
         return float(text)
     except ValueError:
         return text
+
+
+def read_texts(path):
+    """Return a CSV in UTF-8 as a list of dicts of texts, empty cells as ''; raises InputError."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            return [{key: text or "" for key, text in row.items()} for row in csv.DictReader(stream)]
+    except OSError as error:
+        raise InputError(f"The table {path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The table {path} is not a CSV table in UTF-8: {error}.") from error

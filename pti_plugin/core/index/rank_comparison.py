@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common import ranks
+from ..common.departures import differences
 from ..common.errors import InputError
+from ..common.provenance import collect_records
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import OutputSpec, run_blocks
 from ..rasters.exclusion import excluding
@@ -48,7 +50,10 @@ DIFFERENCES = {
 #: what the table and the log call two maps that are given
 NAMES = ("first map", "second map")
 #: columns of the table of a comparison; shares are of the area, or of the cells, that the section is about
-COLUMNS = ("section", "item", "from_rank", "to_rank", "cells", "area_km2", "share_percent", "cells_percent")
+COLUMNS = ("section", "item", "from_rank", "to_rank", "cells", "area_km2", "share_percent", "cells_percent", "first",
+           "second")
+#: section with what the records say that the two runs have otherwise
+RUNS = "runs"
 
 #: place of every code in the order of the ranks, −1 for none
 PLACES = np.full(256, -1, dtype=np.int16)
@@ -168,4 +173,19 @@ def compare_maps(maps, outputs, staging, progress, target=None, settings=None, l
                          extra_bytes=60)
     rows = comparison_rows(tallies["ranks"], NAMES)
     progress.info(comparison_sentence(rows, NAMES))
-    return {"table": rows}
+    return {"table": rows + run_rows(maps, progress)}
+
+
+def run_rows(maps, progress):
+    """Return the section RUNS: a row for everything that the records behind two maps say was done otherwise."""
+    steps = [collect_records([path]) for path in maps]
+    without = [str(path) for path, found in zip(maps, steps) if not found]
+    if without:
+        progress.info(f"No record stands beside {' and '.join(without)}, so what the two runs have otherwise is not "
+                      f"known.")
+        return []
+    found = differences(*steps)
+    progress.info("The two runs differ in " + "; ".join(
+        f"{each.text} {each.first} against {each.second}" for each in found) + "." if found
+        else "The records of the two runs name no difference.")
+    return [{"section": RUNS, "item": each.text, "first": each.first, "second": each.second} for each in found]

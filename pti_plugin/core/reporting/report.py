@@ -6,6 +6,7 @@ A section whose input was not given says so in a sentence. core/reporting/report
 import math
 
 from ..common.ranks import BY_CODE, NO_RANK, RANKS, TIERS
+from ..index.rank_comparison import share_of
 from ..mapping import area_comparison, coverage
 from .figures import area_bars, is_in_sample
 from .report_model import (
@@ -25,7 +26,7 @@ from .report_steps import cite_section, departure_section, mean_units, run_secti
 
 def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_result=None, metrics_rows=None,
                       shap_rows=None, confusion=None, calibration_rows=None, selection_rows=None,
-                      comparison_rows=None, map_rows=(), steps=(), warnings=(), notes=(), citations=(),
+                      comparison_rows=None, start_rows=None, map_rows=(), steps=(), warnings=(), notes=(), citations=(),
                       title="Permafrost Thaw Index", subtitle="Validation report", sources=None):
     """Return the Report of a run of the chain; a part whose input is None says in a sentence that it was not given.
 
@@ -37,7 +38,8 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
     mappings section, line, value, low, high, n, expected (value, low, high, expected in %), with those before the
     calibration and its temperature. ``selection_rows``: mappings features, mean_accuracy, sd_accuracy (in %),
     dropped_next, chosen, source, those of the paper marked "paper" there. ``comparison_rows``: rows of the table of the
-    profile comparison. ``steps``: provenance records, upstream first (collect_records). ``citations``: (file,
+    profile comparison; ``start_rows``: of that with the index of trends from a later year. ``steps``: provenance
+    records, upstream first, the run itself last (collect_records). ``citations``: (file,
     how to cite it, licence). ``sources``: {map, areas, zones, stations, metrics, shap, confusion, selection,
     comparison, record: file} named beside the numbers.
     """
@@ -60,6 +62,7 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
     selection_section(report, selection_rows, sources)
     importance_section(report, shap_rows, sources)
     station_section(report, station_result, sources)
+    _start_section(report, start_rows, sources)
     _comparison_section(report, comparison_rows, sources)
     report.section("Warnings")
     report.warnings(_all_warnings([*warnings, *getattr(station_result, "warnings", ())], steps))
@@ -201,9 +204,11 @@ def _of_zones(zones, zone_rows, key):
     return {zone: row[key] for zone, row in zip(zones, zone_rows)}
 
 
-_COMPARISON_TITLES = {"summary": "Comparison of the profiles: summary",
-                      "transition": "Comparison of the profiles: from rank to rank",
-                      "reason": "Comparison of the profiles: reasons of the rank that differ",
+#: section of a comparison → title of its table
+_COMPARISON_TITLES = {"summary": "{what}: summary",
+                      "transition": "{what}: from rank to rank",
+                      "reason": "{what}: reasons of the rank that differ",
+                      "runs": "{what}: what the two runs have otherwise",
                       "leave_one_out": "Stability of the ranks: another rank or none without a product",
                       "leave_one_out_changed": "Stability of the ranks: another rank without a product",
                       "leave_one_out_lost": "Stability of the ranks: no rank without a product",
@@ -212,7 +217,27 @@ _COMPARISON_TITLES = {"summary": "Comparison of the profiles: summary",
 _COMPARISON_COLUMNS = [Column("item", "Item", kind=TEXT), Column("from_rank", "From rank", kind=RANK),
                        Column("to_rank", "To rank", kind=RANK), Column("cells", "Cells", "", 0),
                        Column("area_km2", "Area", "km²", 0), Column("share_percent", "Share of the area", "%", 2),
-                       Column("cells_percent", "Share of the cells", "%", 2)]
+                       Column("cells_percent", "Share of the cells", "%", 2),
+                       Column("first", "First map", kind=TEXT), Column("second", "Second map", kind=TEXT)]
+
+
+def _start_section(report, rows, sources):
+    """Add how the index changes with trends from a later year, from the table of the comparison of both maps."""
+    if not rows:
+        return
+    report.section("The index with trends from a later year")
+    year = next((row["second"] for row in rows if row["section"] == "runs"
+                 and str(row["item"]).endswith("FIRST_YEAR")), None)
+    what = f"from {year:g} on" if isinstance(year, float) else "of other years"
+    cells, share = (share_of(rows, "different rank", column=column) for column in ("cells", "share_percent"))
+    report.paragraph(f"The index rests on the trends of the full series. With the trends {what} instead, "
+                     f"{share:.2f} % of the ranked area ({cells:,.0f} cells) has another rank: "
+                     f"{share_of(rows, 'higher in second map'):.2f} % a higher one, "
+                     f"{share_of(rows, 'lower in second map'):.2f} % a lower one. The product that the trends are "
+                     f"taken from may change its input data in between, as Permafrost_CCI does in 2003; where the rank "
+                     f"depends on that, it should be quoted with care. The layer of the difference shows where.")
+    _comparison_tables(report, [row for row in rows if row["section"] != "transition"], "Trends from a later year",
+                       sources.get("start_comparison"))
 
 
 def _comparison_section(report, comparison_rows, sources):
@@ -221,9 +246,12 @@ def _comparison_section(report, comparison_rows, sources):
     if not comparison_rows:
         report.paragraph("No comparison of profiles was given.")
         return
+    _comparison_tables(report, comparison_rows, "Comparison of the profiles", sources.get("comparison"))
+
+
+def _comparison_tables(report, comparison_rows, what, source):
     for name in dict.fromkeys(str(row["section"]) for row in comparison_rows):
         rows = [{key: "no rank" if key in ("from_rank", "to_rank") and value == NO_RANK else value
                  for key, value in row.items()} for row in comparison_rows if str(row["section"]) == name]
         report.table(_known(_COMPARISON_COLUMNS, rows), rows,
-                     _COMPARISON_TITLES.get(name, f"Comparison of the profiles: {name}"),
-                     source=sources.get("comparison"))
+                     _COMPARISON_TITLES.get(name, "{what}: " + name).format(what=what), source=source)

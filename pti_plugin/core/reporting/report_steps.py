@@ -1,11 +1,12 @@
 """The sections of the report that stand on the records of a run: trends, departures from the paper, steps, citing."""
 
-from ..common.profiles import ALWAYS, PAPER_PARAMETERS, REASONS
+from ..common.departures import held_against_paper, value_text
+from ..common.profiles import ALWAYS
 from ..ensembles.features import PREDICTORS
 from ..rasters.products import read_products
 from ..rasters.recognition import recognise
 from ..series.trends import RISKY_LAG_1
-from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name, plain
+from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name
 
 TRENDS = "trendrasters"
 #: role under which a step reads a trend → what it is a trend of, where that is no predictor
@@ -67,31 +68,31 @@ def _trend_of(number, step, steps):
 
 
 def departure_section(report, steps):
-    """Add the choices that depart from the paper, each with its reason."""
+    """Add every choice that departs from what the paper does, each with its reason."""
     report.section("Departures from the paper")
+    held = held_against_paper(steps)
     if not steps:
-        report.paragraph("Which profile was used is not known: no provenance record was given.")
-    tools = {}
-    for step in steps:
-        for choice, how in (step.get("departures_from_the_paper") or {}).items():
-            row = (choice.replace("_", " "), plain(how.get("used")), plain(how.get("as_published")),
-                   REASONS.get(choice, ""))
-            tools.setdefault(row, []).append(str(step.get("tool", "")))
-    if tools:
-        report.table(["Choice", "Here", "In the paper", "Reason", "Tools"],
-                     [(*row, ", ".join(dict.fromkeys(names))) for row, names in tools.items()],
-                     "Choices of the profile that depart from the paper")
-    elif steps:
-        report.paragraph("The profile departs from the paper in nothing.")
-    changed = [(number, step.get("tool"), name, plain(step["parameters"][name]), plain(published))
-               for number, step in enumerate(steps, 1)
-               for name, published in PAPER_PARAMETERS.get(step.get("tool"), {}).items()
-               if (step.get("parameters") or {}).get(name) not in (None, published)]
-    if changed:
-        report.table([Column("step", "Step", "", 0), "Tool", "Parameter", "Here", "In the paper"], changed,
-                     "Parameters set otherwise than in the paper")
-    elif steps:
-        report.paragraph("No parameter that the paper states a value of was set otherwise.")
+        report.paragraph("Which choices were made is not known: no provenance record was given.")
+    elif held.departures:
+        found = {}
+        for departure in held.departures:
+            paper = departure.choice
+            row = (paper.tool, paper.choice.replace("_", " "), departure.used, value_text(paper.value), paper.section,
+                   departure.reason or "Set by the user.")
+            found.setdefault(row, []).append(departure.step)
+        report.table(["Steps", "Tool", "Choice", "Here", "In the paper", "Stated in", "Reason"],
+                     [(", ".join(map(str, numbers)), *row) for row, numbers in found.items()],
+                     "Choices that depart from the paper",
+                     note="Steps are numbered as under 'What was run'. Where the paper does not state a choice, the "
+                          "column In the paper has what its text comes closest to.")
+    if steps and (held.unknown or held.absent):
+        told = [f"the record of step {number} ({tool}) does not hold {choice}" for number, tool, choice in held.unknown]
+        told += [f"there is no record of {tool}" + (f" for {role}" if role else "") for tool, role in held.absent]
+        report.paragraph("What cannot be compared with the paper: " + "; ".join(told) + ".")
+    if steps and held.as_published:
+        report.paragraph("Every step of the paper was run, and no choice that the paper states was made otherwise.")
+    elif steps and not held.departures:
+        report.paragraph("None of the choices that are on record departs from the paper.")
     report.table(["Choice", "Here", "In the paper", "Reason"], [tuple(departure) for departure in ALWAYS],
                  "Departures of every run, whatever the profile")
 

@@ -5,6 +5,7 @@ The paper's Table 3 and section 2.2.4; method, sections 5 and 8.
 
 import csv
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from ..common import ranks
@@ -86,6 +87,22 @@ def override(rules, samples=-1, spacing_km=-1, edge_buffer_km=-1):
     given = {name: value for name, value in (("samples", samples), ("spacing_km", spacing_km),
                                              ("edge_buffer_km", edge_buffer_km)) if value >= 0}
     return tuple(replace(rule, **given) for rule in rules)
+
+
+def stated(rules):
+    """Return what rules ask for as texts of every rank, {"samples", "spacing_km", "edge_buffer_km"}.
+
+    A number that most ranks have stands alone, the ranks that have another follow it: "25, 40: 10".
+    """
+    return {name: _stated([(rule.rank, getattr(rule, name)) for rule in rules])
+            for name in ("samples", "spacing_km", "edge_buffer_km")}
+
+
+def _stated(of_ranks):
+    counts = Counter(value for _, value in of_ranks)
+    common, number = counts.most_common(1)[0]
+    shown = [f"{common:g}"] if number > 1 or len(of_ranks) == 1 else []
+    return ", ".join(shown + [f"{rank}: {value:g}" for rank, value in of_ranks if not shown or value != common])
 
 
 def rim_km(spacing_km):

@@ -20,7 +20,7 @@ from ..rasters.product_sources import Reading
 from ..rasters.products import RECOGNISE
 from ..rasters.raster import CLASS, Series, SourceReader, exact_in_float32, on_grid, scaling, source
 from ..rasters.series_sources import Region, open_series
-from ..rasters.time_axis import AxisOptions, stamp_text
+from ..rasters.time_axis import AxisOptions, stamp_text, year_of
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .corrections import (
     HAMED_RAO,
@@ -67,7 +67,8 @@ class TrendOptions:
     time steps that a cell needs, and no season is left out. ``fdr``: control the false-discovery rate at ``alpha``
     (Benjamini & Hochberg 1995) over all tested cells; ``step_at``: first year after a suspected step. ``fill``: layers
     that are missing or empty get, cell by cell, the mean of the same season in the FILL_YEARS nearest years with a
-    value; ``night`` linear: gaps inside a year get the values between their neighbours (gap_filling).
+    value; ``night`` linear: gaps inside a year get the values between their neighbours (gap_filling). ``first_year``,
+    ``last_year``: layers of years before and after are left out, 0 for none.
     ``min_latitude``: cells whose centre lies south of it are nodata. ``sort``, ``start``, ``date_format`` and
     ``select`` are those of the time axis (AxisOptions); ``product`` to ``flags`` say how the files are read (Reading).
     """
@@ -83,6 +84,8 @@ class TrendOptions:
     step_at: int = 0
     fill: bool = False
     night: str = NO_NIGHT
+    first_year: int = 0
+    last_year: int = 0
     sort: bool = False
     start: str = ""
     date_format: str = ""
@@ -314,7 +317,8 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     if not paths:
         raise InputError("The series has no layer.")
     time = AxisOptions(options.period, options.sort, options.start, options.date_format, options.select)
-    opened = open_series(paths, time, Reading.of(options), progress, Region(None, options.min_latitude))
+    opened = _within_years(open_series(paths, time, Reading.of(options), progress,
+                                       Region(None, options.min_latitude)), options, progress)
     layers, unit = opened.layers, opened.unit
     if opened.product and opened.product.kind == CLASS:
         raise InputError(f"{layers[0].label} is {opened.product.title}, whose codes have no trend. Make a composite of "
@@ -361,6 +365,22 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
     _tell_seasons(tallies, options, progress, result)
     result["cells"] = dict(cells)
     return result
+
+
+def _within_years(opened, options, progress):
+    """Return the series without layers before ``first_year`` and after ``last_year``; raises InputError for none."""
+    if not (options.first_year or options.last_year):
+        return opened
+    years = [year_of(layer.index, options.period, options.season_start) for layer in opened.layers]
+    kept = [place for place, year in enumerate(years)
+            if options.first_year <= year and (not options.last_year or year <= options.last_year)]
+    if not kept:
+        raise InputError(f"The series has the years {years[0]} to {years[-1]}, of which none lies between FIRST_YEAR "
+                         f"{options.first_year or 'none'} and LAST_YEAR {options.last_year or 'none'}.")
+    if options.first_year > years[0] or 0 < options.last_year < years[-1]:
+        progress.info(f"Of the years {years[0]} to {years[-1]}, {years[kept[0]]} to {years[kept[-1]]} are used.")
+    return replace(opened, layers=tuple(opened.layers[place] for place in kept),
+                   items=tuple(opened.items[place] for place in kept))
 
 
 def _axis(layers, options, progress):
