@@ -19,7 +19,7 @@ from osgeo import gdal, osr
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters import blocks
-from pti_plugin.core.rasters.raster import bounded_cache
+from pti_plugin.core.rasters.process_state import bounded_cache
 from pti_plugin.core.series.mann_kendall import NUMBA, engines, mann_kendall
 from pti_plugin.core.series.trends import TrendOptions, trend_rasters
 

@@ -46,7 +46,7 @@ class Departure:
     @property
     def reason(self) -> str:
         """Why the defensible profile chooses otherwise, empty where only a user does."""
-        return reasons().get(self.choice.choice, "")
+        return reasons().get((self.choice.tool, self.choice.choice), "")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def paper_choices() -> tuple[PaperChoice, ...]:
                  for row in _table())
 
 
-def reasons() -> dict[str, str]:
-    """Return {choice: why the defensible profile departs from the paper}."""
-    return {row["choice"]: row["reason"] for row in _table() if row["reason"]}
+def reasons() -> dict[tuple[str, str], str]:
+    """Return {(tool, choice): why the defensible profile departs from the paper}."""
+    return {(row["tool"], row["choice"]): row["reason"] for row in _table() if row["reason"]}
 
 
 def value_text(value: object) -> str:

@@ -6,6 +6,7 @@ from osgeo import gdal
 
 from ..common.errors import DependencyError, InputError
 from ..rasters.gdal_errors import call
+from ..rasters.process_state import gdal_options
 
 #: first bytes of a file → the driver that reads it
 SIGNATURES = {b"PK\x03\x04": "XLSX", b"\xd0\xcf\x11\xe0": "XLS"}
@@ -32,18 +33,12 @@ def read_sheets(path):
                               f"read it; save the sheet as CSV and give that file.")
     # no row is a header here and no cell a number: what stands in the sheet is judged by its own rules
     options = {f"OGR_{driver}_HEADERS": "DISABLE", f"OGR_{driver}_FIELD_TYPES": "STRING"}
-    before = {key: gdal.GetThreadLocalConfigOption(key) for key in options}
-    for key, value in options.items():
-        gdal.SetThreadLocalConfigOption(key, value)
-    try:
+    with gdal_options(**options):
         book, failure = call(gdal.OpenEx, str(path), gdal.OF_VECTOR, allowed_drivers=[driver])
         if book is None:
             raise InputError(f"The spreadsheet {path} cannot be read: {failure or 'it is damaged'}. Save the sheet as "
                              f"CSV and give that file.")
         return {book.GetLayer(i).GetName(): _rows(book.GetLayer(i)) for i in range(book.GetLayerCount())}
-    finally:
-        for key, value in before.items():
-            gdal.SetThreadLocalConfigOption(key, value)
 
 
 def _signature(path):

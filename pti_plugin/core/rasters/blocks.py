@@ -20,7 +20,8 @@ from osgeo import gdal
 from ..common.errors import InputError, OutputError
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import Grid
-from .raster import Series, SourceReader, bounded_cache
+from .process_state import bounded_cache
+from .raster import Series, SourceReader
 
 #: side of the tiles of the rasters written
 TILE = 256

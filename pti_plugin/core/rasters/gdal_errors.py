@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from osgeo import gdal
 
 from ..common.errors import InputError, OutputError
+from .process_state import gdal_options
 
 _SUCCESSORS = "OSR_USE_NON_DEPRECATED"
 #: how the names of netCDF files end
@@ -64,12 +65,8 @@ def codes_as_stated():
     Left alone, GDAL takes what it knows as the successor of a deprecated one, depending on its version. A successor on
     an ellipsoid lies up to 20 km beside the deprecated one on a sphere, in which the data are.
     """
-    usual = gdal.GetThreadLocalConfigOption(_SUCCESSORS)
-    gdal.SetThreadLocalConfigOption(_SUCCESSORS, "NO")
-    try:
+    with gdal_options(**{_SUCCESSORS: "NO"}):
         yield
-    finally:
-        gdal.SetThreadLocalConfigOption(_SUCCESSORS, usual)
 
 
 def _open_options(path):

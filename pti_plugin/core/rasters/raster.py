@@ -6,8 +6,8 @@ NaN for nodata; classes as int32 with ``NO_CLASS``.
 """
 
 import os
+import weakref
 from collections import OrderedDict
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,6 +21,7 @@ from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodin
 from .gdal_errors import call, open_raster
 from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
 from .placement import Footprint, turned_into
+from .process_state import OpenFiles, bounded_cache
 from .warping import Target
 
 NUMBER, CLASS = "number", "class"
@@ -42,8 +43,8 @@ SAME_SIZE = 1e-3
 WARP_TILES_KEPT = 64
 #: datasets all readers together keep open, where the system lets them; a series of 8-day layers has 1,150
 OPEN_DATASETS = 4096
-#: GDAL's own block cache while rasters are read, bytes; its default is a share of the machine's memory
-GDAL_CACHE_BYTES = 192 << 20
+#: open files that are left to QGIS and to the files behind datasets
+FILES_OF_OTHERS = 512
 #: stored values that files fill gaps with; where a file does not declare one, it must not be read as a value
 USUAL_FILLS = frozenset((-9999.0, -99999.0, -999999.0, -999.0, 9999.0, 99999.0, 999999.0, -32768.0, -32767.0, 32767.0,
                          65535.0, -2147483648.0, 2147483647.0, 4294967295.0))
@@ -55,17 +56,6 @@ FILL_APART, FILL_APART_SAME_SIGN = 0.1, 0.5
 SAMPLE_PIECE = 16
 #: share of the plausible range by which rounding in a file may overstep it
 ROUNDING = 1e-6
-
-
-@contextmanager
-def bounded_cache():
-    """Context in which GDAL's block cache holds GDAL_CACHE_BYTES."""
-    usual = gdal.GetCacheMax()
-    gdal.SetCacheMax(GDAL_CACHE_BYTES)
-    try:
-        yield
-    finally:
-        gdal.SetCacheMax(usual)
 
 
 @dataclass(frozen=True)
@@ -361,10 +351,16 @@ class SourceReader:
         self._footprints = {}
         self._samples = {}
         self._tiles_kept = WARP_TILES_KEPT
-        self._most_open = _descriptors() // readers
+        files = OpenFiles(OPEN_DATASETS + FILES_OF_OTHERS)
+        # half of the usual few hundred are left to others, of thousands as many as they may want
+        number = files.number
+        self._most_open = max(64, number - FILES_OF_OTHERS if number > 1024 else number // 2) // readers
+        # readers are not always closed
+        self._give_back = weakref.finalize(self, files.close)
 
     def close(self):
         """Close every dataset."""
+        self._give_back()
         self._datasets.clear()
         self._tiles.clear()
         self._footprints.clear()
@@ -666,23 +662,6 @@ def _places(values, known):
     places = np.zeros(values.shape, dtype=np.uint8 if len(codes) < 256 else np.int32)
     places[known] = order
     return places, 0, np.concatenate([[NO_CLASS], codes]).astype(np.int32)
-
-
-def _descriptors():
-    """Number of datasets that may be open at once; asks the system for more than its usual 1,024 where it can."""
-    try:
-        import resource
-    except ImportError:
-        return 400
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_DATASETS + 512 if hard == resource.RLIM_INFINITY else min(OPEN_DATASETS + 512, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        except (OSError, ValueError):
-            wanted = soft
-    return max(64, min(OPEN_DATASETS, wanted - 512 if wanted > 1024 else wanted // 2))
 
 
 def _unreadable(item, row, column, failure):

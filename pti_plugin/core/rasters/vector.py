@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 
-from osgeo import gdal, ogr
+from osgeo import ogr
 
 from ..common.errors import OutputError
 from ..common.staging import SUFFIX, Staging
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import epsg_wkt, spatial_reference
+from .process_state import gdal_options
 
 _TYPES = {str: ogr.OFTString, int: ogr.OFTInteger, float: ogr.OFTReal}
 #: ending → (OGR driver, layer creation options)
@@ -133,9 +134,7 @@ def _stage(staging, folder, path):
 
 def _write(driver, path, content, options):
     """Write the layer; return None, or GDAL's words for what went wrong."""
-    before = gdal.GetConfigOption(_DATE_OPTION)
-    gdal.SetConfigOption(_DATE_OPTION, _DATE)
-    try:
+    with gdal_options(**{_DATE_OPTION: _DATE}):
         with GdalErrors() as errors:
             try:
                 _fill(driver, path, content, options)
@@ -143,8 +142,6 @@ def _write(driver, path, content, options):
                 return errors.first or str(error)
         # a full disk may show only when the file is closed, so the file is read again
         return errors.first or _reread(path, len(content.rows))
-    finally:
-        gdal.SetConfigOption(_DATE_OPTION, before)
 
 
 def _fill(driver, path, content, options):

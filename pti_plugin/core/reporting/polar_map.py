@@ -19,7 +19,8 @@ from ..rasters.grid import (
     spatial_reference,
     transform_points,
 )
-from ..rasters.raster import CLASS, NO_CLASS, NUMBER, Source, SourceReader, bounded_cache, on_grid, read_info, source
+from ..rasters.process_state import bounded_cache
+from ..rasters.raster import CLASS, NO_CLASS, NUMBER, Source, SourceReader, on_grid, read_info, source
 
 #: cells a side of the first look that finds how far south the ranks reach
 OVERVIEW_CELLS = 1024

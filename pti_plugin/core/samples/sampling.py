@@ -25,7 +25,8 @@ from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, Th
 from ..rasters.cell_keys import seed_addend
 from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.geodesic import distance_m, geocentric_km, longest_chord_km
-from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, read_info, source
+from ..rasters.process_state import bounded_cache
+from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 

@@ -13,9 +13,10 @@ import numpy as np
 from ..common.errors import InputError
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.gdal_errors import open_raster
+from ..rasters.process_state import bounded_cache
 from ..rasters.product_sources import Reading
 from ..rasters.products import RECOGNISE
-from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, bounded_cache, exact_in_float32, scaling
+from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, scaling
 from ..rasters.series_sources import Region, open_series
 from ..rasters.time_axis import (
     DAILY,

@@ -1,0 +1,84 @@
+"""What belongs to the whole process is given back, however runs overlap."""
+
+import threading
+
+import pytest
+from osgeo import gdal
+
+from pti_plugin.core.rasters.process_state import CACHE_BYTES, OpenFiles, bounded_cache, gdal_options
+
+
+@pytest.fixture
+def cache():
+    """Another cache than the plugin's, as QGIS has it."""
+    usual = gdal.GetCacheMax()
+    gdal.SetCacheMax(77 << 20)
+    yield 77 << 20
+    gdal.SetCacheMax(usual)
+
+
+def test_interleaved_runs_give_the_cache_back(cache):
+    first, second = bounded_cache(), bounded_cache()
+    first.__enter__()
+    second.__enter__()
+    assert gdal.GetCacheMax() == CACHE_BYTES
+    # the one that began first ends first: what it found is not put back under the other
+    first.__exit__(None, None, None)
+    assert gdal.GetCacheMax() == CACHE_BYTES
+    second.__exit__(None, None, None)
+    assert gdal.GetCacheMax() == cache
+
+
+def test_many_threads_and_failures_give_the_cache_back(cache):
+    barrier = threading.Barrier(8)
+
+    def run(number):
+        barrier.wait()
+        for _ in range(200):
+            try:
+                with bounded_cache():
+                    assert gdal.GetCacheMax() == CACHE_BYTES
+                    if number % 2:
+                        raise KeyError
+            except KeyError:
+                pass
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert gdal.GetCacheMax() == cache
+
+
+def test_what_somebody_else_sets_meanwhile_stays(cache):
+    with bounded_cache():
+        gdal.SetCacheMax(99 << 20)
+    assert gdal.GetCacheMax() == 99 << 20
+
+
+def test_options_are_those_of_the_thread_only():
+    seen = []
+    with gdal_options(OGR_CURRENT_DATE="2000-01-01T00:00:00.000Z"):
+        other = threading.Thread(target=lambda: seen.append(gdal.GetConfigOption("OGR_CURRENT_DATE")))
+        other.start()
+        other.join()
+        assert gdal.GetConfigOption("OGR_CURRENT_DATE") == "2000-01-01T00:00:00.000Z"
+    assert seen == [None] and gdal.GetConfigOption("OGR_CURRENT_DATE") is None
+
+
+def test_the_limit_of_open_files_is_given_back_by_the_last():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (600, hard))
+    try:
+        one, two = OpenFiles(900), OpenFiles(900)
+        assert one.number == two.number == 900 == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        one.close()
+        one.close()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 900
+        two.close()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 600
+        assert OpenFiles(500).number == 500
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
