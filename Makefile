@@ -4,14 +4,16 @@
 PYTHON := .venv/bin/python
 # further arguments for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
+# profile of the demo: defensible or as_published
+PROFILE ?= defensible
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-7s %s\n' "$$name" "$$text"; done
 
-demo: ## run the whole chain on the embedded sample and show the results
+demo: ## run the whole chain on the embedded sample and show the results (PROFILE=as_published)
 	@scripts/setup
-	@scripts/demo
+	@scripts/demo --profile $(PROFILE)
 
 test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
 	@scripts/setup develop

@@ -1,5 +1,5 @@
-"""Writes docs/tools.md from the tools themselves, and the table of origins in docs/dataset.md from the presets, so that
-the pages cannot lag behind them.
+"""Writes docs/tools.md from the tools themselves, the table of origins in docs/dataset.md from the presets, and that of
+the paper's choices in docs/profiles.md from the plugin's table, so that the pages cannot lag behind them.
 
 Usage: QT_QPA_PLATFORM=offscreen PYTHONPATH=. python scripts/build_docs.py
 """
@@ -10,8 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tools.md"
 DATASET = ROOT / "docs" / "dataset.md"
-#: what the table of origins stands between
-MARKS = "<!-- products -->\n", "<!-- /products -->"
+PROFILES = ROOT / "docs" / "profiles.md"
 
 
 INTRODUCTION = (
@@ -56,10 +55,36 @@ def origins():
             *(f"| {', '.join(names)} | {' | '.join(row)} |" for row, names in rows.items())]
 
 
+def choices():
+    """Return the lines of the table of what the paper states, one row per choice."""
+    from pti_plugin.core.common.departures import NOT_STATED, paper_choices, reasons, value_text
+    why, rows = reasons(), {}
+    for paper in paper_choices():
+        key = (paper.tool, paper.choice, value_text(paper.value), paper.section)
+        rows.setdefault(key, []).append(f"`{paper.role}`" if paper.role else "")
+    lines = ["| Tool | Choice | For | In the paper | Section | Why `defensible` departs |", "|---|---|---|---|---|---|"]
+    for (tool, choice, value, section), roles in rows.items():
+        stated = f"*{NOT_STATED}*" if section == NOT_STATED else section
+        reason = why.pop((tool, choice), "")
+        lines.append(f"| `{tool}` | `{choice}` | {', '.join(roles)} | {value} | {stated} | {reason} |")
+    return lines
+
+
+def between(page, mark, lines):
+    """Return the text of a page with ``lines`` between <!-- mark --> and <!-- /mark -->."""
+    first, last = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(first)
+    return "\n".join([before + first.strip(), *lines, last + rest.partition(last)[2]])
+
+
 def dataset_page():
     """Return the text of docs/dataset.md with the table of origins as it should be."""
-    before, _, rest = DATASET.read_text(encoding="utf-8").partition(MARKS[0])
-    return "\n".join([before + MARKS[0].strip(), *origins(), MARKS[1] + rest.partition(MARKS[1])[2]])
+    return between(DATASET, "products", origins())
+
+
+def profiles_page():
+    """Return the text of docs/profiles.md with the table of the paper's choices as it should be."""
+    return between(PROFILES, "choices", choices())
 
 
 def main():
@@ -74,6 +99,7 @@ def main():
     provider.refreshAlgorithms()
     PAGE.write_text(page(provider), encoding="utf-8")
     DATASET.write_text(dataset_page(), encoding="utf-8")
+    PROFILES.write_text(profiles_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -269,8 +269,8 @@ PLACES = {
     "LST_SERIES": (5.5, 1), "SNOW_SERIES": (7.5, 1), "NDVI_SERIES": (10, 1),
     "FREEZE_THAW": (4.5, 5), "FREEZE_THAW_FILES": (4.5, 6), "SOC": (5.5, 6), "COARSE_FRAGMENTS": (6.5, 6),
     "BULK_DENSITY": (7.5, 6), "WATER_CONTENT": (8.5, 6), "PEAT": (9.5, 6), "ELEVATION": (10.5, 6),
-    "PER_CLASS": (1.3, 14), "SPACING": (2.4, 14), "EDGE_BUFFER": (3.4, 14), "SEED": (3.4, 15.2),
-    "RUNS": (1.3, 18), "ROUNDS": (2.4, 18), "SELECT_ROUNDS": (3.4, 18), "START_YEAR": (12.5, 4),
+    "PER_CLASS": (2.4, 14), "SPACING": (3.4, 14), "EDGE_BUFFER": (2.4, 15), "SEED": (3.4, 15),
+    "RUNS": (2.4, 18), "ROUNDS": (3.4, 18), "SELECT_ROUNDS": (2.4, 19), "START_YEAR": (12.5, 4),
     "STATIONS_MAGT": (2.4, 26), "STATIONS_ALT": (2.4, 27), "NOTE": (3.4, 27), "ZONES": (8, 24),
     "ZONE_FIELD": (9.2, 24),
 }

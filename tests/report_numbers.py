@@ -304,7 +304,7 @@ class Checks:
 
     def departures(self, table):
         paper = {(row["tool"], row["choice"]): row for row in reversed(PAPER_CHOICES)}
-        reasons = {row["choice"]: row["reason"] for row in PAPER_CHOICES if row["reason"]}
+        reasons = {(row["tool"], row["choice"]): row["reason"] for row in PAPER_CHOICES if row["reason"]}
         for steps, tool, shown, used, published, section, reason in table["rows"]:
             choice = next(name for of_tool, name in paper if of_tool == tool and name.replace("_", " ") == shown)
             for number in map(int, steps.split(", ")):
@@ -316,7 +316,7 @@ class Checks:
             lines = {(row["paper"] or "none given", row["section"]) for row in PAPER_CHOICES
                      if (row["tool"], row["choice"]) == (tool, choice)}
             assert (published, section) in lines
-            assert reason == reasons.get(choice, "Set by the user.")
+            assert reason == reasons.get((tool, choice), "Set by the user.")
 
     def always(self, table):
         assert table["rows"] == [list(departure) for departure in profiles.ALWAYS]

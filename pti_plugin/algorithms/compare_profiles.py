@@ -30,15 +30,17 @@ class CompareProfiles(PtiAlgorithm):
     TITLE = "Compare profiles and products"
     GROUP = STATIONS
     TAGS = ("comparison", "difference", "stability", "sensitivity", "leave one out", "profile", "transition")
-    SHORT = "Compares the index as published with the defensible one, and says how it hangs on single products."
+    SHORT = "Compares the index as published with the defensible one, and says how it depends on single products."
     HELP = ("From the products and trends, the index is built under both profiles and compared cell by cell; then each "
             "product is left out in turn (its PP and its MAGT layer together) to see where the rank flips. For the "
             "conceptual index the profiles differ only in how a trend that could not be tested is reported, so the "
-            "ranks are expected to agree; maps of two runs that differ in more (trained models, other thresholds) are "
-            "compared with FIRST and SECOND instead. OUTPUT holds defensible minus as_published (SECOND minus FIRST) "
-            "in places of the order 11, 12, 13, 21, 22, 23, 31, 32, 33, 40; 100 is ranked only in the first map, 101 "
-            "only in the second, -32768 in neither. Where one of three products is left out, permafrost takes "
-            "MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. Areas are true ground areas.")
+            "ranks are expected to agree. Tests, coverage, gaps and weights differ in the predictors and the models: "
+            "predicted maps of two runs, or indices with other thresholds or trends, are compared as FIRST and SECOND, "
+            "and the table lists what their records say that the runs have otherwise. OUTPUT holds defensible minus "
+            "as_published (SECOND minus FIRST) in places of the order 11, 12, 13, 21, 22, 23, 31, 32, 33, 40; 100 is "
+            "ranked only in the first map, 101 only in the second, -32768 in neither. Where one of three products is "
+            "left out, permafrost takes MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. "
+            "Areas are true ground areas.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""

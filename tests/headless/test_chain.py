@@ -14,12 +14,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pti_plugin.core.common.departures import held_against_paper
 from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
 from support import ROOT, read_raster
 
 TOOLS = ("alignrasters", "compositeseries", "depthmean", "slope", "ensemblepermafrost", "ensemblelandcover",
-         "trendrasters", "predictorstack", "buildpti", "trainxgboost", "predictxgboost", "summarizezones",
-         "validateboreholes")
+         "trendrasters", "predictorstack", "buildpti", "samplepoints", "compareprofiles", "trainxgboost",
+         "predictxgboost", "summarizezones", "validateboreholes")
 RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
 LOADER = SourceFileLoader("demo", str(ROOT / "scripts" / "demo"))
 DEMO = module_from_spec(spec_from_loader("demo", LOADER))
@@ -64,7 +65,7 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
     made = {path.name for path in chain.folder.iterdir()}
     assert set(DEMO.OUTPUTS.values()) <= made
     assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
-    assert len([name for name in made if name.endswith(".provenance.json")]) == 12
+    assert len([name for name in made if name.endswith(".provenance.json")]) == 14
 
 
 def test_the_conceptual_index_has_all_ten_ranks(chain):
@@ -105,7 +106,7 @@ def test_all_rasters_share_the_target_grid(chain):
     target = grid(ROOT / "resources" / "sample" / "grid.tif")
     # a trend stays on the grid of its series
     rasters = [name for name in DEMO.OUTPUTS.values() if name.endswith(".tif") and "trend" not in name]
-    assert len(rasters) == 14
+    assert len(rasters) == 14 and "pti_map.tif" in rasters
     assert {grid(chain.folder / name) for name in rasters} == {target}
 
 
@@ -250,6 +251,32 @@ def test_map_figure_is_a_large_picture_with_many_colours(chain):
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", content[16:24])
     assert width >= 1500 and height >= 1500 and len(content) > 100_000
+
+
+def test_the_departures_are_those_of_the_profile_and_of_the_small_numbers(chain):
+    record = json.loads((chain.folder / "stations.provenance.json").read_text(encoding="utf-8"))
+    held = held_against_paper([*record["steps"], record])
+    assert not held.unknown and not held.absent
+    found = {(departure.choice.tool, departure.choice.choice) for departure in held.departures}
+    small = {("samplepoints", "PER_CLASS"), ("trainxgboost", "RUNS"), ("trainxgboost", "SHAP_RUNS")}
+    assert found == small | {
+        ("compositeseries", "GAPS"), ("compositeseries", "NIGHT"), ("trendrasters", "METHOD"),
+        ("trendrasters", "COVERAGE"), ("trendrasters", "FILL"), ("ensemblelandcover", "cci_202_is_tundra"),
+        ("buildpti", "report_untestable_trend"), ("samplepoints", "MAX_MISSING"), ("trainxgboost", "CLASS_WEIGHTS"),
+        ("trainxgboost", "stratified_split"), ("trainxgboost", "MAX_MISSING"), ("predictxgboost", "MAX_MISSING"),
+        ("validateboreholes", "station_min_years"), ("validateboreholes", "report_untestable_trend")}
+
+
+def test_the_change_with_later_trends_is_a_layer_and_a_line_of_the_report(chain):
+    change = read_raster(chain.folder / "change_with_later_trends.tif")
+    differs = ~np.isnan(change) & (change != 0)
+    share = 100 * differs.sum() / (~np.isnan(change)).sum()
+    assert 5 < share < 40
+    page = " ".join(Page((chain.folder / "report.html").read_text(encoding="utf-8")).words)
+    assert f"With the trends from 2003 on instead, {share:.2f} % of the ranked area" in re.sub(r"\s+", " ", page)
+    runs = [row for row in rows_of(chain.folder / "change_with_later_trends.csv") if row["section"] == "runs"]
+    assert [(row["item"].rsplit(" ", 1)[1], row["first"], row["second"]) for row in runs] == [
+        ("FIRST_YEAR", "0", "2003")] * 2
 
 
 class Page(HTMLParser):

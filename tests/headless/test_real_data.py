@@ -24,9 +24,9 @@ COUNTRIES = Path("/usr/share/qgis/resources/data/world_map.gpkg")
 RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
 
 
-@pytest.fixture(scope="session")
-def real(shared_data, provider, tmp_path_factory):
-    """The finished run: ``folder`` with its outputs."""
+@pytest.fixture(scope="session", params=("defensible", "as_published") if FULL else ("defensible",))
+def real(request, shared_data, provider, tmp_path_factory):
+    """The finished run under a profile: ``folder`` with its outputs."""
     import processing
 
     folder, data = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("data") / "real"
@@ -36,6 +36,8 @@ def real(shared_data, provider, tmp_path_factory):
     target = str(assembled / "REAL_pp_cci_v3_median_pct.tif")
 
     def run(tool, inputs, outputs):
+        if provider.algorithm(tool).parameterDefinition("PROFILE"):
+            inputs = {**inputs, "PROFILE": ("defensible", "as_published").index(request.param)}
         return processing.run(f"pti:{tool}", {
             **inputs, **{name: str(folder / file) for name, file in outputs.items()}})
 

@@ -11,4 +11,5 @@ def test_the_page_of_the_tools_is_up_to_date(provider):
 
 
 def test_the_table_of_origins_is_that_of_the_presets():
+    assert build_docs.profiles_page() == build_docs.PROFILES.read_text(encoding="utf-8"), "run scripts/build_docs.py"
     assert build_docs.dataset_page() == build_docs.DATASET.read_text(encoding="utf-8"), "run scripts/build_docs.py"

@@ -36,9 +36,8 @@ def test_bundled_model_validates_and_finds_all_its_steps(chain, provider):
     own = {algorithm.id() for algorithm in provider.algorithms()}
     steps = chain.childAlgorithms()
     assert all(child.algorithm() is not None for child in steps.values())
-    # no step comes from another plugin, and every tool is part of the chain but these: the chain draws its own samples,
-    # and explaining every cell takes long
-    apart = {"pti:samplepoints", "pti:drivermaps", "pti:assessaccuracy", "pti:printlayout"}
+    # no step comes from another plugin, and every tool is part of the chain but these; explaining every cell takes long
+    apart = {"pti:drivermaps", "pti:assessaccuracy", "pti:printlayout"}
     assert {child.algorithmId() for child in steps.values()} == own - {CHAIN} - apart
     assert chain.canExecute()[0]
 
@@ -71,8 +70,8 @@ def test_bundled_model_asks_in_the_order_of_the_method_and_hides_what_is_seldom_
     order = ["MAGT_SERIES", "CCI", "LST_SERIES", "FREEZE_THAW", "SOC", "ELEVATION", "STATIONS_MAGT", "TARGET", "RUNS"]
     assert plain[:2] == ["PP", "MAGT"] and [name for name in plain if name in order] == order
     assert "STACK" not in plain
-    assert {item.name() for item in asked} - set(plain) == {"EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SEED",
-                                                                "NOTE"}
+    assert {item.name() for item in asked} - set(plain) == {
+        "EXCLUDE_CODES", "ROUNDS", "PER_CLASS", "SPACING", "EDGE_BUFFER", "SELECT_ROUNDS", "START_YEAR", "SEED", "NOTE"}
 
 
 def test_outputs_of_the_bundled_model_say_what_they_are(chain):

@@ -189,7 +189,8 @@ def test_record_tells_inputs_parameters_profile_versions_seed_and_warnings(tool,
     if "PROFILE" in record["parameters"]:
         published = given.get("PROFILE") == 1
         assert record["profile"] == ("as_published" if published else "defensible")
-        assert not (published and record["departures_from_the_paper"])
+        # the world of these tests has no water to leave out
+        assert not published or set(record["departures_from_the_paper"]) <= {"EXCLUDE_CODES"}
     if tool == "trainxgboost":
         assert record["seed"] == 7 and record["versions"]["xgboost"]
 

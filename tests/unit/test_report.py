@@ -475,7 +475,7 @@ def test_the_change_with_later_trends_is_told_in_a_line_and_a_table():
              "share_percent": 1.0},
             {"section": "runs", "item": "trendrasters (MAGT_TREND): FIRST_YEAR", "first": 0.0, "second": 2003.0}]
     page = Page(full_page(start_rows=rows))
-    assert "With the trends from 2003 on instead, 17.50 % of the ranked area (1,750 cells) has another rank" in page.text
+    assert "from 2003 on instead, 17.50 % of the ranked area (1,750 cells) has another rank" in page.text
     assert "5.25 % a higher one, 12.25 % a lower one" in page.text
     assert ["trendrasters (MAGT_TREND): FIRST_YEAR", "0", "2003"] in page.rows
     assert "trends from a later year" not in Page(full_page()).text
