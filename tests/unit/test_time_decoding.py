@@ -241,7 +241,51 @@ def test_bounds_say_which_interval_a_stamp_stands_for(tmp_path, calendar, step, 
     log = Log()
     layers = series([f'NETCDF:"{path}":v'], AxisOptions(period), log)
     assert [layer.index for layer in layers] == expected
-    assert any("bounds" in line for line in log.lines) == (where == "end")
+    years = [one.year for one in cftime.num2date(held, units, calendar)]
+    elsewhere = period == 1 and years != [one.year for one in first[:-1]]
+    assert any("bounds" in line for line in log.lines) == (where == "end" or elsewhere)
+
+
+def test_years_that_begin_in_another_calendar_year_than_their_stamp_are_said(tmp_path):
+    edges = cftime.date2num([cftime.datetime(year, 10, 1) for year in range(1989, 1996)], "days since 1980-01-01")
+    held = edges[1:] - 1
+    path = write_nc(tmp_path / "a.nc", {"time": (held, {"units": "days since 1980-01-01", "bounds": "time_bnds"})},
+                    more=[("time_bnds", ("time", "nv"), np.column_stack([edges[:-1], edges[1:]]), {})])
+    log = Log()
+    assert stamps(f'NETCDF:"{path}":v', 1, log) == [str(year) for year in range(1989, 1995)]
+    assert any("bounds do, and count" in line for line in log.lines)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int32"])
+@pytest.mark.parametrize("attribute", ["_FillValue", "missing_value"])
+@pytest.mark.parametrize("bounds", [False, True])
+def test_a_missing_time_is_no_day(tmp_path, kind, attribute, bounds):
+    # xarray makes NaT of it; a number that far off would pass as a year before the series
+    held = np.arange(0, 3650, 365, dtype=kind)
+    edges = np.column_stack([held, held + 365])
+    held[5] = -9999
+    path = str(tmp_path / "a.nc")
+    with netCDF4.Dataset(path, "w") as file:
+        for name, values in (("time", held), ("nv", np.arange(2)), ("lat", [70.0, 69.0]), ("lon", [100.0, 101.0])):
+            file.createDimension(name, len(values))
+            if name == "nv":
+                continue
+            file.createVariable(name, np.asarray(values).dtype, (name,), fill_value=-9999 if (
+                name, attribute) == ("time", "_FillValue") else None)
+            file[name].units = {"time": "days since 1990-01-01", "lat": "degrees_north"}.get(name, "degrees_east")
+            file[name].set_auto_maskandscale(False)
+            file[name][:] = values
+        if attribute == "missing_value":
+            file["time"].missing_value = held.dtype.type(-9999)
+        if bounds:
+            file["time"].bounds = "time_bnds"
+            file.createVariable("time_bnds", held.dtype, ("time", "nv"))[:] = edges
+        file.createVariable("v", "f4", ("time", "lat", "lon"))[:] = 0
+    assert np.isnat(xarray.open_dataset(path)["time"].values).sum() == 1
+    place = f'NETCDF:"{path}":v' if bounds else path
+    with pytest.raises(InputError, match="The time axis 'time' .* holds a value that is missing.*START"):
+        stamps(place, 1, sort=True)
+    assert stamps(place, 1, start="1990") == [str(year) for year in range(1990, 2000)]
 
 
 def test_packed_coordinates_are_unpacked_with_their_bounds(tmp_path):

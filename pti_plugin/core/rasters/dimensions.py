@@ -25,6 +25,8 @@ _DEPTH = 4
 _STATISTICAL = {str(number) for number in (*range(8, 15), 42, 43, 46, 47, 61, 67, 68, 91)}
 #: coordinates that no band is told apart by
 _HORIZONTAL = {"lat", "lon", "latitude", "longitude", "x", "y", "nav_lat", "nav_lon", "xlat", "xlong"}
+#: attributes of a coordinate with the values that stand for none
+_MISSING = ("_FillValue", "missing_value")
 #: choices that a message lists for each dimension
 _LISTED = 12
 
@@ -121,12 +123,19 @@ def _of_netcdf(names, metadata, band_metadata):
             texts = [listed[band // after % len(listed)] for band in range(len(band_metadata))]
         kind = metadata.get(f"NETCDF_DIM_{name}_DEF", "").strip("{}").rpartition(",")[2]
         said = {key: metadata.get(f"{name}#{key}", "") for key in (
-            "units", "calendar", "standard_name", "axis", "scale_factor", "add_offset")}
+            "units", "calendar", "standard_name", "axis", "scale_factor", "add_offset", *_MISSING)}
+        values = _without_fills(map(_number, texts), [_number(said[key]) for key in _MISSING])
         found.append(Dimension(
-            name, _unpacked(map(_number, texts), said["scale_factor"], said["add_offset"]), said["units"],
+            name, _unpacked(values, said["scale_factor"], said["add_offset"]), said["units"],
             said["calendar"], said["standard_name"], said["axis"],
             None if f"{name}#bounds" in metadata else (), kind == _NC_FLOAT))
     return tuple(found)
+
+
+def _without_fills(values, fills):
+    """Return the values with NaN, which no axis can hold, for those that stand for none."""
+    fills = [fill for fill in fills if not isinstance(fill, str)]
+    return [math.nan if value in fills else value for value in values]
 
 
 def _unpacked(values, scale, offset):
@@ -259,7 +268,10 @@ def _read(group, coordinate, name, places):
     if values is None or failure:
         return None
     listed = list(values) if isinstance(values, (list, tuple)) else values.ravel().tolist()
-    listed = _unpacked(listed, coordinate.GetScale(), coordinate.GetOffset())
+    stated = [_attribute(coordinate, key) for key in _MISSING]
+    # HDF5 keeps a single value as an array of one
+    fills = [_number(str(value[0] if isinstance(value, (list, tuple)) and value else value)) for value in stated]
+    listed = _unpacked(_without_fills(listed, fills), coordinate.GetScale(), coordinate.GetOffset())
     if max(places, default=0) >= len(listed):
         return None
     bounds = ()

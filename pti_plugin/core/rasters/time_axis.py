@@ -509,7 +509,8 @@ def _tell_bounds(infos, axes, decoded, progress):
     """Say where bounds decided, and where they are declared and out of reach."""
     moved = [info.name for info, item in zip(infos, decoded) if item is not None and item.moved]
     if moved:
-        progress.info(f"The time axis of {moved[0]} states the ends of intervals; their bounds say when they begin.")
+        progress.info(f"The time axis of {moved[0]} does not state when its intervals begin; their bounds do, and "
+                      f"count.")
     for info, axis, item in zip(infos, axes, decoded):
         if item is not None and axis.bounds is None and all(moment.midnight and moment.day == 1
                                                             for moment in item.moments):

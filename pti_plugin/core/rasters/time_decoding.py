@@ -23,7 +23,8 @@ Moment.__doc__ = """A day in its file's own calendar. ``month``, ``day`` and ``d
 no more than the year, or year and month; ``midnight`` says that the day begins at that moment."""
 
 Decoded = namedtuple("Decoded", "moments calendar moved")
-Decoded.__doc__ = """Moments of all bands, their calendar by cftime's name, and whether bounds moved any of them."""
+Decoded.__doc__ = """Moments of all bands, their calendar by cftime's name, and whether bounds moved any of them to
+another interval or calendar year."""
 
 _SINCE = re.compile(r"(?P<unit>[A-Za-zµμ_]+)\s+since\s+(?P<date>\S.*)", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -85,7 +86,7 @@ def decode(dimension, name):
     Raises InputError where it cannot be known what the coordinate means.
     """
     if any(isinstance(value, str) or not np.isfinite(value) for value in dimension.values):
-        raise _refused(dimension, name, "holds a value that is no number")
+        raise _refused(dimension, name, "holds a value that is missing or no number")
     calendar = dimension.calendar.strip().lower()
     calendar = _CALENDARS.get(calendar, calendar)
     form = _SINCE.match(dimension.units.strip())
@@ -102,7 +103,13 @@ def decode(dimension, name):
     if form["unit"].lower() not in _LINEAR:
         raise _refused(dimension, name, f"counts in '{form['unit']}', which is no known unit of time")
     units = form["unit"].lower(), f"{year:04d}-{month:02d}-{day:02d}", clock
-    return Decoded(_by_cftime(dimension, values, units, calendar, name), calendar, moved)
+    moments = _by_cftime(dimension, values, units, calendar, name)
+    stated = np.asarray(dimension.values, dtype=np.float64)
+    if not moved and not np.array_equal(values, stated):
+        # years from October, say, whose stamp stands in the next calendar year
+        years = [moment.year for moment in _by_cftime(dimension, stated, units, calendar, name)]
+        moved = years != [moment.year for moment in moments]
+    return Decoded(moments, calendar, moved)
 
 
 def day_before(moment, calendar):
