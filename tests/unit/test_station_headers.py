@@ -480,6 +480,16 @@ def test_headers_of_every_generated_table_are_known_for_what_they_are():
         assert coordinate_header(text).kind is None
 
 
+@pytest.mark.parametrize("unit", ["°C per year", "°C per decade", "deg C per a", "K per year", "°C/yr", "°C/decade",
+                                  "°C yr-1", "per °C"])
+def test_a_rate_is_no_temperature(tmp_path, unit):
+    assert parse_header(f"MAGT ({unit})").unit is None and parse_header(f"MAGT ({unit})").stray == unit
+    path = tmp_path / "rates.csv"
+    path.write_text(f"site,latitude,longitude,year,MAGT ({unit})\nA,68,149,2001,-0.5\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not known as a unit of a mean annual ground temperature"):
+        read_stations(path, MAGT)
+
+
 def test_a_table_of_sites_keeps_its_hemisphere_and_its_feet(tmp_path):
     sites = tmp_path / "sites.csv"
     sites.write_text("id;Lat (°N);Lon (°W);Elevation (ft)\nB7;68,5;149,5;1000\n", encoding="cp1252")

@@ -84,6 +84,8 @@ _PLUS, _MINUS = {"positive", "pos", "plus", "+"}, {"negative", "neg", "minus", "
 _FUSED = re.compile(r"([nsew])?(latitude|lat|longitude|long|lon|lng)(deg|dd|d)?([nsew])?")
 #: a factor of the values, as in MAGT*10 or °C x 100
 _FACTOR = re.compile(r"(?:[*×·^/]|\bx)\s*10+\b|\b10+\s*(?:[*×·]|x\b)|\b(?:tenths?|hundredths?)\b", re.IGNORECASE)
+#: what makes another unit of one: a rate, a product
+_OVER = re.compile(r"[/*×·^]|\bper\b", re.IGNORECASE)
 _COMPOUND = re.compile(r"(west|ost|oest|east|nord|north|sued|sud|south)(?:liche?r?)?"
                        r"(latitude|lat|longitude|long|lon|breite|lange|laenge)?")
 #: columns of projected coordinates
@@ -188,7 +190,7 @@ def _in_brackets(text):
         rest = words if exact else [word for word in words if word not in _DESCRIPTIVE | NOT_MEASURED | NOT_MEANS]
         found = exact or UNIT_WORDS.get("_".join(rest))
         # a unit over or times something is another one
-        if rest and (found is None or re.search(r"[/*×·^]", piece) or unit not in (None, found)):
+        if rest and (found is None or unit not in (None, found)) or found and _OVER.search(piece):
             return kept, None, text.strip()
         unit = found or unit
         kept += [word for word in words if word in NOT_MEASURED | NOT_MEANS and not exact]
