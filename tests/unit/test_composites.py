@@ -524,3 +524,28 @@ def test_mean_of_a_real_netcdf_series_of_scaled_integers(tmp_path, shared_data):
     np.testing.assert_allclose(got["composite"], nan_mean(cube), rtol=1e-5, atol=1e-6)
     assert result["years"] == list(range(1988, 2013)) and result["filled"] == []
     assert read_info(outputs["composite"]).units == ("degC",)
+
+
+@pytest.mark.parametrize("statistic, period, texts, plausible, flags", [
+    ("snow_year_mean", 12, months((2001, 7), (2003, 6)), (0, 100), (211, 250, 254)),
+    ("frozen_days", DAILY, days((2003, 1, 1), (2004, 12, 31)), (0, 3), (4, 252, 254))])
+def test_flags_of_a_file_whose_name_tells_nothing_stop_the_run(tmp_path, statistic, period, texts, plausible, flags):
+    rng = np.random.default_rng(3)
+    cube = rng.integers(plausible[0], plausible[1] + 1, (len(texts), 3, 4)).astype("uint8")
+    options = {"statistic": statistic, "period": period, **PLAIN}
+    clean, *_ = run(write_cube(tmp_path, cube, texts, dtype="uint8", nodata=255), tmp_path, **options)
+    for flag in flags:
+        flagged = cube.copy()
+        flagged[len(texts) // 2, 1, 2] = flag
+        paths = write_cube(tmp_path, flagged, texts, dtype="uint8", nodata=255)
+        with pytest.raises(InputError, match=f"holds the value {flag}, outside the plausible {plausible[0]} to "
+                                             f"{plausible[1]}.*flag codes"):
+            run(paths, tmp_path, **options)
+        named, *_ = run(paths, tmp_path, flags=(flag,), **options)
+        known = np.ones((3, 4), bool)
+        known[1, 2] = False
+        np.testing.assert_array_equal(named["composite"][known], clean["composite"][known])
+        run(paths, tmp_path, product="none", **options)
+    # numbers of a stated unit are what they say: days of snow, say
+    if statistic == "snow_year_mean":
+        run(write_cube(tmp_path, cube + 100, texts, dtype="uint8", nodata=255, unit="d"), tmp_path, **options)

@@ -371,6 +371,19 @@ def test_a_product_as_published_is_read_by_its_preset(tmp_path, role, stem, stor
     assert named["low"] == pytest.approx(stored * factor)
 
 
+def test_codes_of_peat_are_not_taken_for_shares(tmp_path):
+    # 1, peat dominated, is more than 2, peat in soil mosaic
+    codes = np.arange(72, dtype="uint8").reshape(SHAPE) % 3
+    mine = write_raster(tmp_path / "peat_1km.tif", codes)
+    with pytest.raises(InputError, match="peat_1km.tif is given as peat, but it is not known what its values mean.*Set "
+                                         "PRODUCT to gpm2, or to none"):
+        run({"peat": mine}, tmp_path)
+    assert run({"peat": mine}, tmp_path, product="none")[0]["peat"]["high"] == 2
+    for shares in (np.choose(codes, [0, 100, 50]), codes * 33, codes * 0.5, codes * 0):
+        kind = "uint8" if shares.dtype.kind in "iu" else "float32"
+        run({"peat": write_raster(tmp_path / "shares.tif", shares.astype(kind))}, tmp_path, scaling="raw")
+
+
 def test_a_product_in_another_role_is_refused(tmp_path):
     path = write_raster(tmp_path / "soc_0-5cm_mean.tif", np.arange(72, dtype="int16").reshape(SHAPE))
     with pytest.raises(InputError, match="is given as bulk_density but is SoilGrids soil organic carbon"):

@@ -9,6 +9,7 @@ import pytest
 import products as p
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.rasters.containers import variable_of
+from pti_plugin.core.rasters.product_sources import Reading, open_files
 from pti_plugin.core.rasters.products import NONE, read_products
 from pti_plugin.core.rasters.recognition import (
     BY_NAME,
@@ -74,6 +75,39 @@ def test_a_near_miss_is_said_and_not_taken(tmp_path, name, near, said):
     found.tell(log)
     assert len(log.warnings) == 1 and f"The name {name} comes near that of" in log.warnings[0]
     assert said in log.warnings[0] and PRODUCTS[near].title in log.warnings[0]
+
+
+#: names that come near those of presets whose stored numbers are not values, or hold codes of cells without one
+NEAR = {"snow_MOD10CM_200101": "mod10cm", "MOD10C2.A2001001.061": "mod10cm", "Snow_Cover_Monthly_CMG_200101": "mod10cm",
+        "NDVI_GLASS_2001": "glass_ndvi", "my_GLASS_NDVI_2001": "glass_ndvi", "LST_GLASS_2001": "glass_lst",
+        "soc_0-5cm": "soilgrids_soc", "SoilGrids_soc_0-5cm_mean": "soilgrids_soc", "soc_0-5cm_Q0.5": "soilgrids_soc",
+        "out_cfvo_0-5cm_mean": "soilgrids_cfvo", "bdod_0-5cm": "soilgrids_bdod", "x_wv0033_0-5cm": "soilgrids_wv0033",
+        "AMSRE_FT_2003_day001": "perft"}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_whole_numbers_under_a_name_that_comes_near_stop_until_it_is_stated(tmp_path, name):
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    stored = np.arange(12, dtype="int16").reshape(3, 4)
+    for ending in (".tif", ".img.tif"):
+        path = write_raster(folder / (name + ending), stored)
+        with pytest.raises(InputError, match=rf"comes near that of .*without a scale.*Set PRODUCT to .*{NEAR[name]}.* "
+                                             r"or to none if the numbers are to be taken as they are"):
+            open_files([path], Reading(), Log())
+        assert open_files([path], Reading(product=NONE), Log()).product is None
+        assert open_files([path], Reading(product=NEAR[name]), Log()).product.name == NEAR[name]
+    # fractions, and numbers of a stated scale, are said
+    for scale, values in ((None, stored / 2), (0.5, stored)):
+        log = Log()
+        assert open_files([write_raster(tmp_path / f"{name}.tif", values, scale=scale)], Reading(), log).product is None
+        assert any("comes near" in warning for warning in log.warnings)
+
+
+def test_a_near_name_of_a_product_that_is_stored_as_it_is_only_warns(tmp_path):
+    log = Log()
+    path = write_raster(tmp_path / "wc2.1_30s_bio_1.tif", np.arange(12, dtype="int16").reshape(3, 4))
+    assert open_files([path], Reading(), log).product is None and "are climate" in log.warnings[0]
 
 
 def test_a_file_that_cannot_be_opened_is_explained_where_its_name_is_known(tmp_path):

@@ -83,8 +83,10 @@ def open_files(paths: Sequence[str], reading: Reading, progress, role: str = "")
     """
     products = read_products(reading.products or None)
     found = identify(paths[0], products, _wanted(reading, paths[0]), reading.variable)
-    found.tell(progress)
     product = found.product
+    if found.near and any(map(_codes_values, found.near)):
+        _refuse_near(found, opened(paths[0], None, None, reading.variable, reading.wkt, reading.extent))
+    found.tell(progress)
     if role:
         refuse_other_role(found.name, product, role, products)
     infos = []
@@ -104,6 +106,24 @@ def _wanted(reading, path):
         return reading.product
     name = os.path.basename(file_of(inner_paths(str(path))[0]))
     return matching(parse_assignments(reading.product, "PRODUCT"), name) or RECOGNISE
+
+
+def _codes_values(product):
+    """True where the numbers in a product's files are not its values, or some of them stand for none."""
+    return product.kind == NUMBER and ((product.scale, product.offset) != (1.0, 0.0) or bool(product.flags)) or bool(
+        product.keep)
+
+
+def _refuse_near(found, info):
+    """Raise InputError for whole numbers without a scale under a name that comes near one of a product which codes its
+    values: what is averaged would be codes."""
+    encoding = info.encodings[0]
+    if encoding.floating or not encoding.plain:
+        return
+    names = [product.name for product in found.near if _codes_values(product)]
+    raise InputError(f"{found.near_text()} It holds whole numbers without a scale, which may be scaled, or codes of "
+                     f"cells without a value. Set PRODUCT to {' or '.join(names)} if it is that, or to none if the "
+                     f"numbers are to be taken as they are.")
 
 
 def _refuse_other_product(first, path, products):
@@ -201,17 +221,26 @@ def refuse_wrong_names(reading: Reading, paths: Sequence[str]):
 def _refuse_unvouched(files, item, role, reading, progress):
     """Raise InputError for whole numbers without scale and unit that may be those of a product that packs them."""
     products = read_products(reading.products or None)
-    packing = [product for product in products.values()
-               if role in product.roles and (product.scale, product.offset) != (1.0, 0.0)]
+    packing = [product for product in products.values() if role in product.roles and (
+        product.recode or (product.scale, product.offset) != (1.0, 0.0))]
     if not packing or item.encoding.floating or not item.encoding.plain:
         return
     _, sample = _first_with_values([item], progress)
+    if np.isnan(sample).all():
+        return
     low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
-    packed = [product.name for product in packing
-              if product.quantity.looks_like(product.stored_unit or product.quantity.unit,
-                                             *(bound * product.scale + product.offset for bound in (low, high)))]
+    packed = [product.name for product in packing if (
+        _as_published(product, sample) if product.recode else product.quantity.looks_like(
+            product.stored_unit or product.quantity.unit,
+            *(bound * product.scale + product.offset for bound in (low, high))))]
     if packed:
         files.found.require(role, packed, products)
+
+
+def _as_published(product, sample):
+    """True where all values are codes of a product that are recoded, and some are not what the recode makes."""
+    found = set(np.unique(sample[~np.isnan(sample)]).tolist())
+    return found <= set(product.codes) and not found <= {value for _, value in product.recode}
 
 
 def _source(info, band, kind, product, reading):

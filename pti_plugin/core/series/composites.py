@@ -6,7 +6,7 @@ few layers at a time and put together year by year, so memory depends on the blo
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..rasters.process_state import bounded_cache
 from ..rasters.product_sources import Reading
 from ..rasters.products import RECOGNISE
 from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, scaling
+from ..rasters.recognition import STATED
 from ..rasters.series_sources import Region, open_series
 from ..rasters.time_axis import (
     DAILY,
@@ -30,7 +31,7 @@ from ..rasters.time_axis import (
     steps_of_year,
     year_of,
 )
-from ..rasters.units import check_range, refuse_unit_change, sample_mean
+from ..rasters.units import check_range, is_no_unit, refuse_unit_change, sample_mean
 from .gap_filling import (
     FILL_YEARS,
     LINEAR,
@@ -48,6 +49,8 @@ MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY, MONTHLY = STATIST
 TITLES = {MEAN: "mean of all layers", MAXIMUM: "mean of the annual maxima",
           POSITIVE_SUM: "mean of the annual sums of positive values", SNOW_MEAN: "mean of the snow-year means",
           FROZEN_DAYS: "frozen days a year", MAJORITY: "majority class", MONTHLY: "mean of the monthly means"}
+#: range of the values where no preset tells it: % of snow, states of a day
+EXPECTED = {SNOW_MEAN: (0.0, 100.0), FROZEN_DAYS: (0.0, 3.0)}
 #: what they need: several layers a year, classes
 ANNUAL, CLASSES = (MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS), (FROZEN_DAYS, MAJORITY)
 DROPPED, SCALED = PARTIAL_YEARS = ("dropped", "scaled")
@@ -492,8 +495,8 @@ def composite_series(paths, outputs, staging, progress, options=None, settings=N
         raise InputError("OUTPUT_SERIES is not made for the majority class; leave it empty.")
     axis = AxisOptions(options.steps, options.sort, options.start, options.date_format, options.select, True)
     opened = open_series(paths, axis, Reading.of(options), progress, Region(target, options.min_latitude))
-    layers, items, unit = opened.layers, opened.items, opened.unit
     _refuse_wrong_kind(opened, options, progress)
+    layers, items, unit = opened.layers, _guarded(opened, options, progress), opened.unit
     with_years = dated(layers)
     if not with_years:
         _refuse_undated(options, outputs, len(layers), progress)
@@ -584,6 +587,23 @@ def _refuse_wrong_kind(opened, options, progress):
     if colours is not None:
         progress.warn(f"{layers[0].label} has a colour for every code, as class rasters have; its codes are taken as "
                       f"numbers.")
+
+
+def _guarded(opened, options, progress):
+    """Return the Sources; whole numbers of no known product may only be what the statistic is of, so that flag codes
+    of a file whose name tells nothing are no values."""
+    items, found = opened.items, opened.files.found
+    if found.product is not None or found.how == STATED or options.statistic not in EXPECTED:
+        return items
+    low, high = EXPECTED[options.statistic]
+    if options.statistic == FROZEN_DAYS and not low <= options.frozen_code <= high:
+        return items
+    places = [place for place, item in enumerate(items) if not item.encoding.floating and item.encoding.plain
+              and not item.valid and is_no_unit(opened.infos[place].units[opened.layers[place].band - 1])]
+    if places:
+        progress.info(f"The product is not known: a value outside {low:g} to {high:g} stops the run, as it may be a "
+                      f"flag code. Give such codes in FLAGS, or set PRODUCT to none if all values are what they say.")
+    return [replace(item, valid=(low, high)) if place in set(places) else item for place, item in enumerate(items)]
 
 
 def _empty(items, options, progress):
