@@ -225,3 +225,17 @@ def test_patterns():
     check_patterns(pairs, ["obu_pp.tif", "cci_1.tif"], "UNITS")
     with pytest.raises(InputError, match=r"'cci_\?\.tif' in UNITS matches none of the inputs: obu_pp\.tif"):
         check_patterns(pairs, ["obu_pp.tif"], "UNITS")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("pairs, name, wanted", [
+    ("my_*=obu_pp; *=none", "my_pp.tif", "obu_pp"), ("my_*=obu_pp; *=none", "your_pp.tif", "none"),
+    ("my_pp.tif=obu_pp; *.tif=none", "my_pp.tif", "obu_pp"), ("my_*=obu_pp; *.tif=none", "my_pp.tif", "obu_pp"),
+    ("my_p*=obu_pp; my_*=none", "MY_PP.tif", "obu_pp"), ("my_p?.tif=none; my_pp.tif=obu_pp", "my_pp.tif", "obu_pp"),
+    ("*=K; cci*=fraction", "cci_pp.nc:PFR", "fraction"), ("[mn]y_*=none; my_*=obu_pp", "my_pp.tif", "obu_pp")])
+def test_the_closest_pattern_counts_in_whatever_order(order, pairs, name, wanted):
+    assert matching(parse_assignments(pairs, "PRODUCT")[::order], name) == wanted
+
+
+def test_of_equally_close_patterns_the_last_counts():
+    assert matching(parse_assignments("*_pp=K; my_*=%", "UNITS"), "my_pp") == "%"

@@ -23,6 +23,8 @@ ZERO_CELSIUS = 273.15
 _SAMPLED, _LEAST_JUMP = 256, 150.0
 #: what files write that give values no unit
 NO_UNIT = ("", "none", "n/a", "na", "-", "unitless", "dimensionless", "no unit", "no units", "unknown", "null")
+#: what stands for other characters in a pattern of file names
+_WILD = re.compile(r"\*|\?|\[[^\]]*\]")
 _FACTOR = re.compile(r"(?P<factor>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*[*x·]?\s*(?P<unit>\D.*)")
 
 
@@ -140,9 +142,19 @@ def parse_assignments(text, what):
 
 
 def matching(pairs, name):
-    """Return the value of the last pattern that matches the file name, or None."""
-    found = [value for pattern, value in pairs if fnmatch(name.lower(), pattern.lower())]
-    return found[-1] if found else None
+    """Return the value of the pattern that matches the file name, or None.
+
+    Of several, the one counts that names the file most closely, in whatever order they stand: without wildcards, then
+    with most characters of the name, its ending aside; of equal ones the last.
+    """
+    found = [(_closeness(pattern), place, value) for place, (pattern, value) in enumerate(pairs)
+             if fnmatch(name.lower(), pattern.lower())]
+    return max(found)[-1] if found else None
+
+
+def _closeness(pattern):
+    stem = pattern.rpartition(".")[0] or pattern
+    return not _WILD.search(pattern), len(_WILD.sub("", stem))
 
 
 def check_patterns(pairs, names, what):
