@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import InputError
-from pti_plugin.core.rasters.stamp_names import Ambiguous, natural_order, stamp_in, stamps_in, years_of_span
+from pti_plugin.core.rasters.stamp_names import Ambiguous, Stamp, natural_order, stamp_in, stamps_in, years_of_span
 from pti_plugin.core.rasters.time_axis import DAILY, index_of, stamp_of, stamp_text
 
 #: how a day is written, and how exact that is: 3 the day, 2 the month, 1 the year
@@ -178,3 +178,16 @@ def test_what_a_stamp_text_says_is_read_back():
         if period == DAILY and index % DAILY == DAILY - 1 and year % 4:
             continue
         assert stamp_of(stamp_text(index, period), period) == index
+
+
+@pytest.mark.parametrize("number", [1800, 1900, 2000, 2100])
+@pytest.mark.parametrize("unit", ["m", "km", "cm", "mm", "ft", "nm", "hPa", "mbar"])
+def test_a_height_a_wavelength_or_a_level_is_no_year(number, unit):
+    for text in (f"alt_{number}{unit}", f"{number}{unit}_mean", f"{number} {unit}", f" {number}{unit} "):
+        assert stamp_in(text) is None, text
+    assert stamp_in(f"t_{number}{unit}_2003") == Stamp(2003)
+
+
+@pytest.mark.parametrize("text", ["ALT 2001 m", "alt_2001_cm", "2001magt", "2001_mean", "2001max", "depth 2001, m"])
+def test_a_year_may_stand_before_the_unit_of_the_values(text):
+    assert stamp_in(text) == Stamp(2001)

@@ -30,6 +30,9 @@ _DAY_OF_YEAR = r"(?:00[1-9]|0[1-9]\d|[12]\d\d|3[0-5]\d|36[0-6])"
 _NAME = "|".join(sorted(_MONTH_NAMES, key=len, reverse=True))
 _CLOCK = r"(?:[T_ -]?(?:[01]\d|2[0-4])(?::?[0-5]\d(?::?[0-6]\d(?:\.\d+)?)?)?Z?)"
 _JOIN = r"(?:[-_]|-to-|_to_)"
+#: units that make a height, a wavelength or a level of a number; the first ones may follow a year, as in ALT 2001 m
+_LENGTH, _LEVEL = r"(?:[kdcm]?m|ft)", r"[ _]?(?:nm|hPa|mbar)"
+_HEIGHT = re.compile(rf"\s*\d{{4}}\s*{_LENGTH}\s*")
 
 #: the forms in the order in which a name is searched; a part that one has taken is not searched again
 FORMS = (
@@ -58,7 +61,7 @@ FORMS = (
     ("month", re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_./]?(?P<month>{_MONTH})(?!\d)")),
     ("month and year", re.compile(rf"(?<!\d\.)(?<![\dvV])(?P<month>{_MONTH})[-_./](?P<year>{_YEAR})(?!\d)")),
     ("range of two-digit years", re.compile(rf"(?<!\d)(?P<year>{_YEAR})[-_](?P<short>\d\d)(?!\d)")),
-    ("year", re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?!\d)")),
+    ("year", re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?!\d)(?!{_LENGTH}(?![A-Za-z\d]))(?!{_LEVEL}(?![A-Za-z\d]))")),
 )
 #: characters of a name that a message gives before a date
 _HINT = 20
@@ -149,6 +152,8 @@ def _stamp(parts, suffix=""):
 
 def _all_in(text):
     """Return the Founds of a text, none of which overlap."""
+    if _HEIGHT.fullmatch(text):
+        return []
     taken = text
     found = []
     for form, pattern in FORMS:
