@@ -546,6 +546,8 @@ def test_flags_of_a_file_whose_name_tells_nothing_stop_the_run(tmp_path, statist
         known[1, 2] = False
         np.testing.assert_array_equal(named["composite"][known], clean["composite"][known])
         run(paths, tmp_path, product="none", **options)
-    # numbers of a stated unit are what they say: days of snow, say
+    # numbers of a stated unit are what they say: days of snow, say; % are no more than 100
     if statistic == "snow_year_mean":
+        with pytest.raises(InputError, match="outside the plausible 0 to 100"):
+            run(write_cube(tmp_path, cube + 100, texts, dtype="uint8", nodata=255, unit="percent"), tmp_path, **options)
         run(write_cube(tmp_path, cube + 100, texts, dtype="uint8", nodata=255, unit="d"), tmp_path, **options)

@@ -31,7 +31,7 @@ from ..rasters.time_axis import (
     steps_of_year,
     year_of,
 )
-from ..rasters.units import check_range, is_no_unit, refuse_unit_change, sample_mean
+from ..rasters.units import check_range, is_no_unit, refuse_unit_change, sample_mean, unit_named
 from .gap_filling import (
     FILL_YEARS,
     LINEAR,
@@ -598,12 +598,12 @@ def _guarded(opened, options, progress):
     low, high = EXPECTED[options.statistic]
     if options.statistic == FROZEN_DAYS and not low <= options.frozen_code <= high:
         return items
-    places = [place for place, item in enumerate(items) if not item.encoding.floating and item.encoding.plain
-              and not item.valid and is_no_unit(opened.infos[place].units[opened.layers[place].band - 1])]
+    places = {place for place, item in enumerate(items) if not item.encoding.floating and item.encoding.plain
+              and not item.valid} if is_no_unit(opened.unit) or unit_named(opened.unit) == "%" else set()
     if places:
         progress.info(f"The product is not known: a value outside {low:g} to {high:g} stops the run, as it may be a "
                       f"flag code. Give such codes in FLAGS, or set PRODUCT to none if all values are what they say.")
-    return [replace(item, valid=(low, high)) if place in set(places) else item for place, item in enumerate(items)]
+    return [replace(item, valid=(low, high)) if place in places else item for place, item in enumerate(items)]
 
 
 def _empty(items, options, progress):
