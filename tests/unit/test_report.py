@@ -490,7 +490,7 @@ def test_agreement_stands_by_latitude_and_by_zone_with_its_range():
     assert "By latitude the agreement runs from 54.3 % (50 to 55° N) to 74.0 % (70 to 75° N)." in page.text
     assert ["Whole map", "300", "187,500", "66.7", "80.0"] in page.rows
     assert not any(row[0] == "off" and len(row) == 5 for row in page.rows)
-    assert "By zone the agreement runs from 60.0 % (tundra) to 71.2 % (7" in page.text
+    assert "By zone the agreement runs from 60.0 % (tundra) to 71.2 % (7)." in page.text
     for parameters, told in (({"REFERENCE": "i.tif", "MODEL": "m", "BUFFER_KM": 40.0}, " that lie 40 km or more from"),
                              ({"REFERENCE": "i.tif", "MODEL": None}, ", near training points too")):
         steps = [{"tool": "summarizezones", "parameters": parameters}]

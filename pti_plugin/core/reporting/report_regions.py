@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..mapping import applicability, map_agreement
 from .report_model import interval_text
-from .report_page import RANK, TEXT, Column, Report, is_missing
+from .report_page import RANK, TEXT, Column, Report, is_missing, plain
 
 
 def applicability_section(report: Report, rows: Iterable[Mapping], metrics_rows: Iterable[Mapping] | None,
@@ -27,12 +27,15 @@ def applicability_section(report: Report, rows: Iterable[Mapping], metrics_rows:
         report.paragraph(f"A cell is outside where its predictors are more dissimilar from all training points than "
                          f"training points are across the blocks: above a dissimilarity index of "
                          f"{threshold['']['value']:.3g}.")
+    if lines:
+        _reach_table(report, lines, sources)
     if map_png is not None:
         report.figure(map_png, "The area of applicability of the predicted map.",
-                      "Polar map of what lies inside and outside the area of applicability.",
-                      sources.get("applicability"))
-    if not lines:
-        return
+                      "Polar map of what lies inside and outside the area of applicability"
+                      + ("; the areas are in the table before." if lines else "."), sources.get("applicability"))
+
+
+def _reach_table(report, lines, sources):
     shown = []
     for place, found in lines.items():
         inside, outside, share = (found[name] for name in (applicability.INSIDE, applicability.OUTSIDE,
@@ -93,7 +96,7 @@ def regional_section(report: Report, rows: Iterable[Mapping], zone_rows: Iterabl
         told = sorted(shown[1:], key=lambda row: row["same"])
         if len(told) > 1:
             report.paragraph(f"By {title.lower()} the agreement runs from {told[0]['same']:.1f} % "
-                             f"({told[0]['what']}) to {told[-1]['same']:.1f} % ({told[-1]['what']}).")
+                             f"({plain(told[0]['what'])}) to {told[-1]['same']:.1f} % ({plain(told[-1]['what'])}).")
         report.table([Column("what", title, kind=TEXT), Column("cells", "Cells", "", 0),
                       Column("area", "Area", "km²", 0), Column("same", "Same rank", "%", 1),
                       Column("near", "Within one rank", "%", 1)], shown,
