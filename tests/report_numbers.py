@@ -218,6 +218,41 @@ class Checks:
             "Bin": text_of("line"), "Promised": of("expected"), "Right": of("value"),
             "95 % interval": of("low", "high"), "n": of("n")}, "Bin")
 
+    def reach(self, table):
+        lines = {place: found for place, found in self.by_place(table, "area of applicability").items() if place}
+        rows = [{"rank": "All ranks" if place == "all ranks" else int(place.split()[-1]), **found}
+                for place, found in lines.items()]
+        assert len(table["rows"]) == len(rows)
+        check(table, rows, {
+            "Rank": lambda row: row["rank"], "Share outside": lambda row: float(row["share outside"]["value"]),
+            "Outside": lambda row: float(row["outside"]["value"]), "Inside": lambda row: float(row["inside"]["value"]),
+            "Cells outside": lambda row: float(row["outside"]["n"]),
+            "Cells inside": lambda row: float(row["inside"]["n"])}, "Rank")
+
+    def regions(self, table):
+        title = table["head"][0][0]
+        if title == "Latitude":
+            rows = [{"what": "All latitudes" if place == "latitude all" else place.removeprefix("latitude "),
+                     "cells": found["compared"]["n"], "area": found["compared"]["value"],
+                     "same": found["agreement"]["value"], "near": found["within one rank"]["value"]}
+                    for place, found in self.by_place(table, "agreement by latitude").items()]
+        else:
+            rows = [{"what": row["zone"], "cells": row["compared_cells"], "area": row["compared_km2"],
+                     "same": row["agreement_percent"], "near": row["within_one_percent"]}
+                    for row in self.rows(table) if row["compared_cells"] != "0"]
+        assert len(table["rows"]) == len(rows)
+        check(table, rows, {title: text_of("what"), "Cells": of("cells"), "Area": of("area"), "Same rank": of("same"),
+                            "Within one rank": of("near")}, title)
+
+    def by_place(self, table, section):
+        """Return {place: {what: row}} of the lines "what: place" of a section; a line without a place has ''."""
+        found = {}
+        for row in self.rows(table):
+            if row["section"] == section:
+                what, _, place = row["line"].partition(": ")
+                found.setdefault(place, {})[what] = row
+        return found
+
     def compared_areas(self, table):
         value = {row["line"]: float(row["value"]) for row in self.rows(table) if row["section"] == "area by rank"}
         rows = [{"rank": code, "conceptual": value[f"conceptual area of rank {code}"],
@@ -361,6 +396,7 @@ class Checks:
 
     KNOWN = [("Area and share", areas), ("Zones: area", zones), ("Area of each rank by zone", zone_areas),
              ("Means of the predictors by zone", zone_means), ("Trends behind", trends), ("Accuracy panel", accuracy),
+             ("Area of applicability by", reach), ("Agreement with the conceptual", regions),
              ("Area by rank of", compared_areas), ("Coverage by", coverage), ("Confusion matrix", confusion),
              ("Calibration", calibration), ("Elimination", selection),
              ("Importance", importance), ("Summary of the comparison", summary), ("Tiers", tiers),

@@ -5,6 +5,7 @@ from qgis.core import QgsProcessingParameterBoolean
 from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.mapping.coverage import COLUMNS
+from ..core.mapping.map_agreement import MOST_KM
 from ..core.mapping.prediction import PredictionOptions, predict
 from .base import PtiAlgorithm
 from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
@@ -31,12 +32,14 @@ class PredictXgboost(PtiAlgorithm):
             "Cells that lack more predictors than MAX_MISSING, or have a category that the model never saw, are "
             "nodata; other cells with gaps go at every split the way that XGBoost learned for missing values. "
             "With REFERENCE, the conceptual PTI, the agreement of the map with the index it learned is measured wall "
-            "to wall, away from the training points, and joins the accuracy panel; the areas of both stand side by "
-            "side, with the areas of the map corrected by the index, and a table of coverage says of all ranked cells "
-            "which are sampled, predicted, and if not, why not. The area of applicability is that of Meyer and "
-            "Pebesma (2021); the distance of a cell that lacks predictors is taken over those it has and grows by the "
-            "share of the variance that they hold. Needs xgboost; with numba it is about 20 times faster, with "
-            "the same result.")
+            "to wall, away from the training points, in all and by band of latitude, and joins the accuracy panel; the "
+            "areas of both stand side by side, with the areas of the map corrected by the index, and a table of "
+            "coverage says of all ranked cells which are sampled, predicted, and if not, why not. The area of "
+            "applicability is that of Meyer and Pebesma (2021), with the folds of the spatial-block cross-validation: "
+            "inside it the accuracy of that line of the panel holds, outside none is known; the metrics say how much "
+            "of each rank lies outside. The distance of a cell that lacks predictors is taken over those it has and "
+            "grows by the share of the variance that they hold. Needs xgboost; with numba it is about 20 times "
+            "faster, with the same result.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -53,7 +56,7 @@ class PredictXgboost(PtiAlgorithm):
                         optional=True)
         self.add_number("BUFFER_KM", "Distance from the training points (km)",
                         "Cells nearer to a training point do not count for the agreement with REFERENCE.", 25.0, 0.0,
-                        5000.0, advanced=True)
+                        MOST_KM, advanced=True)
         self.add_max_missing("as many as the model was trained with.")
         self.add_settings()
         self.add_raster_output("OUTPUT", "Predicted PTI", "Ranks 11 to 40, 0 nodata.")
@@ -77,7 +80,9 @@ class PredictXgboost(PtiAlgorithm):
                                "items PTI_BIT_0, PTI_BIT_1 and so on. -1 is nodata: outside BASE, or without any "
                                "predictor where BASE is not given.", optional=True)
         self.add_file_output("OUTPUT_METRICS", "Metrics", "CSV: the model's accuracy panel; with REFERENCE also what "
-                             "was found wall to wall, areas by rank and coverage.", "CSV (*.csv)", optional=True)
+                             "was found wall to wall, by band of latitude, areas by rank and coverage; with "
+                             "OUTPUT_APPLICABILITY how much of each rank lies outside the area of applicability.",
+                             "CSV (*.csv)", optional=True)
         self.add_file_output("OUTPUT_TABLE", "Area by rank", "CSV: cells, true area and share by rank; with REFERENCE "
                              "also the conceptual and the predicted area on the same cells, their difference, and the "
                              "area of the map corrected by the index.", "CSV (*.csv)", optional=True)

@@ -9,6 +9,7 @@ from qgis.core import (
 )
 
 from ..core.common.errors import InputError
+from ..core.mapping.map_agreement import MOST_KM
 from ..core.zonal.zone_polygons import ZoneLayer
 from ..core.zonal.zones import ZoneInputs, summarize_zones, zone_sentence
 from . import compat
@@ -32,7 +33,10 @@ class SummarizeZones(PtiAlgorithm):
     HELP = ("For the whole map and for each zone (ecoregions, climate classes, countries): the ranked area, the same "
             "weighted with PP, the rank with the largest share, the second one where the first has under 50 %, the "
             "shares of the cold, cool and warm tier and of isolated patches, and area-weighted means of predictors "
-            "(temperatures in °C).\n"
+            "(temperatures in °C). With REFERENCE, the conceptual index that a predicted map learned, also the cells "
+            "and the area compared, the share of it that has the same rank, and the share at most one rank apart; with "
+            "MODEL only away from the training points, the cells of the agreement wall to wall of the prediction "
+            "tool.\n"
             "Areas are true ground areas on the WGS84 ellipsoid in any CRS. A cell belongs to a zone where its centre "
             "lies in it, so a zone smaller than the cells may get none; it is then listed with area 0 and named in a "
             "warning. Zones that overlap are each counted whole. Features with the same name are one zone.\n"
@@ -63,18 +67,30 @@ class SummarizeZones(PtiAlgorithm):
                       "empty takes all.")
         add_exclusion(self, "Cells of the classes EXCLUDE_CODES count in no area and no mean.")
         self.add_text("UNITS", "Units of the layers (name=unit; …)", UNITS_HELP, advanced=True)
+        self.add_raster("REFERENCE", "Conceptual PTI to compare with",
+                        "On the grid of the map: the index that the map learned. The table gets their agreement by "
+                        "zone, weighted by area.", optional=True)
+        self.add_file("MODEL", "Model of the map", "Model file of the training tool, which holds its training points; "
+                      "cells near them are not compared with REFERENCE. Without it all cells are.", optional=True,
+                      filters="PTI model (*.ptimodel)")
+        self.add_number("BUFFER_KM", "Distance from the training points (km)",
+                        "Cells nearer to a training point of MODEL do not count for the agreement with REFERENCE.",
+                        25.0, 0.0, MOST_KM, advanced=True)
         self.add_settings()
-        self.add_file_output("OUTPUT_TABLE", "Areas by zone", "CSV: a row a zone, the whole map first.", "CSV (*.csv)")
+        self.add_file_output("OUTPUT_TABLE", "Areas by zone", "CSV: a row a zone, the whole map first; with "
+                             "REFERENCE the agreement in the last columns.", "CSV (*.csv)")
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Zones with their areas", compat.VECTOR_POLYGON,
                                                          optional=True, createByDefault=False),
                  "Polygon layer with the same figures, in the CRS of ZONES, one feature a zone.")
 
     def compute(self, parameters, context, progress):
         """Summarize the map."""
-        rasters = {name: self.raster_path(parameters, name, context) for name in ("PTI", "ZONES_RASTER", "PP")}
+        rasters = {name: self.raster_path(parameters, name, context)
+                   for name in ("PTI", "ZONES_RASTER", "PP", "REFERENCE")}
         predictors = self.raster_paths(parameters, "PREDICTORS", context) if parameters.get("PREDICTORS") else []
         layer, zones_path = self._zones(parameters, context, progress)
-        inputs = [(name, path) for name, path in (*rasters.items(), ("ZONES", zones_path)) if path]
+        model = self.parameterAsFile(parameters, "MODEL", context) or None
+        inputs = [(name, path) for name, path in (*rasters.items(), ("ZONES", zones_path), ("MODEL", model)) if path]
         inputs += [("PREDICTORS", path) for path in predictors]
         left_out = left_out_classes(self, parameters, context)
         inputs += exclusion_inputs(left_out)
@@ -82,7 +98,8 @@ class SummarizeZones(PtiAlgorithm):
                    "OUTPUT": self.output_path(parameters, "OUTPUT", context)}
         wanted = ZoneInputs(rasters["PTI"], layer, rasters["ZONES_RASTER"], rasters["PP"], tuple(predictors),
                             self.parameterAsString(parameters, "BANDS", context),
-                            self.parameterAsString(parameters, "UNITS", context), left_out)
+                            self.parameterAsString(parameters, "UNITS", context), left_out, rasters["REFERENCE"],
+                            model, self.parameterAsDouble(parameters, "BUFFER_KM", context))
         with self.staging(inputs) as staging:
             result = summarize_zones(wanted, {"table": outputs["OUTPUT_TABLE"], "layer": outputs["OUTPUT"]}, staging,
                                      progress, self.settings(parameters, context))

@@ -20,7 +20,7 @@ from ..core.insitu.validation import FIELDS, ValidationOptions, validate, write_
 from ..core.rasters.exclusion import excluding, exclusion_on
 from ..core.rasters.raster import CLASS, display_name, source
 from ..core.rasters.vector import write_points
-from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
+from ..core.reporting.figures import applicability_map, magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
@@ -129,6 +129,8 @@ class ValidateBoreholes(PtiAlgorithm):
         self.add_file("START_COMPARISON", "Comparison with trends from a later year", "CSV of the comparison of the "
                       "index with one whose trends begin later (compareprofiles with FIRST and SECOND), for the "
                       "report.", optional=True, filters="CSV (*.csv)")
+        self.add_raster("APPLICABILITY", "Area of applicability", "Raster of the prediction tool, for its map in the "
+                        "report; METRICS of the same run says which accuracy holds inside.", optional=True)
         self.add_text("NOTE", "Note on the map", "A line printed under the map and in the report.", advanced=True)
         self.add(QgsProcessingParameterVectorDestination("OUTPUT", "Stations compared",
                                                          compat.VECTOR_POINT), "Point layer, one a pair or lone site.")
@@ -151,11 +153,12 @@ class ValidateBoreholes(PtiAlgorithm):
 
     def compute(self, parameters, context, progress):
         """Validate the map and write the report."""
-        pti, base, magt, pp = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE", "MAGT", "PP"))
+        pti, base, magt, pp, applicability = (self.raster_path(parameters, name, context)
+                                              for name in ("PTI", "BASE", "MAGT", "PP", "APPLICABILITY"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
                  for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
-                                                  *_single_files(files)) if path]
+                                                  ("APPLICABILITY", applicability), *_single_files(files)) if path]
         left_out = left_out_classes(self, parameters, context)
         beside = {name: self.raster_paths(parameters, name, context) if parameters.get(name) else []
                   for name in ("OTHER_MAPS", "PRODUCTS_MAGT", "PRODUCTS_PP")}
@@ -201,8 +204,8 @@ class ValidateBoreholes(PtiAlgorithm):
         result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
                           **{f"{name}_values": point_values(numbers[path], search, progress.check)
                              for name, path in (("magt", magt), ("pp", pp)) if path})
+        reading = _Reading(search, left_out, options.thresholds, progress)
         if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
-            reading = _Reading(search, left_out, options.thresholds, progress)
             _set_beside(result, ranked, beside, trends, numbers, reading)
         for sentence in result.sentences:
             progress.info(sentence)
@@ -213,6 +216,8 @@ class ValidateBoreholes(PtiAlgorithm):
             limits = options.thresholds
             figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
                              note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
+            progress.check()
+            reach = applicability_map(reading.classes(applicability), ranked, base) if applicability else None
             progress.check()
             progress.set(0.8)
             write_points(outputs["OUTPUT"], result.rows, FIELDS, "longitude", "latitude", "stations", staging)
@@ -240,7 +245,8 @@ class ValidateBoreholes(PtiAlgorithm):
             record["steps"] = collect_records([pti, *(files[name] for name in learned)])
             link_inputs(record, record["steps"])
             report = _report(learned, record, outputs, map_png=figure, area_rows=areas, station_result=result,
-                             warnings=progress.warnings, notes=[note] if note else [], citations=citations)
+                             applicability_png=reach, warnings=progress.warnings, notes=[note] if note else [],
+                             citations=citations)
             if outputs["OUTPUT_REPORT"]:
                 report.write(outputs["OUTPUT_REPORT"], staging)
             if outputs["OUTPUT_PDF"] and not write_pdf(report, outputs["OUTPUT_PDF"], staging, progress):
@@ -291,7 +297,8 @@ def _report(learned, record, outputs, **parts):
                     "share": row["share_percent"], "gain": row["gain_share_percent"]}
                    for row in learned["SHAP"] if row["level"] == "feature"],
         steps=[*record["steps"], record],
-        sources={"map": stated["PTI"], "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
+        sources={"map": stated["PTI"], "applicability": stated["APPLICABILITY"],
+                 "stations": outputs["OUTPUT_TABLE"] or outputs["OUTPUT"],
                  **dict.fromkeys(("areas", "record"), record_path(outputs["OUTPUT"])),
                  "side_by_side": outputs["OUTPUT_SIDE_BY_SIDE"] or record_path(outputs["OUTPUT"]),
                  **dict.fromkeys(("metrics", "confusion"), stated["METRICS"]),
@@ -315,7 +322,7 @@ def _check_beside(beside, trends, wanted):
 
 @dataclass(frozen=True)
 class _Reading:
-    """How rasters are read at stations."""
+    """How rasters are read beside the map."""
 
     search: int
     left_out: object

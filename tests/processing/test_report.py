@@ -10,14 +10,16 @@ from report_numbers import Checks, Page, check_report
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.ranks import CODES, TIERS
 from pti_plugin.core.common.staging import Staging
-from pti_plugin.core.common.tables import to_csv
+from pti_plugin.core.common.tables import read_csv, to_csv
 from pti_plugin.core.reporting.report_page import Column, Report
 
 ZONES = [{"zone": zone, "area_km2": 1234567.891 / n, "pp_area_km2": 1000000.5 / n, "cells": 2000 // n,
           "first_rank": 33, "first_percent": 45.678 / n, "second_rank": (11, None)[n - 1],
           "second_percent": (20.02, None)[n - 1], **{f"{tier}_percent": 25.04 + n for tier in TIERS},
           **{f"area_{code}_km2": 1000.6 * code / n for code in CODES}, "polygon_km2": (None, 800000.25)[n - 1],
-          "mean_lst": 263.4567 / n} for n, zone in enumerate(("Whole map", "Northeast Siberian taiga"), 1)]
+          "mean_lst": 263.4567 / n, "compared_cells": 1500 // n, "compared_km2": 937500.4 / n,
+          "agreement_percent": 66.654 / n, "within_one_percent": 81.23 / n}
+         for n, zone in enumerate(("Whole map", "Northeast Siberian taiga"), 1)]
 COMPARISON = [
     {"section": "summary", "item": "same rank", "from_rank": None, "to_rank": None, "cells": 700, "area_km2": 437500.6,
      "share_percent": 81.0249},
@@ -44,11 +46,13 @@ def finished(world, made, provider):
         (folder / f"{name}.csv").write_text(to_csv(rows, list(rows[-1])), encoding="utf-8")
     mapped = processing.run("pti:predictxgboost", {
         "STACK": world.stack, "MODEL": made["train"]["OUTPUT_MODEL"], "REFERENCE": made["index"]["OUTPUT"],
-        "BUFFER_KM": 0, "OUTPUT": str(folder / "map.tif"), "OUTPUT_METRICS": str(folder / "mapped.csv")})
+        "BUFFER_KM": 0, "OUTPUT": str(folder / "map.tif"), "OUTPUT_METRICS": str(folder / "mapped.csv"),
+        "OUTPUT_APPLICABILITY": str(folder / "applicability.tif")})
     return processing.run("pti:validateboreholes", {
         "PTI": made["index"]["OUTPUT"], "STATIONS_MAGT": world.stations_magt, "STATIONS_ALT": world.stations_alt,
         "BASE": made["ensemble"]["OUTPUT_BASE"], "MAGT": made["ensemble"]["OUTPUT_MAGT"],
-        "METRICS": mapped["OUTPUT_METRICS"], "SHAP": made["train"]["OUTPUT_SHAP"],
+        "METRICS": mapped["OUTPUT_METRICS"], "APPLICABILITY": mapped["OUTPUT_APPLICABILITY"],
+        "SHAP": made["train"]["OUTPUT_SHAP"],
         **{name.upper(): str(folder / f"{name}.csv") for name in ("zones", "comparison", "selection")},
         "OUTPUT": str(folder / "stations.gpkg"), "OUTPUT_TABLE": str(folder / "stations.csv"),
         "OUTPUT_REPORT": str(folder / "report.html"), "OUTPUT_PDF": str(folder / "report.pdf")})
@@ -79,7 +83,20 @@ def test_the_steps_behind_the_map_are_all_there(finished):
     assert sorted(tools) == ["buildpti", "ensemblepermafrost", "predictxgboost", "trainxgboost", "trendrasters",
                              "trendrasters"]
     assert {entry["role"] for entry in record["inputs"] if entry.get("step")} == {"PTI", "BASE", "MAGT", "METRICS",
-                                                                                  "SHAP"}
+                                                                                  "APPLICABILITY", "SHAP"}
+
+
+def test_the_accuracy_inside_the_area_of_applicability_is_that_of_the_blocks_in_the_metrics(finished):
+    folder = Path(finished["OUTPUT_REPORT"]).parent
+    rows = read_csv(folder / "mapped.csv")
+    blocks = next(row for row in rows if str(row["line"]).startswith("spatial-block"))
+    vote = next(row for row in rows if row["line"] == "out-of-bag vote")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    interval = f"{blocks['low']:.2f} to {blocks['high']:.2f}"
+    assert (f"its accuracy holds ({blocks['value']:.2f} %, 95 % interval {interval} %), and not "
+            f"the {vote['value']:.2f} % of the out-of-bag vote; outside it no accuracy is known." in text)
+    figure = next(figure for figure in Page(text).figures if "The area of applicability" in figure["caption"])
+    assert figure["source"] == "Source: applicability.tif" and not figure["table"]
 
 
 def test_the_report_on_paper_has_pages_and_no_time(finished):

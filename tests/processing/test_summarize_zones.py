@@ -108,3 +108,29 @@ def test_wrong_input_is_refused_in_a_sentence_and_leaves_nothing(run, pti, tmp_p
         with pytest.raises(QgsProcessingException, match=said):
             run({"PTI": pti, **parameters, **outputs})
     assert standing(folder) == {}
+
+
+def test_the_agreement_of_the_whole_map_is_that_wall_to_wall_of_the_prediction(run, world, made, tmp_path):
+    import processing
+
+    index = made["index"]["OUTPUT"]
+    model = made["train"]["OUTPUT_MODEL"]
+    mapped = processing.run("pti:predictxgboost", {
+        "STACK": world.stack, "MODEL": model, "REFERENCE": index, "BUFFER_KM": 40,
+        "OUTPUT": str(tmp_path / "map.tif"), "OUTPUT_METRICS": str(tmp_path / "metrics.csv")})
+    found = run({"PTI": mapped["OUTPUT"], "REFERENCE": index, "MODEL": model, "BUFFER_KM": 40,
+                 "ZONES": zones(("all", "POLYGON((-9e6 -9e6, 9e6 -9e6, 9e6 9e6, -9e6 9e6, -9e6 -9e6))")),
+                 "FIELD": "biome", "OUTPUT_TABLE": str(tmp_path / "zones.csv"), "OUTPUT": str(tmp_path / "zones.gpkg")})
+    lines = {row["line"]: row for row in read_csv(mapped["OUTPUT_METRICS"])}
+    agreed = lines["wall to wall, 40 km from the samples"]
+    near = lines["within one rank: latitude all"]
+    area = lines["compared: latitude all"]
+    for row in read_csv(found["OUTPUT_TABLE"]):
+        assert row["compared_cells"] == agreed["n"] and 0 < agreed["n"] < row["cells"]
+        assert (row["compared_km2"], row["agreement_percent"], row["within_one_percent"]) == pytest.approx(
+            (area["value"], agreed["value"], near["value"]), abs=1e-3)
+    record = json.loads(Path(record_path(found["OUTPUT_TABLE"])).read_text(encoding="utf-8"))
+    assert {entry["role"] for entry in record["inputs"]} == {"PTI", "REFERENCE", "MODEL", "ZONES"}
+    everywhere = read_csv(run({"PTI": mapped["OUTPUT"], "REFERENCE": index,
+                               "OUTPUT_TABLE": str(tmp_path / "everywhere.csv")})["OUTPUT_TABLE"])[0]
+    assert everywhere["compared_cells"] > agreed["n"]

@@ -15,6 +15,7 @@ matplotlib = pytest.importorskip("matplotlib")
 from pti_plugin.core.common.errors import InputError  # noqa: E402
 from pti_plugin.core.common.ranks import BY_CODE, CODES, RANKS, hex_to_rgb  # noqa: E402
 from pti_plugin.core.ensembles.features import GROUP_COLOURS  # noqa: E402
+from pti_plugin.core.mapping.applicability import APPLICABILITY  # noqa: E402
 from pti_plugin.core.reporting import figures, polar_map  # noqa: E402
 
 #: simulation of missing cones in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1)
@@ -204,6 +205,39 @@ def test_an_empty_raster_a_raster_without_crs_and_a_missing_one_are_refused(tmp_
         figures.pti_map(four_quarters, "Bare background", background=bare)
     with pytest.raises(InputError, match="does not exist"):
         figures.pti_map(str(tmp_path / "nowhere.tif"), "Missing")
+
+
+def applicability_layer(folder, name="applicability.tif", **codes):
+    """Codes of the area of applicability in the quarters round 0° (down) and 90° E (right), nodata elsewhere."""
+    longitude = np.arange(-180, 180, 0.5) + 0.25
+    latitude = np.arange(90, 45, -0.5) - 0.25
+    values = np.full((latitude.size, longitude.size), 255, dtype=np.uint8)
+    for code, meridian in ((codes.get("down", 1), 0), (codes.get("right", 0), 90)):
+        near = np.abs((longitude - meridian + 180) % 360 - 180) < 25
+        values[np.ix_((latitude > 50) & (latitude < 75), near)] = code
+    return write(folder / name, values, (-180, 0.5, 0, 90, 0, -0.5), 4326, nodata=255)
+
+
+def test_the_area_of_applicability_lies_where_it_is_in_the_frame_of_the_map(four_quarters, tmp_path):
+    layer = applicability_layer(tmp_path)
+    base = write(tmp_path / "base.tif", np.full((90, 720), 0, dtype=np.uint8), (-180, 0.5, 0, 90, 0, -0.5), 4326,
+                 nodata=255)
+    image = pixels(figures.applicability_map(layer, four_quarters, base, width_px=800))
+    outside, inside = (APPLICABILITY[code][1] for code in (0, 1))
+    down, right = centre(image, inside), centre(image, outside)
+    assert abs(down[1] - 0.5) < 0.02 and down[0] > 0.55 and right[1] > 0.65
+    # mapped land without the raster is land like other
+    assert not any(share_of(image, BY_CODE[code].colour).any() for code in (11, 22, 33, 40))
+    assert share_of(image, figures.LAND).sum() > share_of(image, inside).sum()
+    plain = pixels(figures.applicability_map(layer, four_quarters, width_px=800))
+    assert not share_of(plain, figures.LAND).any() and share_of(plain, inside).any()
+
+
+def test_a_raster_of_something_else_is_no_area_of_applicability(four_quarters, tmp_path):
+    with pytest.raises(InputError, match="wrong.tif holds 7; the area of applicability has the codes 0, 1"):
+        figures.applicability_map(applicability_layer(tmp_path, "wrong.tif", down=7), four_quarters)
+    with pytest.raises(InputError, match="none.tif holds nothing within the frame of the map"):
+        figures.applicability_map(applicability_layer(tmp_path, "none.tif", down=255, right=255), four_quarters)
 
 
 def curve(means, chosen=None, spread=0.0):

@@ -265,6 +265,21 @@ def test_the_applicability_of_a_cell_is_that_of_its_predictors_whatever_the_bloc
     for layer in (index, inside, beyond):
         np.testing.assert_array_equal(np.isnan(layer), ~known)
     assert result["outside_percent"] == pytest.approx(100 * (inside[known] == 0).mean(), abs=1e-3)
+    codes = read_raster(outputs["pti"])
+    rows = {row["line"]: row for row in result["metrics"] if row["section"] == "area of applicability"}
+    assert rows["threshold of the dissimilarity index"]["value"] == pytest.approx(expected.threshold)
+    for name, here in (("all ranks", known), *((f"rank {code}", known & (codes == code)) for code in ranks.CODES)):
+        if not here.any():
+            assert f"inside: {name}" not in rows
+            continue
+        numbers = [int((inside[here] == side).sum()) for side in (1, 0)]
+        # cells of 80 km of an equal-area grid
+        for kind, number in zip(("inside", "outside"), numbers):
+            assert (rows[f"{kind}: {name}"]["value"], rows[f"{kind}: {name}"]["n"]) == (
+                pytest.approx(6400 * number, rel=1e-6), number)
+        assert rows[f"share outside: {name}"]["value"] == pytest.approx(100 * numbers[1] / sum(numbers), rel=1e-6)
+        assert rows[f"share outside: {name}"]["n"] == sum(numbers)
+    assert 0 < rows["outside: all ranks"]["n"] < known.sum()
     again = tmp_path / "again"
     again.mkdir()
     _, others = everything(again, stack, model, options=PredictionOptions(smooth=False), settings=Settings(2, 16))
@@ -351,6 +366,13 @@ def test_the_agreement_wall_to_wall_counts_every_cell_away_from_the_samples(lear
     assert 50 < cells < (reference > 0).sum() and line["n"] == cells
     # cells of an equal-area grid weigh alike
     assert line["value"] == pytest.approx(100 * np.trace(matrix) / matrix.sum())
+    bands = {row["line"]: row for row in result["metrics"] if row["section"] == "agreement by latitude"}
+    for kind, share in (("agreement", np.trace(matrix)),
+                        ("within one rank", np.triu(np.tril(matrix, 1), -1).sum())):
+        assert bands[f"{kind}: latitude all"]["value"] == pytest.approx(100 * share / matrix.sum())
+    assert bands["compared: latitude all"]["n"] == cells == sum(
+        row["n"] for name, row in bands.items() if name.startswith("compared") and not name.endswith("all"))
+    assert "lie 60 km or more from the training points" in bands["agreement: latitude all"]["meaning"]
     names = [row["line"] for row in result["metrics"]]
     assert names.index(line["line"]) < next(i for i, name in enumerate(names) if name.startswith("in-sample"))
     with pytest.raises(InputError, match="No cell of the map .* Lower BUFFER_KM"):

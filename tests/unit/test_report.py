@@ -341,6 +341,8 @@ def test_what_was_not_given_is_said_in_a_sentence():
     page = Page(validation_report().to_html())
     for sentence in ("Neither areas, nor an accuracy", "No map was given", "No areas were given",
                      "No table of zones was given", "No trend was given", "No accuracy was given",
+                     "No area of applicability was given",
+                     "No agreement with the conceptual index by latitude or by zone was given",
                      "No calibration was given", "No feature elimination was given",
                      "No predictor importance was given", "No stations were given", "No comparison of profiles",
                      "The run gave no warnings", "no provenance record was given", "No provenance record was given",
@@ -431,6 +433,68 @@ def test_zones_show_their_ranks_areas_and_means_and_leave_out_what_is_not_there(
         assert ["land surface temperature", unit, "263", "–"] in Page(full_page(zone_rows=ZONES, steps=steps)).rows
     short = [{"zone": "a", "area_km2": 1.0, "first_rank": 11.0}]
     assert ["a", "1", "11"] in Page(full_page(zone_rows=short)).rows
+
+
+def metric(section, line, value, n=None, meaning=""):
+    return {"section": section, "line": line, "value": value, "n": n, "meaning": meaning}
+
+
+def reach_rows():
+    rows = [metric("area of applicability", "threshold of the dissimilarity index", 0.2712)]
+    for place, inside, outside in (("all ranks", 3000.0, 1000.0), ("rank 11", 2400.0, 100.0),
+                                   ("rank 40", 600.0, 900.0)):
+        rows += [metric("area of applicability", f"inside: {place}", inside, inside / 10),
+                 metric("area of applicability", f"outside: {place}", outside, outside / 10),
+                 metric("area of applicability", f"share outside: {place}", 100 * outside / (inside + outside))]
+    return rows
+
+
+BLOCKS = {"line": "spatial-block cross-validation (500 km)", "value": 44.934, "low": 43.71, "high": 46.166, "n": 6000,
+          "meaning": ""}
+VOTE = {"line": "out-of-bag vote", "value": 69.871, "low": 68.7, "high": 71.0, "n": 6000, "meaning": ""}
+
+
+def test_the_area_of_applicability_says_which_accuracy_holds_inside():
+    page = Page(full_page(metrics_rows=[VOTE, BLOCKS], map_rows=reach_rows(), applicability_png=PNG,
+                          sources={"applicability": "/x/aoa.tif", "metrics": "/x/metrics.csv"}))
+    assert ("inside the area of applicability its accuracy holds (44.93 %, 95 % interval 43.71 to 46.17 %), and not "
+            "the 69.87 % of the out-of-bag vote; outside it no accuracy is known." in page.text)
+    assert "above a dissimilarity index of 0.271." in page.text
+    table = [row for row in page.rows if row[0] in ("11", "40", "All ranks") and len(row) == 6]
+    assert table == [["11", "4.00", "100", "10", "2,400", "240"], ["40", "60.00", "900", "90", "600", "60"],
+                     ["All ranks", "25.00", "1,000", "100", "3,000", "300"]]
+    assert "Source: aoa.tif" in page.text and page.text.count("The area of applicability of the predicted map") == 1
+    # the numbers may be there without the map, and the map without the numbers
+    assert "All ranks" in full_page(map_rows=reach_rows())
+    alone = Page(full_page(metrics_rows=[VOTE], applicability_png=PNG))
+    assert "the accuracy of that cross-validation holds, which was not given here; outside it no accuracy" in alone.text
+    lines = [dict(BLOCKS, low=None, high=None)]
+    assert "its accuracy holds (44.93 %); outside it" in Page(full_page(metrics_rows=lines, map_rows=reach_rows())).text
+
+
+def test_agreement_stands_by_latitude_and_by_zone_with_its_range():
+    rows = []
+    for place, same, near, cells in (("all", 66.66, 80.0, 300), ("50 to 55° N", 54.321, 70.04, 100),
+                                     ("70 to 75° N", 73.97, 91.0, 200)):
+        rows += [metric("agreement by latitude", f"agreement: latitude {place}", same, cells, "Map and index, 25 km."),
+                 metric("agreement by latitude", f"within one rank: latitude {place}", near, cells),
+                 metric("agreement by latitude", f"compared: latitude {place}", 625.0 * cells, cells)]
+    compared = [{"compared_cells": cells, "compared_km2": 625.0 * cells, "agreement_percent": same,
+                 "within_one_percent": near} for cells, same, near in ((300.0, 66.66, 80.0), (250.0, 71.23, 85.0))]
+    zones = [{**zone, **more} for zone, more in zip(ZONES, compared)]
+    zones += [dict(zones[1], zone="tundra", agreement_percent=60.0),
+              dict(zones[1], zone="off", compared_cells=0.0, agreement_percent=None, within_one_percent=None)]
+    page = Page(full_page(map_rows=rows, zone_rows=zones))
+    assert ["All latitudes", "300", "187,500", "66.7", "80.0"] in page.rows
+    assert ["50 to 55° N", "100", "62,500", "54.3", "70.0"] in page.rows
+    assert "By latitude the agreement runs from 54.3 % (50 to 55° N) to 74.0 % (70 to 75° N)." in page.text
+    assert ["Whole map", "300", "187,500", "66.7", "80.0"] in page.rows
+    assert not any(row[0] == "off" and len(row) == 5 for row in page.rows)
+    assert "By zone the agreement runs from 60.0 % (tundra) to 71.2 % (7)." in page.text
+    for parameters, told in (({"REFERENCE": "i.tif", "MODEL": "m", "BUFFER_KM": 40.0}, " that lie 40 km or more from"),
+                             ({"REFERENCE": "i.tif", "MODEL": None}, ", near training points too")):
+        steps = [{"tool": "summarizezones", "parameters": parameters}]
+        assert f"on all cells with a rank in both{told}" in Page(full_page(zone_rows=zones, steps=steps)).text
 
 
 def test_the_comparison_of_profiles_has_a_table_a_section():

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pti_plugin.core.index.pti import map_areas
 from pti_plugin.core.rasters.blocks import Settings, Window
 from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
+from pti_plugin.core.zonal import zones
 from pti_plugin.core.zonal.polygon_area import polygon_area_km2
 from pti_plugin.core.zonal.zone_polygons import NO_NAME, Zone, ZoneCells, ZoneLayer, read_zones
 from pti_plugin.core.zonal.zones import FIELDS, WHOLE, ZoneInputs, summarize_zones
@@ -596,3 +598,78 @@ def test_means_of_land_surface_temperature_are_in_celsius_as_in_the_paper(tmp_pa
     if shift and unit == "K":
         assert units["mean_lst_trend"] == "degC/year" and units["mean_probe"] == "K"
         assert any("lst: its means are in degC, in the layer it is in K" in line for line in log.lines)
+
+
+@pytest.fixture(scope="module")
+def compared_scene(pti, tmp_path_factory):
+    """A reference that has the rank of the map on most cells and holes of its own, and training points."""
+    rng = np.random.default_rng(12)
+    reference = np.where(rng.random((100, 100)) < 0.6, pti[1], rng.choice(ranks.CODES, (100, 100)))
+    reference[10:14] = 0
+    path = write_raster(tmp_path_factory.mktemp("reference") / "index.tif", reference, nodata=0, dtype="uint8",
+                        transform=POLAR)
+    samples = np.zeros(30, dtype=[("longitude", "<f8"), ("latitude", "<f8")])
+    samples["longitude"], samples["latitude"] = rng.uniform(-180, 180, 30), rng.uniform(79, 90, 30)
+    return path, reference, samples
+
+
+@pytest.mark.parametrize("buffer_km", [None, 150.0])
+@pytest.mark.parametrize("settings", [None, Settings(2, 32)])
+def test_the_agreement_with_the_index_by_zone_is_a_plain_count(pti, compared_scene, tmp_path, monkeypatch, buffer_km,
+                                                               settings):
+    pyproj = pytest.importorskip("pyproj")
+    pytest.importorskip("scipy")
+    path, reference, samples = compared_scene
+    far = np.ones(reference.shape, dtype=bool)
+    if buffer_km:
+        monkeypatch.setattr(zones, "read_model", lambda name: SimpleNamespace(training_samples=lambda: samples))
+        x, y = np.meshgrid(POLAR[0] + 25000 * (np.arange(100) + 0.5), POLAR[3] - 25000 * (np.arange(100) + 0.5))
+        change = coordinate_transformation(epsg_wkt(6931), epsg_wkt(4326))
+        centres = np.column_stack([x.ravel(), y.ravel()]).tolist()
+        longitude, latitude = np.array(change.TransformPoints(centres))[:, :2].T
+        for place in samples:
+            away = pyproj.Geod(ellps="WGS84").inv(longitude, latitude, np.full(x.size, place["longitude"]),
+                                                  np.full(x.size, place["latitude"]))[2]
+            far &= away.reshape(far.shape) >= 1000 * buffer_km
+        assert 1000 < far.sum() < 9000
+    west = np.zeros(far.shape, dtype=bool)
+    west[:, :50] = True
+    rows, log = summarize(tmp_path, pti[0], settings, layer=layer(
+        ("west", rectangle(-1250000, -1250000, 0, 1250000)), ("east", rectangle(0, -1250000, 1250000, 1250000)),
+        ("hole", rectangle(-1250000, 900000, 1250000, 1000000))), reference=path,
+        model="m.ptimodel" if buffer_km else None, buffer_km=buffer_km or 25.0)
+    places = {code: place for place, code in enumerate((11, 12, 13, 21, 22, 23, 31, 32, 33, 40))}
+    compared = far & (pti[1] > 0) & (reference > 0)
+    apart = np.abs(np.vectorize(lambda code: places.get(code, 0))(pti[1])
+                   - np.vectorize(lambda code: places.get(code, 0))(reference))
+    for zone, inside in ((WHOLE, np.ones_like(west)), ("west", west), ("east", ~west)):
+        here, row = compared & inside, rows[zone]
+        assert (row["compared_cells"], row["compared_km2"]) == (here.sum(), pytest.approx(625 * here.sum()))
+        # cells of an equal-area grid weigh alike
+        assert row["agreement_percent"] == pytest.approx(100 * (apart[here] == 0).mean(), abs=1e-3)
+        assert row["within_one_percent"] == pytest.approx(100 * (apart[here] <= 1).mean(), abs=1e-3)
+    # what stands there without a reference stays as it is
+    assert rows["west"]["cells"] == ((pti[1] > 0) & west).sum()
+    assert (rows["hole"]["compared_cells"], rows["hole"]["agreement_percent"]) == (0, None)
+    assert "1 zones hold no cell that can be compared with index.tif: hole." in log.warnings
+    where = f"{buffer_km:g} km or more from all training points" if buffer_km else "near training points too"
+    assert any(f"km² compared ({where}); by zone from " in line for line in log.lines)
+    names = read_csv(tmp_path / "zones.csv")[0]
+    assert list(names)[-4:] == ["compared_cells", "compared_km2", "agreement_percent", "within_one_percent"]
+
+
+def test_without_a_reference_the_table_has_no_agreement_and_a_model_alone_is_refused(pti, compared_scene, tmp_path,
+                                                                                    monkeypatch):
+    path, _, samples = compared_scene
+    rows, _ = summarize(tmp_path, pti[0])
+    assert not any(name.startswith(("compared", "agreement")) for name in rows[WHOLE])
+    with pytest.raises(InputError, match="MODEL is given without REFERENCE"):
+        summarize(tmp_path, pti[0], model="m.ptimodel")
+    monkeypatch.setattr(zones, "read_model", lambda name: SimpleNamespace(training_samples=lambda: samples))
+    with pytest.raises(InputError, match=r"No cell has a rank in the map and in index\.tif and lies 5000 km .* Lower"):
+        summarize(tmp_path, pti[0], reference=path, model="m.ptimodel", buffer_km=5000.0)
+    with pytest.raises(InputError, match="BUFFER_KM is 6000"):
+        summarize(tmp_path, pti[0], reference=path, buffer_km=6000.0)
+    other = write_raster(tmp_path / "small.tif", np.full((9, 9), 11), nodata=0, dtype="uint8", transform=POLAR)
+    with pytest.raises(GridError, match=r"small\.tif"):
+        summarize(tmp_path, pti[0], reference=other)

@@ -16,9 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..assessment.accuracy_panel import row
+from ..common import ranks
 from ..common.errors import InputError
 from ..common.packages import require
+from ..rasters.grid import AREA_UNITS_PER_KM2
+from ..rasters.tally import Tally
 
+#: codes of the raster of the area of applicability, what they say and their colours
+APPLICABILITY = {0: ("outside the area of applicability", "#d95f02"), 1: ("inside", "#b7e2d8")}
+#: section of the metrics table, what its lines tell of, and all ranks together
+SECTION = "area of applicability"
+INSIDE, OUTSIDE, SHARE, THRESHOLD = "inside", "outside", "share outside", "threshold of the dissimilarity index"
+ALL_RANKS = "all ranks"
 #: samples up to which the mean distance is taken over all pairs; of more, this many are taken against all
 MEAN_OVER = 10_000
 _ROWS_AT_ONCE = 500
@@ -173,3 +183,33 @@ def upper_whisker(values):
     half = (len(ordered) + 1) // 2
     low, high = np.median(ordered[:half]), np.median(ordered[len(ordered) - half:])
     return float(ordered[ordered <= high + 1.5 * (high - low)].max())
+
+
+def areas_inside(index, inside, grid, window):
+    """Return the Tally of the ranked cells of a block by 2 · rank + 1 inside the area of applicability, + 0 outside.
+
+    ``index``: ranks (rows, columns), 0 for none; ``inside``: bool (rows, columns).
+    """
+    ranked = index != ranks.NO_RANK
+    areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)[ranked]
+    return Tally.of(index[ranked].astype(np.int64) * 2 + inside[ranked], areas, 512)
+
+
+def area_rows(tally, threshold):
+    """Return (rows of a metrics table by rank of what ``areas_inside`` gives, number of cells outside)."""
+    rows = [row(SECTION, THRESHOLD, threshold, None, "", meaning="Cells more dissimilar than this are outside: the "
+                "upper whisker of the training points' own index across the folds of the spatial-block "
+                "cross-validation (Meyer and Pebesma 2021).")]
+    groups = {ALL_RANKS: ranks.CODES, **{f"rank {code}": (code,) for code in ranks.CODES}}
+    for name, codes in groups.items():
+        (cells_in, area_in), (cells_out, area_out) = (tally.sum(2 * code + side for code in codes) for side in (1, 0))
+        if not cells_in + cells_out:
+            continue
+        rows += [
+            row(SECTION, f"{INSIDE}: {name}", area_in / AREA_UNITS_PER_KM2, cells_in, "km²",
+                meaning="Of the predicted map; here the accuracy of the spatial-block cross-validation holds."),
+            row(SECTION, f"{OUTSIDE}: {name}", area_out / AREA_UNITS_PER_KM2, cells_out, "km²",
+                meaning="Of the predicted map; here no accuracy is known."),
+            row(SECTION, f"{SHARE}: {name}", 100 * area_out / (area_in + area_out), cells_in + cells_out,
+                meaning="Share of the area; n cells in all.")]
+    return rows, tally.sum(2 * code for code in ranks.CODES)[0]

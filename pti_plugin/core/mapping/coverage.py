@@ -49,7 +49,7 @@ def tally(state, absent, reference, grid, window):
     if not len(rows):
         return cells, area
     _, latitude = grid.lonlat(columns + window.column + 0.5, rows + window.row + 0.5)
-    band = np.where(np.isfinite(latitude), np.floor(np.nan_to_num(latitude) / BAND) * BAND, _NOWHERE).astype(np.int64)
+    band = bands_of(latitude)
     areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)[rows, columns]
     here, lacking = state[rows, columns].astype(np.int64), absent[:, rows, columns]
     here[(here == COMPLETE) & lacking.any(axis=0)] = INCOMPLETE
@@ -84,7 +84,7 @@ def sampled(samples, grid):
     """
     points, area = Counter(), Counter()
     rows, columns, inside = cells_of(grid, epsg_wkt(4326), samples["longitude"], samples["latitude"])
-    bands = (np.floor(samples["latitude"] / BAND) * BAND).astype(int).tolist()
+    bands = bands_of(samples["latitude"]).tolist()
     seen = set()
     for code, band, cell, on in zip(samples["pti"].tolist(), bands, zip(rows.tolist(), columns.tolist()), inside):
         points[code, band] += 1
@@ -145,6 +145,13 @@ def _named(why):
 
 def _km2(units):
     return round(units / AREA_UNITS_PER_KM2, 3)
+
+
+def bands_of(latitude):
+    """Return the southern edges of the bands of latitudes (n,), in degrees, _NOWHERE for NaN; the pole is in the last.
+    """
+    edges = np.minimum(np.floor(np.nan_to_num(latitude) / BAND) * BAND, 90 - BAND)
+    return np.where(np.isfinite(latitude), edges, _NOWHERE).astype(np.int64)
 
 
 def band_name(south):

@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..assessment.accuracy import kappa, overall_accuracy, tier_accuracy
-from ..assessment.accuracy_panel import row
 from ..common import ranks
 from ..common.errors import InputError
-from ..common.packages import require
 from ..ensembles.features import read_stack
 from ..index.pti import area_table, ranked_cells
 from ..learning.calibration import tempered
@@ -22,20 +19,16 @@ from ..learning.model_file import read_model
 from ..learning.training import ensemble_class
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.exclusion import LeftOutClasses, count_left_out, exclusion_on, tell
-from ..rasters.geodesic import geocentric_km, longest_chord_km
-from ..rasters.grid import AREA_UNITS_PER_KM2
 from ..rasters.raster import Exclusion, read_info
 from ..rasters.tally import Tally
-from . import area_comparison, coverage
-from .applicability import applicability
+from . import area_comparison, coverage, map_agreement
+from .applicability import APPLICABILITY, applicability, area_rows, areas_inside
 from .predictors import Look, predictors_of, wanted_cells
 from .tree_ensemble import voting
 
 #: outputs, each a raster
 OUTPUTS = ("pti", "agreement", "margin", "entropy", "probabilities", "outside", "dissimilarity", "applicability",
            "missing")
-#: colours of the area of applicability
-APPLICABILITY = {0: ("outside the area of applicability", "#d95f02"), 1: ("inside", "#b7e2d8")}
 COUNT_NODATA = 255
 #: bits of the raster of missing predictors, and items of its metadata with their names
 MOST_BITS, BITS_NODATA, BIT_TAG = 31, -1, "PTI_BIT_"
@@ -57,8 +50,7 @@ class PredictionOptions:
 
     def check(self):
         """Raise InputError for values out of their range."""
-        if not 0 <= self.buffer_km <= 5000:
-            raise InputError(f"BUFFER_KM is {self.buffer_km:g}; it must lie between 0 and 5000.")
+        map_agreement.check_buffer(self.buffer_km)
 
 
 class _Loaded:
@@ -77,10 +69,7 @@ class _Loaded:
                 samples["x"], self.model.features, [gains[feature.name] for feature in self.model.features],
                 samples["block_fold"], progress)
         if buffer_km is not None:
-            samples = self.model.training_samples()
-            spatial = require("scipy.spatial", "the agreement with the reference")
-            self.near = spatial.cKDTree(geocentric_km(samples["longitude"], samples["latitude"]))
-            self.chord = float(longest_chord_km(buffer_km))
+            self.points = map_agreement.TrainingPoints(self.model.training_samples(), buffer_km)
 
 
 @dataclass(frozen=True)
@@ -131,14 +120,14 @@ class PredictionKernel:
             shown = inside if "MASK" in arrays else inside & ~absent.all(axis=0)
             outputs["missing"] = _bits(absent, shown)[inner]
         if "applicability" in outputs:
-            tallies["counts"]["outside"] = int((outputs["applicability"] == 0).sum())
+            tallies["applicability"] = areas_inside(index, outputs["applicability"] == 1, grid, window)
         if "REFERENCE" in arrays:
             codes = arrays["REFERENCE"][inner]
             reference = np.where(ranked_cells(codes, self.reference), codes, ranks.NO_RANK)
             state = coverage.states(shape, inside, valid, unseen)[inner]
             tallies["covered_cells"], tallies["covered_area"] = coverage.tally(
                 state, absent[:, 1:-1, 1:-1], reference, grid, window)
-            tallies["agreement"] = _against(loaded, index, reference, grid, window)
+            tallies["agreement"] = map_agreement.tally(index, reference, grid, window, loaded.points)
             tallies["pairs"] = _pairs(index, reference, grid, window)
         return outputs, tallies
 
@@ -199,26 +188,6 @@ def _pairs(index, reference, grid, window):
     both = (index != ranks.NO_RANK) & (reference != ranks.NO_RANK)
     areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)[both]
     return Tally.of(index[both].astype(np.int64) << 8 | reference[both], areas, 1 << 16).area
-
-
-def _against(loaded, index, reference, grid, window):
-    """Return a Counter of areas (integer area units) by (classified, reference), and of cells in ("cells",)."""
-    both = (index != ranks.NO_RANK) & (reference != ranks.NO_RANK)
-    found = Counter()
-    rows, columns = np.nonzero(both)
-    if not len(rows):
-        return found
-    longitude, latitude = grid.lonlat(columns + window.column + 0.5, rows + window.row + 0.5)
-    far = loaded.near.query(geocentric_km(longitude, latitude), distance_upper_bound=loaded.chord)[0] >= loaded.chord
-    rows, columns = rows[far], columns[far]
-    areas = grid.cell_areas(window.row, window.rows, window.column, window.columns)[rows, columns]
-    pairs = np.stack([index[rows, columns], reference[rows, columns]]).astype(int)
-    for pair in np.unique(pairs, axis=1).T:
-        here = (pairs == pair[:, None]).all(axis=0)
-        found[int(pair[0]), int(pair[1])] += int(areas[here].sum())
-    found["cells"] += len(rows)
-    found["near"] += int((~far).sum())
-    return found
 
 
 def majority_filter(place, classes):
@@ -314,14 +283,20 @@ def predict(stack_path, model_path, outputs, staging, progress, mask_path=None, 
               "changed_percent": round(100 * counts["changed"] / total, 3),
               "metrics": model.manifest.get("metrics", [])}
     if "applicability" in wanted:
-        result["outside_percent"] = round(100 * counts["outside"] / total, 3)
-        result["applicability_threshold"] = loaded.applicability.threshold
+        threshold = loaded.applicability.threshold
+        rows, outside = area_rows(tallies["applicability"], threshold)
+        result["outside_percent"] = round(100 * outside / total, 3)
+        result["applicability_threshold"] = threshold
+        result["metrics"] = [*result["metrics"], *rows]
         progress.info(f"{result['outside_percent']} % of the cells lie outside the area of applicability (threshold of "
-                      f"the dissimilarity index {loaded.applicability.threshold:.3g}).")
+                      f"the dissimilarity index {threshold:.3g}). Inside it the accuracy of the spatial-block "
+                      f"cross-validation holds; outside none is known.")
     if reference_path:
-        rows = wall_to_wall(tallies.get("agreement", Counter()), options.buffer_km)
+        found = map_agreement.matrices(tallies["agreement"])
+        rows = map_agreement.panel_rows(found, options.buffer_km)
         result["wall_to_wall"] = rows
-        result["metrics"] = _with_wall_to_wall(result["metrics"], rows)
+        result["metrics"] = [*map_agreement.with_panel_rows(result["metrics"], rows),
+                             *map_agreement.latitude_rows(found, options.buffer_km)]
         progress.info(f"{rows[0]['line']}: {rows[0]['value']:.1f} % (n = {rows[0]['n']} cells)")
         _add_comparison(result, tallies, model, stack.grid, progress)
     return result
@@ -382,33 +357,3 @@ def _specs(outputs, model):
                                     colours={code: (name, ranks.hex_to_rgb(colour))
                                              for code, (name, colour) in APPLICABILITY.items()}),
     }
-
-
-def wall_to_wall(areas, buffer_km):
-    """Return metric rows of the agreement with the reference, weighted by area.
-
-    ``areas``: Counter of areas by (classified, reference), with the number of cells in "cells". It is a census of all
-    cells and not a sample, so it has no interval. Raises InputError where no cell is far enough from the samples.
-    """
-    matrix = np.zeros((len(ranks.CODES), len(ranks.CODES)))
-    for pair, area in areas.items():
-        if isinstance(pair, tuple):
-            matrix[ranks.ORDER[pair[0]], ranks.ORDER[pair[1]]] = area / AREA_UNITS_PER_KM2
-    if not matrix.sum():
-        raise InputError(f"No cell of the map with a rank in the reference lies {buffer_km:g} km or more from all "
-                         f"training points. Lower BUFFER_KM, or leave REFERENCE out.")
-    where = f"wall to wall, {buffer_km:g} km from the samples"
-    return [
-        row("accuracy", where, 100 * overall_accuracy(matrix), areas["cells"], meaning="Agreement of the map with the "
-            "index it learned, on all cells away from the training points, weighted by area. All cells are counted, so "
-            "there is no interval. It says how well the map stands for the index, not how right the index is."),
-        row("agreement", f"tier accuracy ({where})", 100 * tier_accuracy(matrix), areas["cells"],
-            meaning="Cold, cool, warm or isolated is the same, weighted by area."),
-        row("agreement", f"kappa ({where})", kappa(matrix), areas["cells"], "",
-            meaning="Agreement beyond chance, weighted by area.")]
-
-
-def _with_wall_to_wall(metrics, rows):
-    """Return the metrics with the new rows before the in-sample vote, which stands last in the panel."""
-    place = next((i for i, row in enumerate(metrics) if row["line"].startswith("in-sample")), len(metrics))
-    return [*metrics[:place], *rows, *metrics[place:]]

@@ -15,7 +15,9 @@ from ..common.errors import InputError
 from ..common.packages import require
 from ..common.ranks import BY_CODE, CODES, ORDER, RANKS
 from ..ensembles.features import GROUP_COLOURS
-from .polar_map import land_within, polar_frame, polar_wkt, rank_source, ranks_within
+from ..mapping.applicability import APPLICABILITY
+from ..rasters.raster import NO_CLASS
+from .polar_map import classes_within, land_within, polar_frame, polar_wkt, rank_source, ranks_within
 
 #: most cells a side that a map reads; more than a printed page can show
 MAP_CELLS = 1500
@@ -50,7 +52,7 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
         if subtitle:
             figure.text(0.035, 0.949, subtitle, fontsize=10.5, color=MUTED, va="top")
         axes = figure.add_axes((0.02, 0.205, 0.96, 0.96 * 8.0 / 10.7))
-        _draw_cells(axes, frame, codes, land)
+        _draw_cells(axes, frame, codes, {rank.code: rank.colour for rank in RANKS}, land)
         _draw_graticule(axes, frame)
         drawn = _draw_stations(axes, frame, stations or ())
         _draw_scale_bar(axes, frame)
@@ -58,6 +60,35 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
         _draw_map_legend(legend, limits, isolated, land is not None, drawn)
         footer = "\n".join(part for part in (note, f"Projection: {frame.projection_name}") if part)
         figure.text(0.035, 0.006, footer, fontsize=8, color=MUTED, va="bottom", linespacing=1.4)
+        return png()
+
+
+def applicability_map(path, ranked, background=None, width_px=1200):
+    """Draw where a map lies inside and outside the area of applicability, in its polar projection; return PNG bytes.
+
+    ``path``: a raster of the codes of the prediction tool, or its Source; ``ranked``: the map of PTI ranks, whose
+    frame is taken, or its Source; ``background``: as for ``pti_map``. Raises InputError where a raster cannot be read,
+    holds other codes, or nothing within the frame.
+    """
+    item = rank_source(ranked)
+    frame = polar_frame(item, polar_wkt(item))
+    codes = classes_within(path, frame, (MAP_CELLS, MAP_CELLS), APPLICABILITY, "the area of applicability")
+    known = codes != NO_CLASS
+    land = None if background is None else land_within(background, frame.wkt, frame.bounds, known)
+    with _figure(6.0, 6.6, width_px) as (figure, png):
+        axes = figure.add_axes((0.03, 0.112, 0.94, 0.94 * 6.0 / 6.6))
+        _draw_cells(axes, frame, codes, {code: colour for code, (_, colour) in APPLICABILITY.items()}, land)
+        _draw_graticule(axes, frame)
+        # the shorter bar of the large map has no room for its numbers here
+        _draw_scale_bar(axes, frame, 2000)
+        shown = [(colour, name) for name, colour in APPLICABILITY.values()]
+        shown += [] if land is None else [(LAND, "land that is not mapped"), (SEA, "sea, or no data")]
+        patch = require("matplotlib.patches", "drawing figures").Patch
+        figure.legend(handles=[patch(facecolor=colour, edgecolor=INK, linewidth=0.6, label=name)
+                               for colour, name in shown], loc="lower center", bbox_to_anchor=(0.5, 0.035), ncol=2,
+                      frameon=False, fontsize=9.5)
+        figure.text(0.5, 0.012, f"Projection: {frame.projection_name}", fontsize=7.5, color=MUTED, ha="center",
+                    va="bottom")
         return png()
 
 
@@ -427,13 +458,14 @@ def is_in_sample(row):
 
 # ---- the map's parts ------------------------------------------------------------------------------------------------
 
-def _draw_cells(axes, frame, codes, land):
+def _draw_cells(axes, frame, codes, colour_of, land):
+    """Draw the cells of a frame in the colours ``colour_of`` {code: '#rrggbb'} of their codes, on land and sea."""
     colours = np.empty(codes.shape + (3,), dtype=np.uint8)
     colours[:] = _rgb("#ffffff" if land is None else SEA)
     if land is not None:
         colours[land] = _rgb(LAND)
-    for rank in RANKS:
-        colours[codes == rank.code] = _rgb(rank.colour)
+    for code, colour in colour_of.items():
+        colours[codes == code] = _rgb(colour)
     extent = (-frame.radius, frame.radius, -frame.radius, frame.radius)
     circle = require("matplotlib.patches", "drawing figures").Circle
     edge = axes.add_patch(circle((0, 0), frame.radius, facecolor="none", edgecolor=MUTED, linewidth=1.0, zorder=6))
@@ -500,10 +532,10 @@ def _draw_stations(axes, frame, stations):
     return len(faces), int(bare.sum())
 
 
-def _draw_scale_bar(axes, frame):
-    """Draw 1,000 km as long as it is along the parallel halfway down the map, and say which."""
+def _draw_scale_bar(axes, frame, longest=1000):
+    """Draw ``longest`` km, half of it on maps of less land, as long as along the parallel halfway down the map."""
     latitude = float(round((frame.south + 90) / 2 / 5) * 5)
-    kilometres = 1000 if frame.south < 60 else 500
+    kilometres = longest if frame.south < 60 else longest / 2
     length = kilometres * 1000 * frame.scale_along_parallel(latitude)
     left, base = -1.08 * frame.radius, -1.035 * frame.radius
     for part in range(2):

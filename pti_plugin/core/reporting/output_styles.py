@@ -16,7 +16,7 @@ from ..ensembles import landcover, permafrost
 from ..ensembles.features import PREDICTORS, Feature
 from ..index import pti, rank_comparison, rank_stability
 from ..insitu.station_style import stations_qml
-from ..mapping import drivers, prediction
+from ..mapping import applicability, drivers, prediction
 from ..rasters.raster import CLASS, NO_CLASS, ROUNDING, SourceReader, read_info, source
 from ..series import trends
 
@@ -200,7 +200,7 @@ STYLES = {
     ("predictxgboost", "OUTPUT_PROBABILITIES"): Ramp(LIGHT_TO_DARK, 0, 1),
     ("predictxgboost", "OUTPUT_OUTSIDE"): _UNCERTAIN,
     ("predictxgboost", "OUTPUT_DISSIMILARITY"): _UNCERTAIN,
-    ("predictxgboost", "OUTPUT_APPLICABILITY"): _classes(_colours(prediction.APPLICABILITY)),
+    ("predictxgboost", "OUTPUT_APPLICABILITY"): _classes(_colours(applicability.APPLICABILITY)),
     ("predictxgboost", "OUTPUT_MISSING"): _missing_predictors,
     ("drivermaps", "OUTPUT"): Classes(driver_classes),
     ("drivermaps", "OUTPUT_GROUPS"): _PERCENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -181,6 +182,26 @@ def ranks_within(item: Source, wkt: str, bounds: tuple, size: tuple, resampling:
     if not (found != NO_RANK).any():
         raise InputError(f"{item.name} holds no PTI rank within the frame of the map; there is nothing to map.")
     return values.astype(np.uint8)
+
+
+def classes_within(path: str | Source, frame: Frame, size: tuple, known: Iterable[int], title: str) -> np.ndarray:
+    """Return the classes of a raster, or its Source, in ``size`` (columns, rows) cells of a frame, NO_CLASS for nodata.
+
+    Raises InputError for codes that are not ``known``, and where there is none at all; ``title`` says of what.
+    """
+    item = path if isinstance(path, Source) else source(path, CLASS, info=read_info(path))
+    try:
+        values = _read_within(item, frame.wkt, frame.bounds, size, "mode", None)
+    except GridError:
+        values = np.array([NO_CLASS])
+    found = set(np.unique(values).tolist()) - {NO_CLASS}
+    strange = sorted(found - set(known))
+    if strange:
+        raise InputError(f"{item.name} holds {', '.join(map(str, strange[:5]))}; {title} has the codes "
+                         f"{', '.join(map(str, known))}.")
+    if not found:
+        raise InputError(f"{item.name} holds nothing within the frame of the map; {title} cannot be drawn.")
+    return values
 
 
 def land_within(background: str, wkt: str, bounds: tuple, codes: np.ndarray) -> np.ndarray:

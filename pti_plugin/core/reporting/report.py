@@ -7,7 +7,7 @@ import math
 
 from ..common.ranks import BY_CODE, NO_RANK, RANKS, TIERS
 from ..index.rank_comparison import share_of
-from ..mapping import area_comparison, coverage
+from ..mapping import applicability, area_comparison, coverage, map_agreement
 from .figures import area_bars, is_in_sample
 from .report_model import (
     accuracy_section,
@@ -20,28 +20,31 @@ from .report_model import (
     selection_section,
 )
 from .report_page import RANK, TEXT, Column, Report, is_missing, plain
+from .report_regions import applicability_section, regional_section
 from .report_stations import station_section
 from .report_steps import cite_section, departure_section, mean_units, run_section, trend_section
 
 
 def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_result=None, metrics_rows=None,
                       shap_rows=None, confusion=None, calibration_rows=None, selection_rows=None,
-                      comparison_rows=None, start_rows=None, map_rows=(), steps=(), warnings=(), notes=(), citations=(),
-                      title="Permafrost Thaw Index", subtitle="Validation report", sources=None):
+                      comparison_rows=None, start_rows=None, map_rows=(), applicability_png=None, steps=(), warnings=(),
+                      notes=(), citations=(), title="Permafrost Thaw Index", subtitle="Validation report",
+                      sources=None):
     """Return the Report of a run of the chain; a part whose input is None says in a sentence that it was not given.
 
     ``area_rows``: mappings rank, label, cells, area_km2, share_percent. ``zone_rows``: rows of the table of the zone
     tool. ``station_result``: a ValidationResult of core/insitu/validation.py. ``metrics_rows``: mappings line, value,
-    low, high, n, meaning (value, low, high in %). ``map_rows``: rows of a metrics table, of which those about areas and
-    coverage of the predicted map are shown (core/mapping/area_comparison.py, coverage.py). ``shap_rows``: mappings
-    name, group, shap, share and gain (in %). ``confusion``: (labels, matrix), rows classified. ``calibration_rows``:
+    low, high, n, meaning (value, low, high in %). ``map_rows``: rows of a metrics table, of which those about the
+    predicted map are shown (core/mapping/applicability.py, map_agreement.py, area_comparison.py, coverage.py).
+    ``applicability_png``: the map of the area of applicability. ``shap_rows``: mappings name, group, shap, share and
+    gain (in %). ``confusion``: (labels, matrix), rows classified. ``calibration_rows``:
     mappings section, line, value, low, high, n, expected (value, low, high, expected in %), with those before the
     calibration and its temperature. ``selection_rows``: mappings features, mean_accuracy, sd_accuracy (in %),
     dropped_next, chosen, source, those of the paper marked "paper" there. ``comparison_rows``: rows of the table of the
     profile comparison; ``start_rows``: of that with the index of trends from a later year. ``steps``: provenance
     records, upstream first, the run itself last (collect_records). ``citations``: (file,
     how to cite it, licence). ``sources``: {map, areas, zones, stations, metrics, shap, confusion, selection,
-    comparison, record: file} named beside the numbers.
+    comparison, applicability, record: file} named beside the numbers.
     """
     sources = {key: value for key, value in (sources or {}).items() if value}
     steps = list(steps)
@@ -56,8 +59,12 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
     _zone_section(report, zone_rows, mean_units(steps), sources)
     trend_section(report, steps, sources)
     accuracy_section(report, metrics_rows, confusion, sources)
-    area_comparison_section(report, [row for row in map_rows if row["section"] == area_comparison.SECTION], sources)
-    coverage_section(report, [row for row in map_rows if row["section"] == coverage.SECTION], sources)
+    of_map = {part.SECTION: [row for row in map_rows if row["section"] == part.SECTION]
+              for part in (applicability, map_agreement, area_comparison, coverage)}
+    applicability_section(report, of_map[applicability.SECTION], metrics_rows, applicability_png, sources)
+    regional_section(report, of_map[map_agreement.SECTION], zone_rows, steps, sources)
+    area_comparison_section(report, of_map[area_comparison.SECTION], sources)
+    coverage_section(report, of_map[coverage.SECTION], sources)
     calibration_section(report, calibration_rows, sources)
     selection_section(report, selection_rows, sources)
     importance_section(report, shap_rows, sources)

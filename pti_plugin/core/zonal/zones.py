@@ -1,8 +1,11 @@
 """Area by rank of the whole map and of zones: shares of ranks and tiers, PP-weighted area, means of predictors.
 
 Method, section 7; the paper's Table 5. A cell belongs to a zone where its centre does, and counts with its true ground
-area. Sums are exact, so no figure depends on the blocks.
+area. Sums are exact, so no figure depends on the blocks. With a reference, the conceptual index that the map learned,
+also how far the two agree in each zone, on the same cells as wall to wall (core/mapping/map_agreement.py).
 """
+
+from __future__ import annotations
 
 import os
 import re
@@ -18,6 +21,8 @@ from ..common.tables import to_csv
 from ..ensembles.features import KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
 from ..index.pti import class_source, ranked_cells
 from ..index.rank_comparison import PLACES
+from ..learning.model_file import read_model
+from ..mapping.map_agreement import TrainingPoints, check_buffer
 from ..rasters.blocks import run_blocks
 from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.gdal_errors import open_raster
@@ -49,6 +54,13 @@ FIELDS = (
     *((f"area_{rank.code}_km2", float, "km²", rank.label) for rank in ranks.RANKS),
     ("polygon_km2", float, "km²", "geodesic area of the zone's polygons, ranked or not"),
 )
+#: columns after those of the means, where the map is compared with a reference
+AGREEMENT_FIELDS = (
+    ("compared_cells", int, "", "cells with a rank in map and reference, away from the training points"),
+    ("compared_km2", float, "km²", "geodesic area of the cells compared"),
+    ("agreement_percent", float, "%", "share of the area compared that has the same rank"),
+    ("within_one_percent", float, "%", "share of the area compared that has the same rank or one next to it"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,12 +74,17 @@ class Band:
 
 @dataclass(frozen=True)
 class ZoneKernel:
-    """The sums of one block. ``runs``: the cells of each zone, or () where zones come as the classes ``ZONES``."""
+    """The sums of one block. ``runs``: the cells of each zone, or () where zones come as the classes ``ZONES``.
+
+    ``points``: TrainingPoints away from which cells are compared with the reference, None to compare all.
+    """
 
     runs: tuple
     bands: tuple
     pti_name: str
     zones_name: str
+    reference_name: str = ""
+    points: TrainingPoints | None = None
 
     def __call__(self, arrays, window, grid):
         """Return no raster, and the tallies by zone: its place, its class, or WHOLE."""
@@ -83,6 +100,7 @@ class ZoneKernel:
         for layer in arrays.get("PREDICTORS", ()):
             known.append(~np.isnan(layer.ravel()))
             addends.append(Addends(np.where(known[-1], layer.ravel(), 0.0) * areas))
+        compared, apart = self._compared(arrays, places, window, grid)
         cells, area, sums, covered = Counter(), Counter(), Counter(), np.zeros(index.size, dtype=np.uint16)
         for zone, inside in self._zones(arrays, window, ranked):
             tally = Tally.of(places[inside], areas[inside], len(ranks.CODES))
@@ -91,6 +109,12 @@ class ZoneKernel:
             if percent is not None:
                 area[zone, "weighted"] += int(weighted[inside].sum())
                 area[zone, "PP"] += int(areas[inside][~np.isnan(percent[inside])].sum())
+            if compared is not None:
+                valid = inside[compared[inside]]
+                cells[zone, "compared"] += valid.size
+                area[zone, "compared"] += int(areas[valid].sum())
+                for steps, kind in ((0, "same"), (1, "near")):
+                    area[zone, kind] += int(areas[valid[apart[valid] <= steps]].sum())
             for band, there, parts in zip(self.bands, known, addends):
                 valid = inside[there[inside]]
                 area[zone, "band", band] += int(areas[valid].sum())
@@ -100,6 +124,20 @@ class ZoneKernel:
         area["in no zone"] = int(areas[ranked & (covered == 0)].sum())
         area["in several zones"] = int(areas[covered > 1].sum())
         return {}, {"cells": cells, "area": area, "sums": sums}
+
+    def _compared(self, arrays, places, window, grid):
+        """Return (which cells are compared, how many ranks map and reference are apart there), (None, None) for no
+        reference; flat arrays of the block."""
+        if "REFERENCE" not in arrays:
+            return None, None
+        reference = arrays["REFERENCE"].ravel()
+        others = PLACES[np.where(ranked_cells(reference, self.reference_name), reference, ranks.NO_RANK)]
+        compared = (places >= 0) & (others >= 0)
+        if self.points:
+            rows, columns, _ = self.points.away(compared.reshape(window.rows, window.columns), grid, window)
+            compared = np.zeros(compared.size, dtype=bool)
+            compared[rows * window.columns + columns] = True
+        return compared, np.abs(places - others)
 
     def _zones(self, arrays, window, ranked):
         """Yield (zone, places of its ranked cells in the block), the whole map first."""
@@ -125,7 +163,9 @@ class ZoneInputs:
 
     ``layer``: ZoneLayer or None; ``classes``: path of a raster of zones or None; ``percent``: path of PP in % or None;
     ``predictors``: paths of rasters whose bands are averaged; ``chosen``: names of bands with commas between, all
-    where empty; ``units``: text as in UNITS; ``left_out``: LeftOutClasses whose cells are not counted, or None.
+    where empty; ``units``: text as in UNITS; ``left_out``: LeftOutClasses whose cells are not counted, or None;
+    ``reference``: path of the conceptual index that the map is compared with, or None; ``model``: path of the model of
+    the map, within ``buffer_km`` of whose training points cells are not compared, or None to compare all.
     """
 
     pti: str
@@ -136,6 +176,9 @@ class ZoneInputs:
     chosen: str = ""
     units: str = ""
     left_out: LeftOutClasses = None
+    reference: str | None = None
+    model: str | None = None
+    buffer_km: float = 25.0
 
 
 def summarize_zones(inputs, outputs, staging, progress, settings=None):
@@ -147,18 +190,22 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     """
     if inputs.layer and inputs.classes:
         raise InputError("ZONES and ZONES_RASTER are both given. Give the zones one way.")
+    if inputs.model and not inputs.reference:
+        raise InputError("MODEL is given without REFERENCE. Its training points matter only where the map is compared; "
+                         "give both, or leave MODEL out.")
+    check_buffer(inputs.buffer_km)
     info = read_info(inputs.pti)
     reader = SourceReader()
     sources = {"PTI": class_source(info, info.grid, reader)}
     bands = predictor_bands(inputs.predictors, inputs.chosen, progress)
     fields = [*FIELDS, *((f"mean_{band.name}", float, band.unit, f"area-weighted mean of {band.name}")
-                         for band in bands)]
+                         for band in bands), *(AGREEMENT_FIELDS if inputs.reference else ())]
     if outputs.get("layer"):
         if not inputs.layer:
             raise InputError("A layer of zones can be written only where ZONES is given. Give it, or leave OUTPUT "
                              "empty.")
         check_vector_file(outputs["layer"], [field[0] for field in fields])
-    for role, path in (("PP", inputs.percent), ("ZONES", inputs.classes)):
+    for role, path in (("PP", inputs.percent), ("ZONES", inputs.classes), ("REFERENCE", inputs.reference)):
         if path:
             other, item = _percent(path, inputs.units, progress) if role == "PP" else (read_info(path), None)
             require_same((info.name, info.grid), [(other.name, other.grid)], _REMEDY)
@@ -171,9 +218,12 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     zones, runs = _located(inputs.layer, info.grid, progress.part(0, 0.1)) if inputs.layer else ([], ())
     staging.reserve(outputs.get("table"))
     kernel = ZoneKernel(tuple(runs), tuple(range(len(bands))), info.name,
-                        read_info(inputs.classes).name if inputs.classes else "")
+                        read_info(inputs.classes).name if inputs.classes else "",
+                        sources["REFERENCE"].name if inputs.reference else "",
+                        TrainingPoints(read_model(inputs.model).training_samples(), inputs.buffer_km)
+                        if inputs.model else None)
     tallies = run_blocks(info.grid, sources, kernel, {}, staging, progress.part(0.1, 1), settings,
-                         extra_bytes=100 + 32 * len(bands))
+                         extra_bytes=100 + 32 * len(bands) + (120 if inputs.reference else 0))
     if not tallies:
         raise InputError(f"{info.name} has no ranked cell"
                          + (" outside the classes left out" if inputs.left_out else "")
@@ -182,10 +232,13 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     named = {WHOLE: WHOLE, **dict(enumerate(zone.name for zone in zones))}
     if inputs.classes:
         named.update(_class_names(inputs.classes, {key[0] for key in figures.cells} - {WHOLE}))
-    rows = [figures.row(key, name) for key, name in named.items()]
+    rows = [{**figures.row(key, name), **(figures.agreement(key) if inputs.reference else {})}
+            for key, name in named.items()]
     for row, zone in zip(rows[1:], zones):
         row["polygon_km2"] = round(zone.area_km2, 3)
     _tell(rows, zones, runs, figures, progress)
+    if inputs.reference:
+        _tell_agreement(rows, inputs, kernel.reference_name, progress)
     if outputs.get("table"):
         staging.write_text(outputs["table"], to_csv(rows, [field[0] for field in fields]))
     if outputs.get("layer"):
@@ -338,6 +391,14 @@ class _Figures:
             row[f"mean_{band.name}"] = float(total(self.sums.get((zone, place), {})) / valid) if valid else None
         return row
 
+    def agreement(self, zone):
+        """Return the columns of AGREEMENT_FIELDS of a zone; shares are None where no cell is compared."""
+        compared = self.area[zone, "compared"]
+        same, near = (round(100 * self.area[zone, kind] / compared, 3) if compared else None
+                      for kind in ("same", "near"))
+        return dict(zip((name for name, *_ in AGREEMENT_FIELDS),
+                        (self.cells[zone, "compared"], _km2(compared), same, near)))
+
 
 def _by_zone(sums):
     """Return {(zone, place of the band): {part: value}} of a Counter by (zone, place of the band, part)."""
@@ -379,3 +440,21 @@ def _tell(rows, zones, runs, figures, progress):
     empty = [row["zone"] for row, (_, cells) in zip(rows[1:], without) if cells and not row["cells"]]
     if empty:
         progress.warn(f"{len(empty)} zones lie on the map but hold no ranked cell: {listed(empty)}. Their area is 0.")
+
+
+def _tell_agreement(rows, inputs, name, progress):
+    """Say how far the map agrees with the reference, and on which cells."""
+    whole, *others = rows
+    where = f"{inputs.buffer_km:g} km or more from all training points" if inputs.model else "near training points too"
+    if not whole["compared_cells"]:
+        raise InputError(f"No cell has a rank in the map and in {name}"
+                         + (f" and lies {inputs.buffer_km:g} km or more from all training points. Lower BUFFER_KM, or "
+                            f"leave REFERENCE out." if inputs.model else ". Check that it is the index of the map."))
+    told = sorted((row["agreement_percent"], row["zone"]) for row in others if row["compared_cells"])
+    spread = (f"; by zone from {told[0][0]:.1f} % ({told[0][1]}) to {told[-1][0]:.1f} % ({told[-1][1]})"
+              if len(told) > 1 else "")
+    progress.info(f"The map has the rank of {name} on {whole['agreement_percent']:.1f} % of "
+                  f"{whole['compared_km2']:,.0f} km² compared ({where}){spread}.")
+    without = [row["zone"] for row in others if row["cells"] and not row["compared_cells"]]
+    if without:
+        progress.warn(f"{len(without)} zones hold no cell that can be compared with {name}: {listed(without)}.")
