@@ -57,6 +57,15 @@ FEWER_WAYS = [Settings(1, 256), Settings(2, 64), Settings(0, 1000)]
 MIDDLE = Grid(epsg_wkt(6931), (-3500000.0, 25000.0, 0.0, 3500000.0, 0.0, -25000.0), 280, 270)
 
 
+def test_numbers_beyond_single_precision_are_refused_not_infinite(tmp_path):
+    grid = Grid(epsg_wkt(6931), (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 3, 2)
+    values = np.array([[1.0, np.nan, 3.4e38], [0.0, -1e39, 2.0]])
+    path = str(tmp_path / "out.tif")
+    with pytest.raises(InputError, match=r"out\.tif.* would have to hold -1e\+39, which is beyond"):
+        with Staging() as staging:
+            RasterWriter(OutputSpec(path, "float32", -9999.0), grid, staging).write(Window(0, 2, 0, 3), values)
+
+
 def contents(folder):
     """All files of a folder and their bytes."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

@@ -361,6 +361,7 @@ class RasterWriter:
         if array.ndim == 2:
             array = array[None]
         if array.dtype.kind == "f":
+            self._refuse_overflow(array)
             array = np.where(np.isnan(array), self._spec.nodata, array)
         array = array.astype(self._spec.dtype, copy=False)
         row = window.row
@@ -381,6 +382,14 @@ class RasterWriter:
         while self._next in self._strips and self._strips[self._next][1] == 0:
             self._flush(self._next * TILE, self._strips.pop(self._next)[0])
             self._next += 1
+
+    def _refuse_overflow(self, array):
+        """Raise InputError for numbers that the file's type would hold as infinity."""
+        if array.dtype == np.float64 and self._spec.dtype == "float32":
+            beyond = np.abs(array) > np.finfo(np.float32).max
+            if beyond.any():
+                raise InputError(f"{self._path} would have to hold {array[beyond][0]:.6g}, which is beyond what a "
+                                 f"single-precision raster holds. Check the scale and the nodata value of the inputs.")
 
     def _flush(self, row, strip):
         with GdalErrors() as errors:

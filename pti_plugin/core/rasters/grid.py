@@ -38,6 +38,9 @@ _POINTS_AT_ONCE = 1 << 20
 
 _kept, _starting = {}, threading.Lock()
 
+#: which row of a grid is the first, by whether it is upright
+_END = {True: "northernmost", False: "southernmost"}
+
 #: integer unit of cell areas, square centimetres: sums of integers do not depend on their order
 AREA_UNITS_PER_KM2 = 10**10
 
@@ -245,6 +248,9 @@ class Grid:
         allowed_x, allowed_y = TOLERANCE_CELLS * x / self.width, TOLERANCE_CELLS * y / self.height
         if abs(x - other_x) > allowed_x or abs(y - other_y) > allowed_y:
             found.append(f"its cells are {other_x:.10g} x {other_y:.10g}, not {x:.10g} x {y:.10g}")
+        elif self._upright != other._upright:
+            found.append(f"its first row is the {_END[other._upright]} one, not the {_END[self._upright]} one "
+                         f"(gdalwarp turns it)")
         elif not found:
             corners = np.array([0, self.width, 0, self.width]), np.array([0, 0, self.height, self.height])
             columns, rows = self.cells_at(*other.xy(*corners))
@@ -252,6 +258,11 @@ class Grid:
             if shift > TOLERANCE_CELLS:
                 found.append(f"it is shifted by {shift:.4g} cells")
         return found
+
+    @property
+    def _upright(self):
+        """Whether northings fall from row to row, as they usually do."""
+        return self.transform[5] < 0
 
     def same(self, other):
         """True where ``other`` is this grid."""
