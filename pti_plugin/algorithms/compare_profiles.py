@@ -88,7 +88,7 @@ class CompareProfiles(PtiAlgorithm):
         inputs += exclusion_inputs(left_out) + self.target_input(parameters, context)
         rasters = {key: outputs[name] for key, name in RASTERS.items()}
         target, settings = self.target_grid(parameters, context), self.settings(parameters, context)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             if of_maps:
                 result = compare_maps([single[name] for name in MAPS], rasters, staging, progress, target, settings,
                                       left_out)

@@ -80,7 +80,7 @@ class EnsembleLandCover(PtiAlgorithm):
         options = LandCoverOptions(crosswalk, profile, self.parameterAsString(parameters, "YEARS", context),
                                    TIES[self.parameterAsEnum(parameters, "TIE", context)], products["product"],
                                    products["products"])
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = ensemble_land_cover(
                 {"CCI": cci, **single}, {"cover": outputs["OUTPUT"], "source": outputs["OUTPUT_SOURCE"]}, staging,
                 progress, options, self.target_grid(parameters, context), self.settings(parameters, context))

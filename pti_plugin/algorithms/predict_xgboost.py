@@ -104,8 +104,7 @@ class PredictXgboost(PtiAlgorithm):
         options = PredictionOptions(self.parameterAsBool(parameters, "SMOOTH", context),
                                     self.parameterAsDouble(parameters, "BUFFER_KM", context),
                                     None if most < 0 else most, left_out)
-        with self.staging(inputs) as staging:
-            staging.reserve(*(outputs[name] for name in TABLES))
+        with self.staging(inputs, outputs, progress) as staging:
             result = predict(stack, model, {key: outputs[name] for key, name in RASTERS.items()}, staging, progress,
                              base, reference, options, self.settings(parameters, context))
             if outputs["OUTPUT_TABLE"]:

@@ -130,8 +130,7 @@ class PrintLayout(PtiAlgorithm):
         _require_fonts()
         page = self.parameterAsEnumString(parameters, "PAGE", context)
         dpi = self.parameterAsInt(parameters, "DPI", context)
-        with self.staging(inputs) as staging:
-            staging.reserve(*outputs.values())
+        with self.staging(inputs, outputs, progress) as staging:
             view = self._view(parameters, context, pti)
             progress.check()
             progress.set(0.1)

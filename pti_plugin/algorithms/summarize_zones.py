@@ -83,7 +83,7 @@ class SummarizeZones(PtiAlgorithm):
         wanted = ZoneInputs(rasters["PTI"], layer, rasters["ZONES_RASTER"], rasters["PP"], tuple(predictors),
                             self.parameterAsString(parameters, "BANDS", context),
                             self.parameterAsString(parameters, "UNITS", context), left_out)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = summarize_zones(wanted, {"table": outputs["OUTPUT_TABLE"], "layer": outputs["OUTPUT"]}, staging,
                                      progress, self.settings(parameters, context))
             for row in [row for row in result["rows"] if row["cells"]][:MOST_SENTENCES]:

@@ -9,7 +9,8 @@ from qgis.core import QgsProcessingParameterVectorDestination
 from ..core.assessment.accuracy_panel import CALIBRATION_SECTIONS, accuracy_rows, confusion_of
 from ..core.common import tables
 from ..core.common.errors import InputError
-from ..core.common.provenance import collect_records, link_inputs, record_path
+from ..core.common.provenance import collect_records, link_inputs
+from ..core.common.record_file import record_path
 from ..core.index.pti import map_areas
 from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
 from ..core.insitu.point_values import number_sources, point_values
@@ -170,46 +171,46 @@ class ValidateBoreholes(PtiAlgorithm):
         if outputs["OUTPUT_SCATTER_MAGT"] and not magt:
             raise InputError("OUTPUT_SCATTER_MAGT needs the ground temperature of the map; give MAGT, or leave the "
                              "plot out.")
-        profile = self.profile(parameters, context)
-        note = self.parameterAsString(parameters, "NOTE", context)
-        search = self.parameterAsInt(parameters, "SEARCH", context)
-        options = self._options(parameters, context, pti, profile, left_out)
-        options.check()
-        ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
-        numbers = number_sources(
-            {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
-             **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
-            self.parameterAsString(parameters, "UNITS", context), left_out, progress)
-        depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
-            self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
-        learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
-        series, citations = {}, []
-        for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
-            series[quantity] = []
-            if files[name]:
-                columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
-                series[quantity], read = read_stations(
-                    files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
-                    files["SITES"], progress.part(share, share + 0.1))
-                if read.citation:
-                    citations.append((files[name], read.citation, read.licence))
-                for sentence in read.sentences():
-                    progress.info(sentence)
-                for warning in read.warnings:
-                    progress.warn(warning)
-        areas = map_areas(ranked, progress.part(0.2, 0.4))
-        result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
-                          **{f"{name}_values": point_values(numbers[path], search, progress.check)
-                             for name, path in (("magt", magt), ("pp", pp)) if path})
-        if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
-            reading = _Reading(search, left_out, options.thresholds, progress)
-            _set_beside(result, ranked, beside, trends, numbers, reading)
-        for sentence in result.sentences:
-            progress.info(sentence)
-        for warning in result.warnings:
-            progress.warn(warning)
-        progress.set(0.5)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
+            profile = self.profile(parameters, context)
+            note = self.parameterAsString(parameters, "NOTE", context)
+            search = self.parameterAsInt(parameters, "SEARCH", context)
+            options = self._options(parameters, context, pti, profile, left_out)
+            options.check()
+            ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
+            numbers = number_sources(
+                {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
+                 **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
+                self.parameterAsString(parameters, "UNITS", context), left_out, progress)
+            depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
+                self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
+            learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
+            series, citations = {}, []
+            for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
+                series[quantity] = []
+                if files[name]:
+                    columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
+                    series[quantity], read = read_stations(
+                        files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
+                        files["SITES"], progress.part(share, share + 0.1))
+                    if read.citation:
+                        citations.append((files[name], read.citation, read.licence))
+                    for sentence in read.sentences():
+                        progress.info(sentence)
+                    for warning in read.warnings:
+                        progress.warn(warning)
+            areas = map_areas(ranked, progress.part(0.2, 0.4))
+            result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
+                              **{f"{name}_values": point_values(numbers[path], search, progress.check)
+                                 for name, path in (("magt", magt), ("pp", pp)) if path})
+            if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
+                reading = _Reading(search, left_out, options.thresholds, progress)
+                _set_beside(result, ranked, beside, trends, numbers, reading)
+            for sentence in result.sentences:
+                progress.info(sentence)
+            for warning in result.warnings:
+                progress.warn(warning)
+            progress.set(0.5)
             limits = options.thresholds
             figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
                              note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
