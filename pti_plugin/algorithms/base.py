@@ -421,12 +421,16 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         ``inputs``: list of (role, path). Raises InputError where those of ONE_SET are of different runs, and
         OutputError for an output that cannot be made.
         """
-        refuse_mixed([(role, path) for role, path in inputs if role in self.ONE_SET], progress)
+        refuse_mixed(self.one_set(inputs), progress)
         files = [file for _, path in inputs for file in self._files_behind(path, progress.check)]
         made = [path for path in outputs.values() if path]
         _recover_beside(made, progress)
         with Staging(files, self._loaded) as staging:
             yield staging
+
+    def one_set(self, inputs):
+        """Return those of ``inputs`` that must not be of different runs."""
+        return [(role, path) for role, path in inputs if role in self.ONE_SET]
 
     def _files_behind(self, path, check=None):
         """Return the files behind the path of an input, looked for once a run."""

@@ -41,6 +41,7 @@ class CompareProfiles(PtiAlgorithm):
             "ranked only in the first map, 101 only in the second, -32768 in neither. Where one of three products is "
             "left out, permafrost takes MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. "
             "Areas are true ground areas.")
+    ONE_SET = ("PP", "MAGT", "MAGT_TREND", "ALT_TREND")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""

@@ -85,6 +85,7 @@ class PrintLayout(PtiAlgorithm):
             "towards the pole, another direction at every place; the meridians show it. The project that is open stays "
             "as it is. The same input gives the same bytes; PDF files carry no date. An empty template for the layout "
             "manager is in the plugin's resources/layouts/pti_map.qpt.")
+    ONE_SET = ("PTI", "BASE", "STATIONS")
 
     def flags(self):
         """Layouts belong to the main thread."""

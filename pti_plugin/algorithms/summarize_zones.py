@@ -41,6 +41,7 @@ class SummarizeZones(PtiAlgorithm):
             "edge over more than half a circle otherwise is refused, since it may mean either way round: divide such "
             "polygons at 180°. In a projected layer a polygon round a pole holds that pole. Broken geometry is mended "
             "and said.")
+    ONE_SET = ("PTI", "PP", "PREDICTORS", "EXCLUDE")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""

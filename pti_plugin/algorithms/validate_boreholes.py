@@ -58,6 +58,7 @@ class ValidateBoreholes(PtiAlgorithm):
             "distance, elevations, depth and years. Format, units and depths of the station tables are found out and "
             "said. Under the profile 'defensible' a series of fewer than five years is not testable, which is not the "
             "same as 'no trend'. A station has no permafrost percent of its own: without PP none can have rank 40.")
+    ONE_SET = ("PTI", "BASE", "MAGT", "PP", "METRICS", "SHAP", "SELECTION", "ZONES", "COMPARISON", "EXCLUDE")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""

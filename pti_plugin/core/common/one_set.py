@@ -1,8 +1,9 @@
 """Whether files belong together, as far as their records tell.
 
-A record names the files that a run read and wrote with their checksums. Files of one set agree on them: whatever file
-two of them go back to was the same for both, and one that is given is still the one the others were made from. What
-no record names, and databases such as GeoPackage, which change when they are only opened, say nothing.
+A record names the files that a run read and wrote with their checksums. Files of one set agree on them: whatever
+result of a run two of them go back to was the same for both, and a file that is given is still the one the others were
+made with. What no record names says nothing; nor do target grids, of which only the grid is taken, and databases such
+as GeoPackage, which change when they are only opened.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .provenance import MOST_STEPS, Records, checksum, made_by, name_of
 from .source_files import file_inside
 
 _CHANGING = (".gpkg", ".sqlite", ".db")
+_ONLY_GRID = ("TARGET",)
 
 
 def refuse_mixed(inputs, progress) -> None:
@@ -33,9 +35,9 @@ def refuse_mixed(inputs, progress) -> None:
                 if sum_read != now:
                     raise InputError(
                         f"The inputs do not belong together: {reader} was made with {name} as it was then, and "
-                        f"{given[file]}, {file}, is another file by now. Make {reader} again from it, or give the "
+                        f"{given[file]}, {file}, is another file by now. Make {reader} again with it, or give the "
                         f"files of one run.")
-        if len(said) > 1:
+        if len(said) > 1 and stated.is_result(file):
             first, second = list(said.values())[:2]
             raise InputError(
                 f"The inputs do not belong together: {first} and {second} were made with different files {name} "
@@ -70,12 +72,18 @@ class _Statements:
             beside = os.path.join(folder, name_of(output))
             self._say(beside if os.path.isfile(beside) else str(output), made_by(record, output), name)
         for entry in record.get("inputs") or ():
+            if not isinstance(entry, dict) or entry.get("role") in _ONLY_GRID:
+                continue
             for part in [entry, *(entry.get("files") or ())]:
                 path = str(part.get("path", ""))
                 found = file_inside(path) or file_inside(name_of(path), folder)
                 self._say(found or path, part.get("sha256"), name)
                 if found:
                     self.follow(os.path.realpath(found), progress, str(part.get("sha256")))
+
+    def is_result(self, file: str) -> bool:
+        """True where a run made the file, as a record beside it says."""
+        return self._records.of(file) is not None
 
     def _say(self, path: str, digest, name: str) -> None:
         if isinstance(digest, str) and not path.lower().endswith(_CHANGING):
