@@ -426,6 +426,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         made = [path for path in outputs.values() if path]
         _recover_beside(made, progress)
         with Staging(files, self._loaded) as staging:
+            staging.reserve(*made, *record_paths(made))
             yield staging
 
     def one_set(self, inputs):
