@@ -23,7 +23,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..core.common import provenance
 from ..core.common.commit_journal import recover
-from ..core.common.errors import InputError, PtiError
+from ..core.common.errors import InputError, OutputError, PtiError
 from ..core.common.one_set import refuse_mixed
 from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
@@ -32,6 +32,7 @@ from ..core.common.resources import resource
 from ..core.common.source_files import file_inside
 from ..core.common.staging import Staging
 from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
+from ..core.rasters.folders import DEFAULT_PATTERN, files_in, takes
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.input_files import files_behind
 from ..core.rasters.raster import read_info
@@ -88,7 +89,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
 
     def __init__(self):
         super().__init__()
-        self._loaded, self._found = {}, {}
+        self._loaded, self._found, self._folders = {}, {}, []
 
     def createInstance(self):
         """Return a new tool of the same class."""
@@ -424,10 +425,20 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         refuse_mixed(self.one_set(inputs), progress)
         files = [file for _, path in inputs for file in self._files_behind(path, progress.check)]
         made = [path for path in outputs.values() if path]
+        for path in made:
+            for folder, pattern in self._folders:
+                if takes(folder, pattern, path):
+                    raise OutputError(f"The output {path} lies in {folder}, whose files {pattern} are the layers of "
+                                      f"this run; the next one would take it for a layer. Choose another folder.")
         _recover_beside(made, progress)
         with Staging(files, self._loaded) as staging:
             staging.reserve(*made, *record_paths(made))
             yield staging
+
+    def folder_files(self, folder, pattern, progress, products):
+        """Return the rasters of an input folder, in which no output may lie that would be taken for one of them."""
+        self._folders.append((folder, pattern or DEFAULT_PATTERN))
+        return files_in(folder, pattern, progress, products)
 
     def one_set(self, inputs):
         """Return those of ``inputs`` that must not be of different runs."""

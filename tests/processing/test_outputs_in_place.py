@@ -52,6 +52,20 @@ def test_a_file_that_an_input_is_made_of_is_no_output(run, products, out, name):
     refused(run, products, out, "or a file that an input is made of", OUTPUT_MAGT=str(out.parent / name))
 
 
+def test_an_output_in_the_folder_of_a_series_is_refused_where_it_would_be_a_layer(run, out):
+    from qgis.core import QgsProcessingException
+
+    for year in range(2001, 2005):
+        write_raster(out / f"lst_{year}.tif", np.full((3, 3), float(year), "float32"))
+    (out / "below").mkdir()
+    series = {"FOLDER": str(out), "PATTERN": "lst_*.tif"}
+    for name in ("lst_2005.tif", "below/lst_mean.tif"):
+        with pytest.raises(QgsProcessingException, match="the next one would take it for a layer"):
+            run("compositeseries", {**series, "OUTPUT": str(out / name)})
+    run("compositeseries", {**series, "OUTPUT": str(out / "mean.tif")})
+    assert len(standing(out)) > 6
+
+
 def test_the_record_names_the_files_behind_a_virtual_raster_and_those_it_made(run, products, out):
     ensemble(run, products, out)
     record = json.loads((out / "base.provenance.json").read_text(encoding="utf-8"))
