@@ -6,6 +6,7 @@ from qgis.PyQt.QtGui import QIcon
 from .algorithms import compat
 from .algorithms.base import HELP_PAGE
 from .algorithms.parameter_check import layers_problem
+from .core.common.provenance import one_chain
 from .core.common.resources import resource
 
 #: model name (its id) → name in the toolbox
@@ -52,6 +53,11 @@ class BundledModel(QgsProcessingModelAlgorithm):
         """Return (True, "") or (False, what is wrong)."""
         problem = layers_problem(self.parameterDefinitions(), parameters, context)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def processAlgorithm(self, parameters, context, feedback):
+        """Run the steps as one chain, whose id is in all their records."""
+        with one_chain():
+            return super().processAlgorithm(parameters, context, feedback)
 
     def createInstance(self):
         """Return a copy of the model."""

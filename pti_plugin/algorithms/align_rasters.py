@@ -89,7 +89,7 @@ class AlignRasters(PtiAlgorithm):
         inputs = [("INPUT", path) for path in files] + self.target_input(parameters, context)
         inputs += table_input(self, parameters, context)
         outputs = {"OUTPUT": self.output_path(parameters, "OUTPUT", context)}
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = align(files, outputs["OUTPUT"], staging, progress, options, target,
                            self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,

@@ -101,8 +101,7 @@ class AssessAccuracy(PtiAlgorithm):
                    for name in ("OUTPUT_TABLE", "OUTPUT_REPORT")}
         names = read_classes(files["CLASSES"]) if files["CLASSES"] else None
         settings = self.settings(parameters, context)
-        with self.staging(inputs) as staging:
-            staging.reserve(*outputs.values())
+        with self.staging(inputs, outputs, progress) as staging:
             classified = rasters["CLASSIFIED"] and excluding(source(rasters["CLASSIFIED"], CLASS, single_band=True),
                                                              left_out, progress.part(0, 0.2), settings, zero=True)
             if files["MATRIX"]:

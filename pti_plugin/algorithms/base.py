@@ -1,5 +1,6 @@
 """What all tools share: parameters with help, the way to the core, and the one place where errors are translated."""
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -17,16 +18,23 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
 )
+from qgis.PyQt.QtCore import QThread
 from qgis.PyQt.QtGui import QIcon
 
 from ..core.common import provenance
-from ..core.common.errors import InputError, PtiError
+from ..core.common.commit_journal import recover
+from ..core.common.errors import InputError, OutputError, PtiError
+from ..core.common.one_set import refuse_mixed
 from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
+from ..core.common.record_file import record_paths
 from ..core.common.resources import resource
+from ..core.common.source_files import file_inside
 from ..core.common.staging import Staging
 from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
+from ..core.rasters.folders import DEFAULT_PATTERN, files_in, takes
 from ..core.rasters.gdal_errors import open_raster
+from ..core.rasters.input_files import files_behind
 from ..core.rasters.raster import read_info
 from . import compat
 from .parameter_check import holds_archive, layers_problem, rasters_packed, words_problem
@@ -76,6 +84,12 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
     TAGS = ()
     SHORT = ""
     HELP = ""
+    #: inputs that are parts of one result and must not be of different runs
+    ONE_SET = ()
+
+    def __init__(self):
+        super().__init__()
+        self._loaded, self._found, self._folders = {}, {}, []
 
     def createInstance(self):
         """Return a new tool of the same class."""
@@ -309,6 +323,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         progress = FeedbackProgress(feedback)
         try:
             with _stopped_by_signals(progress):
+                _recover_beside(parameters.values(), progress)
                 return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
@@ -319,6 +334,13 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
     def compute(self, parameters, context, progress):
         """Do the work; return {output name: path}. Not called run: that is QGIS's own way into an algorithm."""
         raise NotImplementedError
+
+    def prepareAlgorithm(self, parameters, context, feedback):
+        """Remember which files the project has loaded, while it may be asked: Windows cannot replace those."""
+        project = context.project()
+        if project is not None and project.thread() is QThread.currentThread():
+            self._loaded = {layer.source().split("|")[0]: layer.name() for layer in project.mapLayers().values()}
+        return super().prepareAlgorithm(parameters, context, feedback)
 
     def finish(self, staging, parameters, context, progress, inputs, outputs, profile=None, seed=None, results=None,
                record=None, choices=None):
@@ -332,8 +354,9 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         if made:
             record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results,
                                            choices)
-            text = provenance.to_json({**record, "warnings": list(progress.warnings)})
-            for path in provenance.record_paths(made.values()):
+            files = provenance.made_files({name: staging.partial(path) for name, path in made.items()}, progress)
+            text = provenance.to_json({**record, "files_made": files, "warnings": list(progress.warnings)})
+            for path in record_paths(made.values()):
                 staging.write_text(path, text)
         styles = {path: style_beside(staging, self.ID, name, path, progress) for name, path in made.items()}
         progress.check()
@@ -350,7 +373,8 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         made = {name: path for name, path in outputs.items() if path}
         return provenance.build_record(self.ID, stated, inputs, made, profile, progress, seed, results,
                                        {name: value for name, value in
-                                        {**self._choices(stated), **(choices or {})}.items() if value is not None})
+                                        {**self._choices(stated), **(choices or {})}.items() if value is not None},
+                                       self._files_behind)
 
     def _choices(self, stated):
         """Return {name: value} of the parameters that are no files, places, or ways to run; choices as words."""
@@ -391,10 +415,55 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             return self.parameterAsString(parameters, name, context)
         return _plain(parameters.get(name, definition.defaultValue()))
 
-    @staticmethod
-    def staging(inputs):
-        """Return the Staging of a run whose inputs are a list of (role, path)."""
-        return Staging([path for _, path in inputs])
+    @contextmanager
+    def staging(self, inputs, outputs, progress):
+        """Context with the Staging of a run, all its ``outputs`` {name: path or None} claimed before the work begins.
+
+        ``inputs``: list of (role, path). Raises InputError where those of ONE_SET are of different runs, and
+        OutputError for an output that cannot be made.
+        """
+        refuse_mixed(self.one_set(inputs), progress)
+        files = [file for _, path in inputs for file in self._files_behind(path, progress.check)]
+        made = [path for path in outputs.values() if path]
+        for path in made:
+            for folder, pattern in self._folders:
+                if takes(folder, pattern, path):
+                    raise OutputError(f"The output {path} lies in {folder}, whose files {pattern} are the layers of "
+                                      f"this run; the next one would take it for a layer. Choose another folder.")
+        _recover_beside(made, progress)
+        with Staging(files, self._loaded) as staging:
+            staging.reserve(*made, *record_paths(made))
+            yield staging
+
+    def folder_files(self, folder, pattern, progress, products):
+        """Return the rasters of an input folder, in which no output may lie that would be taken for one of them."""
+        self._folders.append((folder, pattern or DEFAULT_PATTERN))
+        return files_in(folder, pattern, progress, products)
+
+    def one_set(self, inputs):
+        """Return those of ``inputs`` that must not be of different runs."""
+        return [(role, path) for role, path in inputs if role in self.ONE_SET]
+
+    def _files_behind(self, path, check=None):
+        """Return the files behind the path of an input, looked for once a run."""
+        if path not in self._found:
+            self._found[path] = files_behind(path, check)
+        return self._found[path]
+
+
+def _recover_beside(values, progress):
+    """Put right what runs that were cut short left in the folders of files among the values of parameters."""
+    places = {}
+    for value in values:
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            source = getattr(item, "source", None)
+            file = source() if callable(source) else item
+            if isinstance(file, str):
+                file = os.path.realpath(file_inside(file) or file)
+                places[file if os.path.isdir(file) else os.path.dirname(file)] = None
+    for place in places:
+        for sentence in recover(place):
+            progress.warn(sentence)
 
 
 def _gdal_source(layer, name):

@@ -53,7 +53,7 @@ class BuildPti(PtiAlgorithm):
         profile = self.profile(parameters, context)
         options = index_options(self, parameters, context, profile=profile, left_out=left_out,
                                 **products_of(self, parameters, context))
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = build_pti(paths, {"pti": outputs["OUTPUT"], "reason": outputs["OUTPUT_REASON"]}, staging, progress,
                                options, self.target_grid(parameters, context), self.settings(parameters, context))
             for row in result["table"]:

@@ -41,6 +41,7 @@ class CompareProfiles(PtiAlgorithm):
             "ranked only in the first map, 101 only in the second, -32768 in neither. Where one of three products is "
             "left out, permafrost takes MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. "
             "Areas are true ground areas.")
+    ONE_SET = ("PP", "MAGT", "MAGT_TREND", "ALT_TREND")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -88,7 +89,7 @@ class CompareProfiles(PtiAlgorithm):
         inputs += exclusion_inputs(left_out) + self.target_input(parameters, context)
         rasters = {key: outputs[name] for key, name in RASTERS.items()}
         target, settings = self.target_grid(parameters, context), self.settings(parameters, context)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             if of_maps:
                 result = compare_maps([single[name] for name in MAPS], rasters, staging, progress, target, settings,
                                       left_out)

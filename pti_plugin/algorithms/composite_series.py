@@ -128,7 +128,7 @@ class CompositeSeries(PtiAlgorithm):
             tie=TIES[self.parameterAsEnum(parameters, "TIE", context)],
             sort=self.parameterAsBool(parameters, "SORT", context),
             start=self.parameterAsString(parameters, "START", context).strip())
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = composite_series(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                       options, self.settings(parameters, context),
                                       self.target_grid(parameters, context))

@@ -54,7 +54,7 @@ class DepthMean(PtiAlgorithm):
             gaps=GAPS[self.parameterAsEnum(parameters, "GAPS", context)],
             min_thickness=self.parameterAsDouble(parameters, "MIN_THICKNESS", context),
             **products_of(self, parameters, context))
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = depth_mean(layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                                 options, self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,

@@ -70,7 +70,7 @@ class DriverMaps(PtiAlgorithm):
         options = DriverOptions(self.parameterAsInt(parameters, "RUNS", context),
                                 None if explained == PREDICTED else int(explained),
                                 self.parameterAsInt(parameters, "STEP", context), None if most < 0 else most)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = driver_maps(
                 stack, model, {"drivers": outputs["OUTPUT"], "groups": outputs["OUTPUT_GROUPS"],
                                "contributions": outputs["OUTPUT_CONTRIBUTIONS"]}, staging, progress, base, options,

@@ -7,7 +7,6 @@ from qgis.core import QgsProcessingParameterFile
 from ..core.common import tables
 from ..core.common.errors import InputError
 from ..core.ensembles.landcover import LandCoverOptions, ensemble_land_cover
-from ..core.rasters.folders import files_in
 from ..core.rasters.products import read_products
 from ..core.series.composites import TIES
 from . import compat
@@ -80,7 +79,7 @@ class EnsembleLandCover(PtiAlgorithm):
         options = LandCoverOptions(crosswalk, profile, self.parameterAsString(parameters, "YEARS", context),
                                    TIES[self.parameterAsEnum(parameters, "TIE", context)], products["product"],
                                    products["products"])
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = ensemble_land_cover(
                 {"CCI": cci, **single}, {"cover": outputs["OUTPUT"], "source": outputs["OUTPUT_SOURCE"]}, staging,
                 progress, options, self.target_grid(parameters, context), self.settings(parameters, context))
@@ -103,6 +102,6 @@ class EnsembleLandCover(PtiAlgorithm):
                              f"{'both' if folder else 'none'} given.")
         if folder:
             pattern = self.parameterAsString(parameters, "CCI_PATTERN", context) or "*.nc;*.tif"
-            return files_in(folder, pattern, progress,
-                            read_products(self.parameterAsString(parameters, "PRODUCTS", context).strip() or None))
+            own = self.parameterAsString(parameters, "PRODUCTS", context).strip()
+            return self.folder_files(folder, pattern, progress, read_products(own or None))
         return self.raster_paths(parameters, "CCI", context)

@@ -45,7 +45,7 @@ class EnsemblePermafrost(PtiAlgorithm):
         inputs = [("PP", path) for path in percent] + [("MAGT", path) for path in temperature]
         inputs += self.target_input(parameters, context) + table_input(self, parameters, context)
         outputs = {name: self.output_path(parameters, name, context) for name in OUTPUTS.values()}
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = ensemble_permafrost(
                 percent, temperature, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress,
                 ensemble_options(self, parameters, context, **products_of(self, parameters, context)),

@@ -40,6 +40,7 @@ class PredictXgboost(PtiAlgorithm):
             "of each rank lies outside. The distance of a cell that lacks predictors is taken over those it has and "
             "grows by the share of the variance that they hold. Needs xgboost; with numba it is about 20 times "
             "faster, with the same result.")
+    ONE_SET = ("STACK", "MODEL", "BASE", "REFERENCE", "EXCLUDE")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -90,6 +91,10 @@ class PredictXgboost(PtiAlgorithm):
                              "predicted cells and km² by rank and by band of latitude, with the predictors lacking.",
                              "CSV (*.csv)", optional=True)
 
+    def one_set(self, inputs):
+        """Without a map to compare with, a model may be applied to whatever stack."""
+        return super().one_set(inputs) if "REFERENCE" in dict(inputs) else []
+
     def compute(self, parameters, context, progress):
         """Predict the map."""
         stack, base, reference = (self.raster_path(parameters, name, context)
@@ -109,8 +114,7 @@ class PredictXgboost(PtiAlgorithm):
         options = PredictionOptions(self.parameterAsBool(parameters, "SMOOTH", context),
                                     self.parameterAsDouble(parameters, "BUFFER_KM", context),
                                     None if most < 0 else most, left_out)
-        with self.staging(inputs) as staging:
-            staging.reserve(*(outputs[name] for name in TABLES))
+        with self.staging(inputs, outputs, progress) as staging:
             result = predict(stack, model, {key: outputs[name] for key, name in RASTERS.items()}, staging, progress,
                              base, reference, options, self.settings(parameters, context))
             if outputs["OUTPUT_TABLE"]:

@@ -92,7 +92,7 @@ class PredictorStack(PtiAlgorithm):
             own_kind=self.parameterAsString(parameters, "OWN_KIND", context),
             own_groups=self.parameterAsString(parameters, "OWN_GROUPS", context),
             **products_of(self, parameters, context))
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = predictor_stack(
                 given, own, base, {"stack": outputs["OUTPUT"], "ranges": outputs["OUTPUT_RANGES"]}, staging, progress,
                 options, self.target_grid(parameters, context), self.settings(parameters, context))

@@ -1,11 +1,8 @@
 """Tool: print layout of the PTI map."""
 
 import os
-import shutil
-import tempfile
 
 import numpy as np
-from osgeo import gdal
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
@@ -30,10 +27,11 @@ from qgis.PyQt.QtGui import QFontDatabase, QGuiApplication
 from ..core.common.errors import DependencyError, InputError, OutputError
 from ..core.common.provenance import collect_records
 from ..core.common.ranks import BY_CODE, NO_RANK, RANKS, colour_table, hex_to_rgb
+from ..core.common.staging import Staging
 from ..core.common.styles import palette_qml
 from ..core.insitu.map_thresholds import map_thresholds
-from ..core.rasters.gdal_errors import call
-from ..core.rasters.grid import epsg_wkt
+from ..core.rasters.blocks import OutputSpec, RasterWriter, Window
+from ..core.rasters.grid import Grid, epsg_wkt
 from ..core.rasters.raster import display_name
 from ..core.reporting.figures import INK, LAND
 from ..core.reporting.polar_map import (
@@ -87,6 +85,7 @@ class PrintLayout(PtiAlgorithm):
             "towards the pole, another direction at every place; the meridians show it. The project that is open stays "
             "as it is. The same input gives the same bytes; PDF files carry no date. An empty template for the layout "
             "manager is in the plugin's resources/layouts/pti_map.qpt.")
+    ONE_SET = ("PTI", "BASE", "STATIONS")
 
     def flags(self):
         """Layouts belong to the main thread."""
@@ -130,8 +129,7 @@ class PrintLayout(PtiAlgorithm):
         _require_fonts()
         page = self.parameterAsEnumString(parameters, "PAGE", context)
         dpi = self.parameterAsInt(parameters, "DPI", context)
-        with self.staging(inputs) as staging:
-            staging.reserve(*outputs.values())
+        with self.staging(inputs, outputs, progress) as staging:
             view = self._view(parameters, context, pti)
             progress.check()
             progress.set(0.1)
@@ -149,11 +147,7 @@ class PrintLayout(PtiAlgorithm):
             texts = MapTexts(self.parameterAsString(parameters, "TITLE", context),
                              self.parameterAsString(parameters, "SUBTITLE", context), tuple(filter(None, foot)),
                              thresholds, bool(base), (len(ranked), len(bare)))
-            folder = tempfile.mkdtemp(prefix="pti-layout-")
-            try:
-                self._write(view, codes, (ranked, bare), texts, page, dpi, folder, outputs, staging, progress)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            self._write(view, codes, (ranked, bare), texts, page, dpi, outputs, staging, progress)
             return self.finish(staging, parameters, context, progress, inputs, outputs, results={
                 "stations": len(ranked), "stations_without_rank": len(bare), "extent": list(view.bounds),
                 "projection": view.frame.projection_name})
@@ -201,14 +195,14 @@ class PrintLayout(PtiAlgorithm):
             return View(frame, frame.bounds, True)
         return View(frame, _round_ranks(overview(item, frame), frame), False)
 
-    def _write(self, view, codes, marks, texts, page, dpi, folder, outputs, staging, progress):
+    def _write(self, view, codes, marks, texts, page, dpi, outputs, staging, progress):
         """Lay the page out in a project of its own and stage the outputs."""
         project = QgsProject()
         # else the PDF names the user of this machine
         metadata = project.metadata()
         metadata.setAuthor("Permafrost Thaw Index (PTI)")
         project.setMetadata(metadata)
-        raster = _raster_layer(codes, view, os.path.join(folder, "map.tif"))
+        raster = _raster_layer(codes, view, staging.scratch(outputs["OUTPUT_PNG"]))
         layers = [*_station_layers(*marks, page_factor(page)), raster]
         layout, item = map_layout(project, view, texts, page)
         layout.renderContext().setDpi(dpi)
@@ -221,11 +215,13 @@ class PrintLayout(PtiAlgorithm):
         if image.isNull():
             raise OutputError(f"{outputs['OUTPUT_PNG']} cannot be drawn at {dpi} dots per inch on {page}: there is not "
                               f"enough memory. Lower DPI.")
+        _refuse_errors(item, outputs["OUTPUT_PNG"])
         staging.write_bytes(outputs["OUTPUT_PNG"], _png(image, outputs["OUTPUT_PNG"]))
         progress.check()
         progress.set(0.75)
         if outputs["OUTPUT_PDF"]:
             _write_pdf(exporter, outputs["OUTPUT_PDF"], dpi, staging)
+            _refuse_errors(item, outputs["OUTPUT_PDF"])
         progress.check()
         progress.set(0.95)
         if outputs["OUTPUT_LAYOUT"]:
@@ -288,28 +284,34 @@ def _origin(path):
             + (f", profile {profile}" if profile else ""))
 
 
-def _raster_layer(codes, view, path):
-    """Write the codes of the map as a raster and return its layer, styled."""
+def _raster_layer(codes, view, folder):
+    """Write the codes of the map as a raster in ``folder``, whole, and return its layer, styled."""
     west, _, _, north = view.bounds
     rows, columns = codes.shape
-    dataset, failure = call(gdal.GetDriverByName("GTiff").Create, path, columns, rows, 1, gdal.GDT_Byte,
-                            options=["COMPRESS=DEFLATE", "TILED=YES"])
-    if dataset is None:
-        raise OutputError(f"The working raster {path} cannot be written: {failure}. Free some space in the folder for "
-                          f"temporary files.")
     cell = (view.bounds[2] - west) / columns
-    dataset.SetGeoTransform((west, cell, 0, north, 0, -cell))
-    dataset.SetProjection(view.frame.wkt)
-    band = dataset.GetRasterBand(1)
-    band.SetNoDataValue(NO_RANK)
-    _, failure = call(band.WriteArray, codes)
-    band = dataset = None
+    path = os.path.join(folder, "map.tif")
+    with Staging() as own:
+        writer = RasterWriter(OutputSpec(path, "uint8", NO_RANK, working=True),
+                              Grid(view.frame.wkt, (west, cell, 0, north, 0, -cell), columns, rows), own)
+        try:
+            writer.write(Window(0, rows, 0, columns), codes)
+            writer.close()
+        finally:
+            writer.abandon()
+        own.commit()
     layer = QgsRasterLayer(path, "PTI")
-    if failure or not layer.isValid():
-        raise OutputError(f"The working raster {path} cannot be written: {failure}. Free some space in the folder for "
-                          f"temporary files.")
+    if not layer.isValid():
+        raise OutputError(f"The intermediate raster {path} cannot be read back. Free some space in its folder.")
     apply_style(layer, palette_qml({**colour_table(), _LAND_CODE: ("land without a rank", hex_to_rgb(LAND))}))
     return layer
+
+
+def _refuse_errors(item, path):
+    """Raise OutputError where QGIS could not draw everything on the map of the layout."""
+    errors = item.renderingErrors()
+    if errors:
+        raise OutputError(f"{path} cannot be drawn whole: {errors[0].message.strip()}. Run again; if it fails again, "
+                          f"lower DPI or choose another folder.")
 
 
 def _station_layers(ranked, bare, factor):

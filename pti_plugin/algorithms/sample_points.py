@@ -78,10 +78,9 @@ class SamplePoints(PtiAlgorithm):
                                 across=self.parameterAsBool(parameters, "ACROSS", context),
                                 strict=self.parameterAsBool(parameters, "STRICT", context),
                                 max_missing=profile.max_missing if most < 0 else most, left_out=left_out)
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             if outputs["OUTPUT"]:
                 check_samples_file(outputs["OUTPUT"], stack.features)
-            staging.reserve(*outputs.values())
             samples, table = sample_points(pti, stack, rules, progress, options, self.settings(parameters, context))
             if outputs["OUTPUT"]:
                 write_samples(outputs["OUTPUT"], samples, staging)

@@ -8,7 +8,7 @@ from qgis.core import (
 )
 
 from ..core.common.errors import InputError
-from ..core.rasters.folders import files_in, unpacked
+from ..core.rasters.folders import unpacked
 from ..core.rasters.products import read_products
 from ..core.rasters.units import parse_flags, parse_range
 from . import compat
@@ -70,8 +70,8 @@ def series_files(tool, parameters, context, progress):
                          f"{' and '.join(given) if given else 'none'} given.")
     if folder:
         own = tool.parameterAsString(parameters, "PRODUCTS", context) if tool.parameterDefinition("PRODUCTS") else ""
-        return files_in(folder, tool.parameterAsString(parameters, "PATTERN", context), progress,
-                        read_products(own or None))
+        return tool.folder_files(folder, tool.parameterAsString(parameters, "PATTERN", context), progress,
+                                 read_products(own or None))
     return unpacked(file) if file else tool.raster_paths(parameters, "INPUT", context)
 
 

@@ -50,7 +50,7 @@ class Slope(PtiAlgorithm):
         options = SlopeOptions(UNITS[self.parameterAsEnum(parameters, "UNIT", context)],
                                self.parameterAsDouble(parameters, "MIN_ELEVATION", context),
                                **products_of(self, parameters, context))
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = slope(path, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
                            self.target_grid(parameters, context), self.settings(parameters, context))
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result)

@@ -45,6 +45,7 @@ class SummarizeZones(PtiAlgorithm):
             "edge over more than half a circle otherwise is refused, since it may mean either way round: divide such "
             "polygons at 180°. In a projected layer a polygon round a pole holds that pole. Broken geometry is mended "
             "and said.")
+    ONE_SET = ("PTI", "PP", "PREDICTORS", "EXCLUDE")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -100,7 +101,7 @@ class SummarizeZones(PtiAlgorithm):
                             self.parameterAsString(parameters, "BANDS", context),
                             self.parameterAsString(parameters, "UNITS", context), left_out, rasters["REFERENCE"],
                             model, self.parameterAsDouble(parameters, "BUFFER_KM", context))
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = summarize_zones(wanted, {"table": outputs["OUTPUT_TABLE"], "layer": outputs["OUTPUT"]}, staging,
                                      progress, self.settings(parameters, context))
             for row in [row for row in result["rows"] if row["cells"]][:MOST_SENTENCES]:

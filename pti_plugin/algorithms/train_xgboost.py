@@ -193,8 +193,7 @@ class TrainXgboost(PtiAlgorithm):
         if outputs["OUTPUT_SELECTION"] and not selecting:
             raise InputError("OUTPUT_SELECTION is asked for, but SELECT is none. Set SELECT to rfecv, or leave the "
                              "output out.")
-        with self.staging(inputs) as staging:
-            staging.reserve(*outputs.values())
+        with self.staging(inputs, outputs, progress) as staging:
             chosen, selection, begin = samples, None, 0.1
             if selecting:
                 selection = self._select(parameters, context, progress.part(0.1, 0.5), samples, options,

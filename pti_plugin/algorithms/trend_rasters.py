@@ -139,7 +139,7 @@ class TrendRasters(PtiAlgorithm):
             **reading_of(self, parameters, context), **time_of(self, parameters, context))
         if outputs["OUTPUT_STEP"] and not options.step_at:
             raise InputError("OUTPUT_STEP needs STEP_YEAR, the first year after the suspected step.")
-        with self.staging(inputs) as staging:
+        with self.staging(inputs, outputs, progress) as staging:
             result = trend_rasters(
                 layers, {key: outputs[name] for key, name in OUTPUTS.items()}, staging, progress, options,
                 self.target_grid(parameters, context), self.settings(parameters, context))

@@ -9,7 +9,8 @@ from qgis.core import QgsProcessingParameterVectorDestination
 from ..core.assessment.accuracy_panel import CALIBRATION_SECTIONS, accuracy_rows, confusion_of
 from ..core.common import tables
 from ..core.common.errors import InputError
-from ..core.common.provenance import collect_records, link_inputs, record_path
+from ..core.common.provenance import collect_records, link_inputs
+from ..core.common.record_file import record_path
 from ..core.index.pti import map_areas
 from ..core.insitu.map_thresholds import map_thresholds, parse_thresholds
 from ..core.insitu.point_values import number_sources, point_values
@@ -57,6 +58,7 @@ class ValidateBoreholes(PtiAlgorithm):
             "distance, elevations, depth and years. Format, units and depths of the station tables are found out and "
             "said. Under the profile 'defensible' a series of fewer than five years is not testable, which is not the "
             "same as 'no trend'. A station has no permafrost percent of its own: without PP none can have rank 40.")
+    ONE_SET = ("PTI", "BASE", "MAGT", "PP", "METRICS", "SHAP", "SELECTION", "ZONES", "COMPARISON", "EXCLUDE")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -173,6 +175,7 @@ class ValidateBoreholes(PtiAlgorithm):
         if outputs["OUTPUT_SCATTER_MAGT"] and not magt:
             raise InputError("OUTPUT_SCATTER_MAGT needs the ground temperature of the map; give MAGT, or leave the "
                              "plot out.")
+        with self.staging(inputs, outputs, progress) as staging:
         profile = self.profile(parameters, context)
         note = self.parameterAsString(parameters, "NOTE", context)
         search = self.parameterAsInt(parameters, "SEARCH", context)
@@ -212,7 +215,6 @@ class ValidateBoreholes(PtiAlgorithm):
         for warning in result.warnings:
             progress.warn(warning)
         progress.set(0.5)
-        with self.staging(inputs) as staging:
             limits = options.thresholds
             figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
                              note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)

@@ -1,7 +1,9 @@
 """The whole chain on the embedded sample, run once as 'make demo' runs it: every output, and what stands in it."""
 
 import csv
+import hashlib
 import json
+import os
 import re
 import struct
 import subprocess
@@ -66,6 +68,29 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
     assert set(DEMO.OUTPUTS.values()) <= made
     assert not [name for name in made if name.endswith((".partial", ".partial.aux.xml"))]
     assert len([name for name in made if name.endswith(".provenance.json")]) == 14
+
+
+def test_the_records_name_their_run_its_chain_and_the_runs_of_their_inputs(chain):
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in chain.folder.glob("*.provenance.json")]
+    runs = {record["run"]: record["tool"] for record in records}
+    # the page for print is drawn after the chain, by a run of its own
+    assert len(runs) == 12 and len({record["chain"] for record in records if record["tool"] != "printlayout"}) == 1
+    made = {os.path.basename(path): (record["run"], record["files_made"][name]["sha256"])
+            for record in records for name, path in record["outputs"].items()}
+    linked = 0
+    for record in records:
+        for name, path in record["outputs"].items():
+            if os.path.dirname(path) != str(chain.folder):
+                # a temporary layer, which is gone
+                continue
+            content = (chain.folder / os.path.basename(path)).read_bytes()
+            assert record["files_made"][name] == {"size_bytes": len(content),
+                                                  "sha256": hashlib.sha256(content).hexdigest()}
+        for entry in record["inputs"]:
+            if os.path.basename(entry["path"]) in made and os.path.dirname(entry["path"]) == str(chain.folder):
+                assert (entry["run"], entry["sha256"]) == made[os.path.basename(entry["path"])]
+                linked += 1
+    assert linked >= 12
 
 
 def test_the_conceptual_index_has_all_ten_ranks(chain):

@@ -7,7 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from support import Finished, refusal, standing, write_raster
+from pti_plugin.core.common.ranks import RANKS, hex_to_rgb
+from support import Finished, read_raster, refusal, standing, write_raster
 
 SIDE = 800
 #: bytes; the databases of a QGIS profile are smaller, the rasters of SIDE x SIDE random numbers larger
@@ -58,6 +59,38 @@ def small_disk(tmp_path):
         pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """A map of ranks that cannot be compressed, so that the raster a page is drawn from is large."""
+    rng = np.random.default_rng(6)
+    return write_raster(tmp_path_factory.mktemp("ranks") / "pti.tif",
+                        rng.choice(np.array([rank.code for rank in RANKS], np.uint8), (192, 192)), nodata=0,
+                        transform=(-4800000.0, 50000.0, 0.0, 4800000.0, 0.0, -50000.0))
+
+
+def test_a_print_map_is_whole_though_the_temporary_disk_is_full(qgis_process, ranks, small_disk, tmp_path):
+    # room for a small file, by which programs find out that a folder can be written to
+    (small_disk / "full").write_bytes(b"x" * (48 << 10))
+    out = tmp_path / "out"
+    out.mkdir()
+    done = qgis_process.run("printlayout", {"PTI": ranks, "DPI": 72, "OUTPUT_PNG": out / "map.png",
+                                            "OUTPUT_PDF": out / "map.pdf"}, environment={"TMPDIR": str(small_disk)})
+    assert done.code == 0, done
+    assert sorted(standing(out)) == ["map.pdf", "map.png", "map.provenance.json"]
+    picture = np.stack([read_raster(out / "map.png", band) for band in (1, 2, 3)], axis=-1)
+    for rank in RANKS:
+        # the swatches of the legend have 1,000
+        assert (picture == hex_to_rgb(rank.colour)).all(axis=-1).sum() > 5000, rank
+    assert list(standing(small_disk)) == ["full"]
+
+
+def test_a_print_map_on_a_full_disk_is_refused_and_the_earlier_one_stands(qgis_process, ranks, small_disk):
+    (small_disk / "map.png").write_bytes(b"an earlier map")
+    finished = qgis_process.run("printlayout", {"PTI": ranks, "DPI": 72, "OUTPUT_PNG": small_disk / "map.png"})
+    refusal(finished, str(small_disk), "Free some space or choose another folder")
+    assert standing(small_disk) == {"map.png": b"an earlier map"}
 
 
 @pytest.mark.parametrize("tool", ["ensemblepermafrost", "trainxgboost", "validateboreholes"])

@@ -1,12 +1,13 @@
-"""An interrupted run ends soon, with a non-zero exit code, and leaves nothing at any output path."""
+"""An interrupted run ends soon, with a non-zero exit code, and leaves every output path as it was."""
 
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
 
-from support import read_raster, standing, write_raster
+from support import ROOT, read_raster, refusal, standing, write_raster
 
 #: seconds a run may take to clean up after itself; about two, and some patience for a busy machine
 SOON = 5
@@ -49,12 +50,14 @@ def interrupt(process, number):
 
 
 def partials(folder):
-    return [name for name in standing(folder) if name.endswith(".partial")]
+    """Return the names of the outputs that a run in ``folder`` is writing."""
+    return sorted(path.name for path in folder.glob(".pti-run-*/new/*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_stopped_run_cleans_up_and_says_so(number, qgis_process, products, tmp_path):
     (tmp_path / "unrelated.txt").write_text("stays")
+    (tmp_path / "base.tif").write_text("an earlier result")
     process = qgis_process.start("ensemblepermafrost", ensemble(products, tmp_path, 16))
     wait_for(lambda: len(partials(tmp_path)) == 3, process)
     time.sleep(0.5)
@@ -62,21 +65,24 @@ def test_a_stopped_run_cleans_up_and_says_so(number, qgis_process, products, tmp
     assert code == 1, stderr
     assert "cancelled; no output was written" in stderr
     assert "Traceback" not in stderr
-    assert list(standing(tmp_path)) == ["unrelated.txt"]
+    assert standing(tmp_path) == {"base.tif": b"an earlier result", "unrelated.txt": b"stays"}
     assert seconds < SOON
 
 
-def test_a_killed_run_leaves_no_output_and_the_next_one_succeeds(qgis_process, products, tmp_path):
-    (tmp_path / "base.tif").write_text("an older result")
+def test_a_killed_run_leaves_the_earlier_result_and_the_next_one_cleans_up(qgis_process, products, tmp_path):
+    (tmp_path / "base.tif").write_text("an earlier result")
     process = qgis_process.start("ensemblepermafrost", ensemble(products, tmp_path, 16))
     wait_for(lambda: len(partials(tmp_path)) == 3, process)
     time.sleep(0.5)
     code, stderr, _ = interrupt(process, signal.SIGKILL)
     assert code == -signal.SIGKILL, stderr
-    assert sorted(standing(tmp_path)) == ["base.tif.partial", "magt.tif.partial", "pp.tif.partial"]
+    assert partials(tmp_path) == ["base.tif", "magt.tif", "pp.tif"]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".pti-run-")] == ["base.tif"]
+    assert (tmp_path / "base.tif").read_text() == "an earlier result"
     again = qgis_process.run("ensemblepermafrost", ensemble(products, tmp_path, 0))
     assert again.code == 0, again
-    assert partials(tmp_path) == []
+    assert sorted(standing(tmp_path)) == ["base.provenance.json", "base.qml", "base.tif", "base.tif.aux.xml",
+                                          "magt.qml", "magt.tif", "pp.qml", "pp.tif"]
     assert (read_raster(tmp_path / "base.tif") == 1).all()
     assert np.allclose(read_raster(tmp_path / "magt.tif")[:, 0], 20 / 10 - 8 - 1.5, atol=1e-5)
 
@@ -108,10 +114,39 @@ def test_a_stopped_training_leaves_no_model(qgis_process, tmp_path):
     process = qgis_process.start("trainxgboost", {
         "PTI": tmp_path / "pti.tif", "STACK": tmp_path / "stack.tif", "RUNS": 200, "ROUNDS": 500, "PER_CLASS": 2000,
         "OUTPUT_MODEL": out / "m.ptimodel", "OUTPUT_METRICS": out / "m.csv"})
-    wait_for(lambda: len(partials(out)) == 2, process)
+    # model and table are claimed before the training begins
+    wait_for(lambda: list(out.glob(".pti-run-*/claims/m.csv")), process)
     time.sleep(0.5)
     code, stderr, seconds = interrupt(process, signal.SIGTERM)
     assert code == 1, stderr
     assert "cancelled; no output was written" in stderr
     assert standing(out) == {}
     assert seconds < SOON
+
+
+def test_sigint_while_the_plugin_is_loaded_ends_the_process(qgis_process, products, tmp_path):
+    # a plugin of the same name as the real one, which says when it is loaded and then takes its time
+    plugin, out = tmp_path / "plugins" / "pti_plugin", tmp_path / "out"
+    shutil.copytree(ROOT / "pti_plugin", plugin, ignore=shutil.ignore_patterns("__pycache__", "sample"))
+    out.mkdir()
+    text = (plugin / "provider.py").read_text(encoding="utf-8")
+    (plugin / "provider.py").write_text(
+        f"{text}\nimport time\nopen({str(tmp_path / 'loading')!r}, 'w').close()\n"
+        "for _ in range(200):\n    try:\n        time.sleep(0.05)\n    except KeyboardInterrupt:\n        pass\n",
+        encoding="utf-8")
+    process = qgis_process.start("ensemblepermafrost", ensemble(products, out, 0),
+                                 {"PTI_PLUGIN_PATH": str(plugin.parent)})
+    wait_for((tmp_path / "loading").exists, process)
+    code, stderr, seconds = interrupt(process, signal.SIGINT)
+    assert code == -signal.SIGINT, stderr
+    assert standing(out) == {} and seconds < SOON
+
+
+def test_a_second_run_at_the_same_outputs_is_refused_while_the_first_lives(qgis_process, products, tmp_path):
+    process = qgis_process.start("ensemblepermafrost", ensemble(products, tmp_path, 16))
+    wait_for(lambda: len(partials(tmp_path)) == 3, process)
+    second = qgis_process.run("ensemblepermafrost", ensemble(products, tmp_path, 0))
+    refusal(second, "base.tif is being written by another run", "Wait for its end or choose another name")
+    assert process.poll() is None and len(partials(tmp_path)) == 3
+    interrupt(process, signal.SIGTERM)
+    assert standing(tmp_path) == {}

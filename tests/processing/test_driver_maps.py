@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.common.record_file import record_path
 from pti_plugin.core.ensembles.features import GROUPS
 from pti_plugin.core.learning.model_file import read_model
 from support import read_raster

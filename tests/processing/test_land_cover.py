@@ -143,7 +143,7 @@ def test_a_file_without_the_class_layer_is_refused(run, tmp_path):
         products.Variable("change_count", ("lat", "lon"), grid, {}),
         products.Variable("processed_flag", ("lat", "lon"), grid, {})])
     with pytest.raises(QgsProcessingException, match="holds several variables.*change_count, processed_flag"):
-        run({"CCI_FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "out.tif")})
+        run({"CCI_FOLDER": str(tmp_path), "CCI_PATTERN": "*.nc", "OUTPUT": str(tmp_path / "out.tif")})
 
 
 # what QGIS shows ---------------------------------------------------------------------------------------------------

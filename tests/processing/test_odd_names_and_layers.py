@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from osgeo import gdal, ogr, osr
 
-from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.common.record_file import record_path
 from support import read_raster, write_raster
 
 QUICK = {"RUNS": 2, "ROUNDS": 5, "PER_CLASS": 60, "BLOCK_KM": 300, "SEED": 7, "SHAP_POINTS": 20}

@@ -1,6 +1,7 @@
 """The print layout: colours, stations and legend where they belong, the same bytes, and nothing left by a failure."""
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -291,9 +292,7 @@ def test_an_export_that_fails_is_an_error_and_leaves_nothing(draw, files, tmp_pa
 
 
 @pytest.mark.parametrize("share", [5, 40, 70])
-def test_cancelling_leaves_nothing(provider, files, tmp_path, share, monkeypatch):
-    import tempfile
-
+def test_cancelling_leaves_nothing(provider, files, tmp_path, share):
     import processing
     from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
@@ -303,12 +302,42 @@ def test_cancelling_leaves_nothing(provider, files, tmp_path, share, monkeypatch
             if percent >= share:
                 self.cancel()
 
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     with pytest.raises(QgsProcessingException, match="cancelled"):
         processing.run("pti:printlayout", {**files, "DPI": DPI, "OUTPUT_PNG": str(tmp_path / "map.png"),
                                        "OUTPUT_PDF": str(tmp_path / "map.pdf")}, feedback=Impatient())
-    assert standing(tmp_path) == {"temporary": None}
+    assert standing(tmp_path) == {}
+
+
+def test_a_map_that_cannot_be_drawn_whole_is_an_error_and_leaves_nothing(draw, files, tmp_path, monkeypatch):
+    from qgis.core import QgsProcessingException
+
+    from pti_plugin.algorithms import print_layout
+
+    style = print_layout.apply_style
+
+    def cut(layer, text):
+        # what a disk does that fills up or fails behind the back of the run
+        os.truncate(layer.source(), os.path.getsize(layer.source()) // 3)
+        style(layer, text)
+
+    monkeypatch.setattr(print_layout, "apply_style", cut)
+    with pytest.raises(QgsProcessingException, match=r"map\.png cannot be drawn whole"):
+        draw({"PTI": files["PTI"], "OUTPUT_PNG": str(tmp_path / "map.png")})
+    assert standing(tmp_path) == {}
+
+
+def test_the_raster_that_the_map_is_drawn_from_is_checked_like_an_output(draw, files, tmp_path, monkeypatch):
+    from qgis.core import QgsProcessingException
+
+    from pti_plugin.core.rasters import blocks
+
+    def full(_writer):
+        raise blocks.output_error(str(tmp_path / "x.tif"), "No space left on device")
+
+    monkeypatch.setattr(blocks.RasterWriter, "close", full)
+    with pytest.raises(QgsProcessingException, match="the disk is full"):
+        draw({"PTI": files["PTI"], "OUTPUT_PNG": str(tmp_path / "map.png")})
+    assert standing(tmp_path) == {}
 
 
 # the template that comes with the plugin ----------------------------------------------------------------------------

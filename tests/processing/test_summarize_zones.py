@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common import ranks
-from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.common.record_file import record_path
 from pti_plugin.core.common.tables import read_csv
 from support import standing, write_raster
 

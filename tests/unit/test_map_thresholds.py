@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pti_plugin.core.common.errors import InputError
-from pti_plugin.core.common.provenance import record_path
+from pti_plugin.core.common.record_file import record_path
 from pti_plugin.core.insitu.map_thresholds import map_thresholds, parse_thresholds
 
 OTHERS = {"COLD": -4.0, "COOL": -2, "WARM": 2.5, "ISOLATED": 20.0}

@@ -16,10 +16,9 @@ from pti_plugin.core.common.provenance import (
     describe_input,
     link_inputs,
     read_record,
-    record_path,
-    record_paths,
     to_json,
 )
+from pti_plugin.core.common.record_file import record_path, record_paths
 from pti_plugin.core.common.resources import plugin_version
 
 

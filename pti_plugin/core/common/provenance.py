@@ -6,70 +6,102 @@ import json
 import os
 import platform
 import re
+import secrets
+import threading
+import time
+from contextlib import contextmanager
 
 import numpy as np
 from osgeo import gdal
 
 from .departures import departures_of
 from .packages import version_of
+from .record_file import PLUGIN, SUFFIX, read_json, record_path
 from .resources import plugin_version
+from .source_files import file_inside
 
-SUFFIX = ".provenance.json"
 _CHUNK = 1 << 22
+#: bytes of inputs from which on the log tells that they are read once more
+_MUCH = 1 << 30
+#: checksums kept, and seconds that a file must have been left alone
+_MOST_KNOWN, _SETTLED = 20_000, 5
+_known = {}
+_chain = threading.local()
 #: most steps that are gathered upstream of a result, and most records read in one folder
 MOST_STEPS, MOST_RECORDS = 200, 1000
 
 
-def record_path(output):
-    """Return the path of the record of an output file."""
-    return os.path.splitext(str(output))[0] + SUFFIX
-
-
-def record_paths(outputs):
-    """Return where the record of a run stands: beside its first output, and once in every further folder it fills.
-
-    Temporary outputs lie in folders of their own; a record in each lets the steps that read them find it.
-    """
-    first = {}
-    for output in outputs:
-        first.setdefault(os.path.dirname(os.path.abspath(str(output))), output)
-    return [record_path(output) for output in first.values()]
-
-
 def checksum(path, progress=None):
-    """Return the SHA-256 of a file as a hex string, checking for cancellation between chunks."""
+    """Return the SHA-256 of a file as a hex string, checking for cancellation between chunks.
+
+    That of a file which is the same by place, size and times as before is not made again.
+    """
+    before = os.stat(path)
+    key = os.path.realpath(path), before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns
+    if key in _known:
+        return _known[key]
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while True:
-            chunk = stream.read(_CHUNK)
-            if not chunk:
-                return digest.hexdigest()
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
             digest.update(chunk)
             if progress is not None:
                 progress.check()
+    # times do not tell a change that follows at once
+    if time.time() - max(before.st_mtime, before.st_ctime) > _SETTLED:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = digest.hexdigest()
+    return digest.hexdigest()
 
 
-def describe_input(role, path, progress=None):
-    """Return {role, path, size_bytes, sha256}; subdataset strings are described by the file inside them."""
+def _named_file(path):
+    """Return [the file that a data source names], or []."""
+    return [file for file in [file_inside(path)] if file]
+
+
+def describe_input(role, path, progress=None, files=None):
+    """Return {role, path, size_bytes, sha256, files}.
+
+    ``files``: the files behind the input, the one it names first; where None, the file that ``path`` names. Size and
+    checksum are those of the first, ``files`` has path, size and checksum of the others, where there are any.
+    """
     path = str(path)
-    inner = _file_inside(path)
     entry = {"role": role, "path": path}
-    if inner:
-        entry.update(size_bytes=os.path.getsize(inner), sha256=checksum(inner, progress))
+    files = _named_file(path) if files is None else files
+    described = [{"path": file, "size_bytes": os.path.getsize(file), "sha256": checksum(file, progress)}
+                 for file in files]
+    if described:
+        entry.update(size_bytes=described[0]["size_bytes"], sha256=described[0]["sha256"])
+    if described[1:]:
+        entry["files"] = described[1:]
     return entry
 
 
-def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None, results=None, choices=None):
+def _described(inputs, behind, progress):
+    """Return the entries of a list of (role, path) and tell of much to read."""
+    listed = [(role, path, behind(path)) for role, path in inputs]
+    files = {file for _, _, found in listed for file in found}
+    size = sum(map(os.path.getsize, files))
+    if size >= _MUCH:
+        progress.info(f"Checksums of {len(files)} input files, {size / (1 << 30):.1f} GiB, are made for the record.")
+    return [describe_input(role, path, progress, found) for role, path, found in listed]
+
+
+def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None, results=None, choices=None,
+                 behind=_named_file):
     """Return the record as a dictionary.
 
-    ``inputs``: list of (role, path); ``outputs``: {name: path}; ``results``: figures worth keeping (areas, counts).
+    ``inputs``: list of (role, path); ``outputs``: {name: path}; ``results``: figures worth keeping (areas, counts);
     ``choices``: {name: value} of everything that decides the result, as it was used: words for choices, and what the
-    profile decided (departures.py).
+    profile decided (departures.py); ``behind``: function that gives the files behind the path of an input. Each run has
+    an id of its own; an input that a run made has the id of that run.
     """
     choices = dict(choices or {})
     return {
         "tool": tool,
-        "plugin": "Permafrost Thaw Index (PTI)",
+        "run": secrets.token_hex(8),
+        **({"chain": chain} if (chain := current_chain()) else {}),
+        "plugin": PLUGIN,
         "plugin_version": plugin_version(),
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "profile": profile.name if profile else None,
@@ -77,13 +109,35 @@ def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None
         "parameters": parameters,
         "choices": choices,
         "seed": seed,
-        "inputs": [describe_input(role, path, progress) for role, path in inputs],
+        "inputs": _with_runs(_described(inputs, behind, progress)),
         "outputs": {name: str(path) for name, path in outputs.items() if path},
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "gdal": gdal.__version__,
                      **{name: version_of(name) for name in ("xgboost", "sklearn") if tool in _LEARNING}},
         "results": results or {},
         "warnings": list(progress.warnings),
     }
+
+
+@contextmanager
+def one_chain():
+    """Context in which the runs of the calling thread are steps of one chain, whose id is in all their records."""
+    before = current_chain()
+    _chain.id = before or secrets.token_hex(8)
+    try:
+        yield
+    finally:
+        _chain.id = before
+
+
+def current_chain():
+    """Return the id of the chain that the calling thread runs, or None."""
+    return getattr(_chain, "id", None)
+
+
+def made_files(outputs, progress=None):
+    """Return {name: {size_bytes, sha256}} of outputs {name: path where they are now}, for the record."""
+    return {name: {"size_bytes": os.path.getsize(path), "sha256": checksum(path, progress)}
+            for name, path in outputs.items()}
 
 
 _LEARNING = ("trainxgboost", "predictxgboost")
@@ -102,7 +156,7 @@ def _plain(value):
 
 def read_record(output):
     """Return the record beside ``output``, or None where there is none or it cannot be read."""
-    return _read(record_path(output))
+    return read_json(record_path(output))
 
 
 def collect_records(paths):
@@ -125,9 +179,57 @@ def link_inputs(record, steps):
     made = {os.path.realpath(path): number for number, step in enumerate(steps, 1)
             for path in step.get("outputs", {}).values()}
     for entry in record["inputs"]:
-        number = made.get(os.path.realpath(_file_inside(entry["path"]) or entry["path"]))
+        number = made.get(os.path.realpath(file_inside(entry["path"]) or entry["path"]))
         if number:
             entry["step"] = number
+
+
+def _with_runs(entries):
+    """Return entries of inputs, those that a run made with its id as ``run``: its record lies beside, and the file is
+    still the one it wrote."""
+    records = Records()
+    found = []
+    for entry in entries:
+        record = records.of(entry["path"])
+        run = record and record.get("run")
+        made = record and made_by(record, entry["path"])
+        found.append({**entry, "run": run} if run and made == entry.get("sha256") else entry)
+    return found
+
+
+def made_by(record, path):
+    """Return the checksum that a record has of the output with the name of ``path``, or None."""
+    name = os.path.basename(file_inside(str(path)) or str(path))
+    files = record.get("files_made")
+    return next((files[key].get("sha256") for key, output in record["outputs"].items()
+                 if name_of(output) == name and isinstance(files, dict) and isinstance(files.get(key), dict)), None)
+
+
+def name_of(path):
+    """Return the name of a file from a path of whatever system."""
+    return re.split(r"[\\/]", str(path))[-1]
+
+
+class Records:
+    """The records beside files, each folder read once."""
+
+    def __init__(self):
+        self._folders = {}
+
+    def of(self, path):
+        """Return the record of the step that made a file, or None."""
+        found = file_inside(str(path))
+        return self._in(os.path.dirname(os.path.abspath(found))).get(os.path.basename(found)) if found else None
+
+    def _in(self, folder):
+        """Return {name of an output: record} of a folder, the newest where several name the same."""
+        if folder not in self._folders:
+            records = [record for record in map(read_json, _record_files(folder))
+                       if isinstance(record, dict) and isinstance(record.get("outputs"), dict)]
+            records.sort(key=lambda record: str(record.get("finished", "")))
+            self._folders[folder] = {name_of(path): record for record in records
+                                     for path in record["outputs"].values()}
+        return self._folders[folder]
 
 
 class _Search:
@@ -135,14 +237,14 @@ class _Search:
 
     def __init__(self):
         self.steps = []
-        self._numbers, self._folders = {}, {}
+        self._numbers, self._records = {}, Records()
 
     def step_of(self, path, folder="", size=None):
         """Return the number of the step that made a file, or None; ``folder`` is where it is looked for besides."""
-        found = _file_inside(path) or _file_inside(os.path.join(folder, os.path.basename(path)))
+        found = file_inside(path) or file_inside(os.path.join(folder, os.path.basename(path)))
         if found is None or (size is not None and os.path.getsize(found) != size):
             return None
-        record = self._records_in(os.path.dirname(os.path.abspath(found))).get(os.path.basename(found))
+        record = self._records.of(found)
         if record is None:
             return None
         key = json.dumps([record.get("tool"), record.get("finished"), record["outputs"]], sort_keys=True)
@@ -160,16 +262,6 @@ class _Search:
             self._numbers[key] = len(self.steps)
         return self._numbers[key]
 
-    def _records_in(self, folder):
-        """Return {name of an output: record} of a folder, the newest where several name the same."""
-        if folder not in self._folders:
-            records = [record for record in map(_read, _record_files(folder))
-                       if isinstance(record, dict) and isinstance(record.get("outputs"), dict)]
-            records.sort(key=lambda record: str(record.get("finished", "")))
-            self._folders[folder] = {re.split(r"[\\/]", str(path))[-1]: record for record in records
-                                     for path in record["outputs"].values()}
-        return self._folders[folder]
-
 
 def _record_files(folder):
     try:
@@ -177,16 +269,3 @@ def _record_files(folder):
     except OSError:
         return []
     return [os.path.join(folder, name) for name in names[:MOST_RECORDS]]
-
-
-def _file_inside(path):
-    """Return the file that a data source names, as in NETCDF:"file":variable or file|layername=x, or None."""
-    return next((part for part in (path, *path.split('"'), path.split("|")[0]) if os.path.isfile(part)), None)
-
-
-def _read(path):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except (OSError, ValueError):
-        return None

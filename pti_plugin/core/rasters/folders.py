@@ -44,7 +44,7 @@ def files_in(folder, pattern, progress=None, products=None):
     """
     if not os.path.isdir(folder):
         raise InputError(f"The folder {folder} does not exist.")
-    patterns = [part.strip().lower() for part in (pattern or DEFAULT_PATTERN).split(";") if part.strip()]
+    patterns = _patterns(pattern)
     found, seen, unfinished = [], [], []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
@@ -64,6 +64,18 @@ def files_in(folder, pattern, progress=None, products=None):
     paths = [path for _, path in sorted(found)]
     _refuse_packed(paths)
     return one_version(paths, progress, products)
+
+
+def takes(folder, pattern, path):
+    """True where ``files_in`` would take a file at ``path`` for one of the folder's layers."""
+    place = os.path.relpath(os.path.realpath(path), os.path.realpath(folder)).replace(os.sep, "/")
+    *above, name = place.split("/")
+    return not any(part.startswith(".") for part in above) and not _any(name, PASSED_OVER) and any(
+        _fits(place, part) for part in _patterns(pattern))
+
+
+def _patterns(pattern):
+    return [part.strip().lower() for part in (pattern or DEFAULT_PATTERN).split(";") if part.strip()]
 
 
 def archive(path):

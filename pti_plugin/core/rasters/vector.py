@@ -2,14 +2,12 @@
 
 import math
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 
 from osgeo import ogr
 
 from ..common.errors import OutputError
-from ..common.staging import SUFFIX, Staging
+from ..common.staging import Staging
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import epsg_wkt, spatial_reference
 from .process_state import gdal_options
@@ -24,8 +22,6 @@ _DRIVERS = {
     ".fgb": ("FlatGeobuf", ["SPATIAL_INDEX=NO"]),
     ".shp": ("ESRI Shapefile", ["ENCODING=UTF-8"]),
 }
-#: indexes other programs put beside a shapefile, wrong once it is replaced
-_STALE = (".qix", ".sbn", ".sbx", ".qmd")
 _SHAPEFILE_NAME, _SHAPEFILE_TEXT = 10, 254
 #: the time stamp GeoPackage must hold; fixed, so that the same input gives the same bytes
 _DATE_OPTION, _DATE = "OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z"
@@ -76,26 +72,25 @@ def _point(x, y):
 
 def _write_layer(path, content, staging):
     path = os.path.abspath(str(path))
-    name, ending = os.path.splitext(os.path.basename(path))
     driver = check_vector_file(path, [field[0] for field in content.fields])
-    try:
-        folder = tempfile.mkdtemp(prefix=f"{name}{SUFFIX}-", dir=os.path.dirname(path))
-    except OSError as error:
-        raise OutputError(f"The output {path} cannot be written: {error.strerror}. Check the folder and its "
-                          f"permissions.") from error
-    try:
-        written = os.path.join(folder, os.path.basename(path))
-        failure = _write(driver, written, content, _DRIVERS[ending.lower()][1])
-        if failure is not None:
-            raise output_error(path, failure)
-        if staging is None:
-            with Staging() as own:
-                _stage(own, folder, path)
-                own.commit()
-        else:
-            _stage(staging, folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if staging is None:
+        with Staging() as own:
+            _write_staged(driver, path, content, own)
+            own.commit()
+    else:
+        _write_staged(driver, path, content, staging)
+
+
+def _write_staged(driver, path, content, staging):
+    """Write the layer in a folder of its own, since drivers name further files, and stage every file of it."""
+    written = os.path.join(staging.scratch(path), os.path.basename(path))
+    failure = _write(driver, written, content, _DRIVERS[os.path.splitext(path)[1].lower()][1])
+    if failure is not None:
+        raise output_error(path, failure)
+    folder, target = os.path.dirname(written), os.path.dirname(path)
+    for name in sorted(os.listdir(folder)):
+        with staging.writing(os.path.join(target, name)) as partial:
+            os.replace(os.path.join(folder, name), partial)
 
 
 def check_vector_file(path, names):
@@ -113,23 +108,6 @@ def check_vector_file(path, names):
         raise OutputError(f"A shapefile cannot hold the field '{long_names[0]}' (names of at most {_SHAPEFILE_NAME} "
                           f"letters); end the name of {path} in .gpkg.")
     return driver
-
-
-def _stage(staging, folder, path):
-    """Hand every file of the layer to ``staging``, the main one last."""
-    target = os.path.dirname(path)
-    main = os.path.basename(path)
-    try:
-        if main.lower().endswith(".shp"):
-            for ending in _STALE:
-                stale = os.path.splitext(path)[0] + ending
-                if os.path.exists(stale):
-                    os.remove(stale)
-        for name in sorted(os.listdir(folder), key=lambda name: (name == main, name)):
-            os.replace(os.path.join(folder, name), staging.stage(os.path.join(target, name)))
-    except OSError as error:
-        raise OutputError(f"The output {path} cannot be put in place: {error.strerror}. Is it open in another "
-                          f"program?") from error
 
 
 def _write(driver, path, content, options):
