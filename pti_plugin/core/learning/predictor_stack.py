@@ -24,7 +24,7 @@ from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.products import RECOGNISE
 from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, display_name, on_grid, read_info, source
 from ..rasters.units import check_patterns, matching, parse_assignments
-from .model_file import read_model
+from .model_file import read_features
 
 MINMAX, RAW = SCALINGS = ("minmax_0_100", "raw")
 #: item of the file with the scaling
@@ -384,7 +384,7 @@ def _is_zip(path):
 
 def _ranges_of_model(path):
     found = {}
-    for feature in read_model(path).features:
+    for feature in read_features(path):
         if not feature.categorical and None in (feature.low, feature.high):
             raise InputError(f"The model {os.path.basename(path)} was trained on {feature.name} as it is, without a "
                              f"range. Set SCALING to raw and leave RANGES empty.")
