@@ -29,7 +29,7 @@ from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.raster import read_info
 from . import compat
-from .parameter_check import holds_archive, layers_problem, rasters_packed, words_problem
+from .parameter_check import holds_archive, layers_problem, rasters_packed, refuse_null, words_problem
 from .styling import style_beside, style_on_completion
 
 #: parameters that say how to run; they never change a result
@@ -308,6 +308,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Run the tool; every error of the core becomes a QgsProcessingException here and nowhere else."""
         progress = FeedbackProgress(feedback)
         try:
+            refuse_null(parameters)
             with _stopped_by_signals(progress):
                 return self.compute(parameters, context, progress)
         except PtiError as error:

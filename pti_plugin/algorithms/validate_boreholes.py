@@ -22,6 +22,7 @@ from ..core.rasters.raster import CLASS, display_name, source
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
+from ..core.reporting.report_tables import SHAPES, read_table
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
 from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
@@ -36,10 +37,6 @@ DEPTH_RULES = ("depth of zero annual amplitude, else the deepest", "the deepest 
 _STATION_FILES = "Station data (*.csv *.tab *.txt *.tsv *.dat *.xls *.xlsx *.ods);;All files (*)"
 
 _TRENDS = ("MAGT_TREND", "ALT_TREND")
-
-#: tables of other tools for the report, and a column by which each is known
-_FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features", "ZONES": "zone",
-                  "COMPARISON": "section", "START_COMPARISON": "section"}
 
 
 class ValidateBoreholes(PtiAlgorithm):
@@ -153,7 +150,7 @@ class ValidateBoreholes(PtiAlgorithm):
         """Validate the map and write the report."""
         pti, base, magt, pp = (self.raster_path(parameters, name, context) for name in ("PTI", "BASE", "MAGT", "PP"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
-                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
+                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *SHAPES)}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
                                                   *_single_files(files)) if path]
         left_out = left_out_classes(self, parameters, context)
@@ -182,7 +179,7 @@ class ValidateBoreholes(PtiAlgorithm):
             self.parameterAsString(parameters, "UNITS", context), left_out, progress)
         depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
             self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
-        learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
+        learned = {name: read_table(name, files[name]) if files[name] else [] for name in SHAPES}
         series, citations = {}, []
         for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
             series[quantity] = []
@@ -266,17 +263,6 @@ def _single_files(files):
             yield from ((role, str(file)) for file in sorted(Path(path).rglob("*")) if file.is_file())
         else:
             yield role, path
-
-
-def _rows(path, column):
-    """Return the rows of an optional table, [] without one; raises InputError where ``column`` is not in it."""
-    if not path:
-        return []
-    rows = tables.read_csv(path)
-    if not rows or column not in rows[0]:
-        raise InputError(f"The table {path} has no {'rows' if not rows else f'column {column}'}. Give the CSV that the "
-                         f"tool named in this parameter's help writes.")
-    return rows
 
 
 def _report(learned, record, outputs, **parts):

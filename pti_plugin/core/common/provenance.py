@@ -12,6 +12,7 @@ from osgeo import gdal
 
 from .departures import departures_of
 from .packages import version_of
+from .record_check import read_checked
 from .resources import plugin_version
 
 SUFFIX = ".provenance.json"
@@ -91,7 +92,9 @@ _LEARNING = ("trainxgboost", "predictxgboost")
 
 def to_json(record):
     """Return a record as readable JSON text."""
-    return json.dumps(record, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    text = json.dumps(record, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    # a name of a file may hold bytes that are no letters
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _plain(value):
@@ -102,7 +105,7 @@ def _plain(value):
 
 def read_record(output):
     """Return the record beside ``output``, or None where there is none or it cannot be read."""
-    return _read(record_path(output))
+    return read_checked(record_path(output))
 
 
 def collect_records(paths):
@@ -163,8 +166,7 @@ class _Search:
     def _records_in(self, folder):
         """Return {name of an output: record} of a folder, the newest where several name the same."""
         if folder not in self._folders:
-            records = [record for record in map(_read, _record_files(folder))
-                       if isinstance(record, dict) and isinstance(record.get("outputs"), dict)]
+            records = [record for record in map(read_checked, _record_files(folder)) if record]
             records.sort(key=lambda record: str(record.get("finished", "")))
             self._folders[folder] = {re.split(r"[\\/]", str(path))[-1]: record for record in records
                                      for path in record["outputs"].values()}
@@ -182,11 +184,3 @@ def _record_files(folder):
 def _file_inside(path):
     """Return the file that a data source names, as in NETCDF:"file":variable or file|layername=x, or None."""
     return next((part for part in (path, *path.split('"'), path.split("|")[0]) if os.path.isfile(part)), None)
-
-
-def _read(path):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except (OSError, ValueError):
-        return None

@@ -8,8 +8,8 @@ work with what QGIS brings, which is not sure to hold a library for JSON schemas
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ from .errors import InputError
 Rule = Callable[[Any, str], None]
 #: letters of a text that names something, and of one that tells something
 NAME, SENTENCE = 200, 20_000
+_LARGEST = sys.float_info.max
 #: letters of a value shown in a message
 _SHOWN = 40
 #: control characters but for tab and line ends; halves of letters, which no encoding can write
@@ -68,8 +69,9 @@ def number(low: float | None = None, high: float | None = None, whole: bool = Fa
 
     def rule(value: Any, where: str) -> None:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if good and isinstance(value, float):
-            good = math.isfinite(value) and not (whole and not value.is_integer())
+        if good:
+            # whole numbers of JSON have no end
+            good = -_LARGEST <= value <= _LARGEST and not (whole and isinstance(value, float) and not value.is_integer())
         if not good or (low is not None and value < low) or (high is not None and value > high):
             raise _wrong(where, value, f"a {kind}{limits}")
 

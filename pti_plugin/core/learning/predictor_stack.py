@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..common.errors import InputError
-from ..common.tables import read_csv, to_csv
+from ..common.tables import Shape, read_csv, to_csv
 from ..ensembles.features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
@@ -35,6 +35,8 @@ CATEGORICAL, NUMERIC = "categorical", "number"
 COLUMNS = ("role", "group", "kind", "unit", "low", "high", "lowest", "highest", "cells", "missing", "outside_base",
            "clipped")
 MODEL_ENDING = ".ptimodel"
+#: a table of ranges: its names are names even where they look like numbers
+_RANGES = Shape({}, {}, frozenset({"role", "group", "kind", "unit"}))
 
 _ROLE = re.compile(r"[a-z][a-z0-9_]*")
 #: whole numbers above it are not exact in the single precision that a stack is written in
@@ -393,7 +395,7 @@ def _ranges_of_model(path):
 
 
 def _ranges_of_table(path):
-    rows = read_csv(path)
+    rows = read_csv(path, _RANGES)
     name = os.path.basename(path)
     if not rows or not {"role", "low", "high"} <= set(rows[0]):
         raise InputError(f"RANGES, {name}, is not a table with the columns role, low and high, as OUTPUT_RANGES "
