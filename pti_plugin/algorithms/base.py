@@ -1,5 +1,6 @@
 """What all tools share: parameters with help, the way to the core, and the one place where errors are translated."""
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -333,9 +334,9 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         if made:
             record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results,
                                            choices)
-            text = provenance.to_json({**record, "warnings": list(progress.warnings)})
+            record = {**record, "warnings": list(progress.warnings)}
             for path in provenance.record_paths(made.values()):
-                staging.write_text(path, text)
+                staging.write_text(path, provenance.to_json(record, os.path.dirname(path)))
         styles = {path: style_beside(staging, self.ID, name, path, progress) for name, path in made.items()}
         progress.check()
         staging.commit()

@@ -281,7 +281,7 @@ def test_thresholds_that_no_index_has_are_not_taken(tmp_path):
 
 def test_a_name_that_is_no_text_is_written_and_read_back(tmp_path):
     given = a_record(outputs={"OUTPUT": "map.tif", "OTHER": os.fsdecode(b"\xff.tif")})
-    found = collect_records([beside(tmp_path, to_json(given).encode("utf-8"))])
+    found = collect_records([beside(tmp_path, to_json(given, tmp_path).encode("utf-8"))])
     assert found[0]["outputs"] == given["outputs"]
 
 

@@ -13,6 +13,7 @@ from osgeo import gdal
 from .departures import departures_of
 from .packages import version_of
 from .record_check import read_checked
+from .record_paths import relative
 from .resources import plugin_version
 
 SUFFIX = ".provenance.json"
@@ -90,9 +91,9 @@ def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None
 _LEARNING = ("trainxgboost", "predictxgboost")
 
 
-def to_json(record):
-    """Return a record as readable JSON text."""
-    text = json.dumps(record, indent=2, ensure_ascii=False, default=_plain) + "\n"
+def to_json(record, folder):
+    """Return a record as readable JSON text for a file in ``folder``, to which its paths are relative."""
+    text = json.dumps(relative(record, folder), indent=2, ensure_ascii=False, default=_plain) + "\n"
     # a name of a file may hold bytes that are no letters
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 
+from .record_paths import absolute
 from .schema import SENTENCE, Mismatch, listed, named, number, one_of, optional, plain, record, text
 
 #: bytes of a record; ten thousand inputs have some three million
@@ -26,7 +27,8 @@ _any = plain(depth=12, most=1 << 17)
 _RECORD = record({"tool": text(), "outputs": named(_name, _path)}, {
     "plugin": text(), "plugin_version": text(), "finished": text(60), "profile": optional(text()),
     "departures_from_the_paper": optional(named(_name, record({}, {"used": plain(2), "as_published": plain(2)}))),
-    "parameters": optional(named(_name, _any)), "choices": optional(named(_name, _any)), "seed": optional(one_of(number(), text())),
+    "parameters": optional(named(_name, _any)), "choices": optional(named(_name, _any)),
+    "seed": optional(one_of(number(), text())),
     "inputs": optional(listed(record(
         {"path": _path}, {"role": _name, "size_bytes": _count, "sha256": text(64, pattern="[0-9a-f]{64}"),
                           "step": number(1, whole=True)}, plain(3)))),
@@ -48,7 +50,7 @@ _OF_TOOLS = {
 
 
 def read_checked(path):
-    """Return the record in a file, or None where it cannot be read or is no record."""
+    """Return the record in a file, its paths as they are here, or None where it cannot be read or is no record."""
     try:
         if os.path.getsize(path) > MOST_BYTES:
             return None
@@ -67,4 +69,4 @@ def read_checked(path):
     # RecursionError, MemoryError: nested without end
     except (OSError, ValueError, RecursionError, MemoryError, Mismatch):
         return None
-    return found
+    return absolute(found, os.path.dirname(os.path.abspath(path)))

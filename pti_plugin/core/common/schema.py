@@ -71,7 +71,7 @@ def number(low: float | None = None, high: float | None = None, whole: bool = Fa
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
         if good:
             # whole numbers of JSON have no end
-            good = -_LARGEST <= value <= _LARGEST and not (whole and isinstance(value, float) and not value.is_integer())
+            good = -_LARGEST <= value <= _LARGEST and (not whole or isinstance(value, int) or value.is_integer())
         if not good or (low is not None and value < low) or (high is not None and value > high):
             raise _wrong(where, value, f"a {kind}{limits}")
 

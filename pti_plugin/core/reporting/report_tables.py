@@ -116,4 +116,11 @@ def _problem_of_selection(rows):
     return "" if chosen == 1 else f"{chosen:g} numbers of predictors are marked as chosen, not one"
 
 
-_PROBLEMS = {"METRICS": _problem_of_metrics, "SHAP": _problem_of_shap, "SELECTION": _problem_of_selection}
+def _problem_of_start(rows):
+    whole = {row["item"] for row in rows if row["section"] == "summary" and None not in (
+        row["cells"], row["share_percent"])}
+    lacking = [item for item in ("different rank", "higher in second map", "lower in second map") if item not in whole]
+    return f"its summary lacks '{lacking[0]}'" if lacking else ""
+
+
+_PROBLEMS = {"START_COMPARISON": _problem_of_start, "METRICS": _problem_of_metrics, "SHAP": _problem_of_shap, "SELECTION": _problem_of_selection}
