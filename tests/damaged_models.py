@@ -211,7 +211,7 @@ def use(path):
             model.training_samples()
     except PtiError as error:
         str(error).encode("utf-8")
-        return f"refused: {error}".replace("\n", " ")
+        return f"refused: {error}"
     return "used"
 
 
@@ -222,8 +222,8 @@ def main():
             result = use(line.rstrip("\n"))
         except Exception as error:  # what the tools would show as a traceback
             import traceback
-            result = f"traceback: {type(error).__name__}: {error} {traceback.format_exc()[-900:]}".replace("\n", " | ")
-        print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024} {result}", flush=True)
+            result = f"traceback: {type(error).__name__}: {error} {traceback.format_exc()[-900:]}"
+        print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, result]), flush=True)
 
 
 class User:
@@ -253,8 +253,7 @@ class User:
             code = self._process.wait()
             self._process = None
             return 0, f"ended the process ({code})"
-        taken, result = line.rstrip("\n").split(" ", 1)
-        return int(taken), result
+        return tuple(json.loads(line))
 
     def end(self):
         """End the process."""

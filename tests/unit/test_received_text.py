@@ -27,11 +27,12 @@ from pti_plugin.core.reporting import figures
 from pti_plugin.core.reporting.report import validation_report
 from pti_plugin.core.reporting.report_print import print_version
 from pti_plugin.core.reporting.report_tables import SHAPES, read_table
+from pti_plugin.core.samples.sample_file import read_sample_features
 
 #: each would do something where it is not shown as it is
 PLANTED = ("[% @user_full_name %]", "$CURRENT_DATE", "<script>alert(1)</script>", '"><img src=x onerror=y>', "$x$",
            r"\frac{1}{2}$a$", "$\\undefined{$", "=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "&amp;",
-           "100%", "a\\$b", "$", "]]>", "{{x}}", "_x")
+           "100%", "a\\$b", "$", "]]>", "{what.__class__}", "{", "_x")
 
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------
@@ -100,6 +101,10 @@ TABLES = {
                "area_11_km2": 1.0, "mean_lst": -2.5}],
     "COMPARISON": [{"section": "transition", "item": "x", "from_rank": 11, "to_rank": 0, "cells": 3, "area_km2": 2.5,
                     "share_percent": 50.0, "cells_percent": 40.0}],
+    "START_COMPARISON": [
+        *({"section": "summary", "item": item, "cells": 3, "area_km2": 2.5, "share_percent": 50.0, "cells_percent": 40.0}
+          for item in ("different rank", "higher in second map", "lower in second map")),
+        {"section": "runs", "item": "trendrasters: FIRST_YEAR", "first": 1997, "second": 2003}],
 }
 
 
@@ -117,7 +122,7 @@ def report_of(learned, **more):
         calibration_rows=[row for row in metrics if row["section"] in ("calibration", "calibration before",
                                                                        "temperature")],
         selection_rows=learned.get("SELECTION"), zone_rows=learned.get("ZONES"),
-        comparison_rows=learned.get("COMPARISON"),
+        comparison_rows=learned.get("COMPARISON"), start_rows=learned.get("START_COMPARISON"),
         shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
                     "share": row["share_percent"], "gain": row["gain_share_percent"]}
                    for row in learned.get("SHAP", []) if row["level"] == "feature"], **more)
@@ -204,6 +209,30 @@ def test_features_of_the_report_are_few_enough_to_draw(tmp_path):
     rows = [{**TABLES["SHAP"][0], "name": f"p{i}"} for i in range(501)]
     with pytest.raises(InputError, match="501 predictors"):
         read_table("SHAP", written(tmp_path / "t.csv", rows))
+
+
+@pytest.mark.parametrize("change", [
+    {"features": [{"name": "a", "group": "g", "categorical": 1, "low": None, "high": None}]},
+    {"features": [{"name": "a\0", "group": "g", "categorical": False, "low": None, "high": None}]},
+    {"features": [{"name": "a", "group": "g", "categorical": False, "low": "x", "high": None}]},
+    {"features": [{"name": "a", "group": "g", "categorical": False, "low": None, "high": None}] * 2},
+    {"features": {}}, {"version": "1"}, {"version": None}, {"area_km2": {"7": 1}}, {"area_km2": {"11": -1}},
+    {"area_km2": 5}])
+def test_what_came_with_a_sample_is_of_its_shape(tmp_path, change):
+    good = {"version": 1, "features": [{"name": "a", "group": "g", "categorical": False, "low": 0.0, "high": 1.0}],
+            "area_km2": {"11": 5.0}}
+    (tmp_path / "s.geojson.features.json").write_text(json.dumps(good), encoding="utf-8")
+    assert read_sample_features(tmp_path / "s.geojson")[1] == {11: 5.0}
+    (tmp_path / "s.geojson.features.json").write_text(json.dumps({**good, **change}), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged|have version"):
+        read_sample_features(tmp_path / "s.geojson")
+
+
+@pytest.mark.parametrize("given", ["[" * 100_000, "1" * 6000, "\ud800", "NaN"])
+def test_a_statement_that_is_no_json_is_refused(tmp_path, given):
+    (tmp_path / "s.geojson.features.json").write_bytes(given.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match="damaged|cannot be read"):
+        read_sample_features(tmp_path / "s.geojson")
 
 
 # ---- records --------------------------------------------------------------------------------------------------------
@@ -341,6 +370,10 @@ def test_nothing_planted_is_an_order_on_the_page(tmp_path, no_figures):
                        for row in rows]
             if name == "METRICS":
                 changed[0]["line"] = planted
+            if name == "COMPARISON":
+                changed = [{**row, "section": planted} for row in changed]
+            if name == "START_COMPARISON":
+                changed[:3] = rows[:3]
             if name == "SELECTION":
                 changed = [{**row, "source": "this run"} for row in changed]
             learned[name] = read_table(name, written(tmp_path / name, changed))

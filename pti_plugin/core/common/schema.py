@@ -57,7 +57,7 @@ def _members(pairs: list) -> dict:
 def shown(value: Any) -> str:
     """Return a value as a message shows it: short, and with nothing that a screen or a log would act on."""
     text = value if isinstance(value, str) else type(value).__name__ if isinstance(value, (dict, list)) else repr(value)
-    text = _UNWRITABLE.sub("\ufffd", text[:_SHOWN + 1])
+    text = re.sub(r"\s", " ", _UNWRITABLE.sub("\ufffd", text[:_SHOWN + 1]))
     return f"'{text[:_SHOWN]}…'" if len(text) > _SHOWN else f"'{text}'"
 
 

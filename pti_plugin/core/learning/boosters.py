@@ -9,6 +9,7 @@ holds one.
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 
@@ -34,6 +35,7 @@ _SETS = {"categories": ("i4",), "categories_nodes": ("i4",), "categories_segment
 
 _count = text(10, pattern=r"\d{1,10}")
 _words = text(1000)
+_COUNTS = re.compile(r"\d{1,10}(?:,\d{1,10})*")
 _MODEL = record({
     "version": listed(schema.number(0, 999, whole=True), 3, 3),
     "learner": record({
@@ -42,8 +44,6 @@ _MODEL = record({
         "objective": record({"name": _words}), "gradient_booster": record({"name": _words})},
         {"attributes": named(_words, text(schema.SENTENCE)), "feature_names": listed(text(1000)),
          "feature_types": listed(text(10, among=("q", "c", "float", "int", "i")))})})
-_TREE_PARAMETERS = record({"num_nodes": _count, "num_feature": _count},
-                          {"num_deleted": _count, "size_leaf_vector": _count}, _words)
 
 
 class OtherKind(InputError):
@@ -117,12 +117,10 @@ def _check_forest(forest, features, classes):
     trees = forest.get("trees")
     if not isinstance(trees, list) or not trees:
         raise Mismatch("it holds no trees")
-    for place, tree in enumerate(trees):
-        if not isinstance(tree, dict):
-            raise Mismatch(f"tree {place} is none")
-        _TREE_PARAMETERS(tree.get("tree_param"), f"tree {place}: tree_param")
-        if int(tree["tree_param"].get("size_leaf_vector", "1")) > 1:
-            raise OtherKind("its leaves hold a value for every class")
+    if not all(isinstance(tree, dict) and isinstance(tree.get("tree_param"), dict) for tree in trees):
+        raise Mismatch("a tree is none")
+    if _stated(trees, "size_leaf_vector", "1").max() > 1:
+        raise OtherKind("its leaves hold a value for every class")
     record({"num_trees": _count, "num_parallel_tree": _count}, None, _words)(
         forest.get("gbtree_model_param"), "gbtree_model_param")
     parameters = forest["gbtree_model_param"]
@@ -150,26 +148,36 @@ def _check_trees(trees, features):
         # XGBoost puts trees where their number says
         if tree.get("id") != place or isinstance(tree["id"], bool):
             raise Mismatch(f"tree {place} has another number")
-    stated = {name: np.array([int(tree["tree_param"].get(name, "0")) for tree in trees], dtype=np.int64)
-              for name in ("num_nodes", "num_feature", "num_deleted")}
-    if (stated["num_feature"] != features).any():
+    if (_stated(trees, "num_feature") != features).any():
         raise Mismatch("a tree has another number of features")
-    sizes = stated["num_nodes"]
+    sizes = _stated(trees, "num_nodes")
     nodes = {name: _joined(trees, name, kinds, sizes) for name, kinds in _KINDS.items()}
     if (sizes < 1).any():
         raise Mismatch("a tree has no nodes")
-    _check_nodes(nodes, sizes, features, stated["num_deleted"])
+    _check_nodes(nodes, sizes, features, _stated(trees, "num_deleted", "0"))
     _check_sets(trees, nodes, sizes)
+
+
+def _stated(trees, name, absent=""):
+    """Return a count that every tree states, int64 (trees,)."""
+    given = [tree["tree_param"].get(name, absent) for tree in trees]
+    # all at once: a model has hundreds of thousands of trees
+    if not all(type(value) is str for value in given) or not _COUNTS.fullmatch(",".join(given)) or (
+            "," in "".join(given)):
+        raise Mismatch(f"{name} of a tree is no number")
+    return np.array([int(value) for value in given], dtype=np.int64)
 
 
 def _joined(trees, name, kinds, sizes=None):
     """Return the arrays ``name`` of all trees as one, each of one of ``kinds`` and, where given, of its size."""
     parts = [tree.get(name) for tree in trees]
-    if any(not isinstance(part, np.ndarray) or part.dtype.str[1:] not in kinds for part in parts):
+    if set(map(type, parts)) != {np.ndarray} or not {part.dtype for part in parts} <= {
+            np.dtype(kind).newbyteorder(order) for kind in kinds for order in "<>"}:
         raise Mismatch(f"{name} of a tree is missing or of another type")
-    if sizes is not None and any(len(part) != size for part, size in zip(parts, sizes.tolist())):
+    if sizes is not None and not np.array_equal(np.fromiter(map(len, parts), np.int64, len(parts)), sizes):
         raise Mismatch(f"{name} of a tree has not a value a node")
-    return np.concatenate(parts).astype(f"{parts[0].dtype.str[1:]}")
+    joined = np.concatenate(parts)
+    return joined.astype(joined.dtype.newbyteorder("="))
 
 
 def _check_nodes(nodes, sizes, features, deleted):

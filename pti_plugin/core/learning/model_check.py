@@ -21,6 +21,7 @@ from ..common.schema import (
     optional,
     plain,
     record,
+    shown,
     text,
 )
 
@@ -140,7 +141,8 @@ def check_manifest(manifest, entries, what):
     elif len(set(files)) < len(files):
         problem = "it lists a booster twice"
     elif entries != wanted:
-        problem = f"it and the archive do not name the same files ({', '.join(sorted(entries ^ wanted)[:5])})"
+        differing = ", ".join(map(shown, sorted(entries ^ wanted)[:5]))
+        problem = f"it and the archive do not name the same files ({differing})"
     elif len(set(names)) < len(names):
         problem = "it has a feature twice"
     elif any(ranks.ORDER.get(code, -1) <= ranks.ORDER.get(before, -1) for before, code in zip([None, *codes], codes)):

@@ -123,4 +123,5 @@ def _problem_of_start(rows):
     return f"its summary lacks '{lacking[0]}'" if lacking else ""
 
 
-_PROBLEMS = {"START_COMPARISON": _problem_of_start, "METRICS": _problem_of_metrics, "SHAP": _problem_of_shap, "SELECTION": _problem_of_selection}
+_PROBLEMS = {"START_COMPARISON": _problem_of_start, "METRICS": _problem_of_metrics, "SHAP": _problem_of_shap,
+             "SELECTION": _problem_of_selection}
