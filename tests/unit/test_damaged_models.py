@@ -17,6 +17,7 @@ from damaged_models import KINDS, MANIFEST, MANIFEST_SUM, MOST_BYTES, User, entr
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.learning import boosters, ubjson
 from pti_plugin.core.learning.model_file import read_features, read_model, write_model
+from pti_plugin.core.mapping import tree_ensemble
 from support import ROOT
 
 xgboost = pytest.importorskip("xgboost")
@@ -87,7 +88,8 @@ def with_learner(**changes):
     lambda tree, *_: tree.update(split_conditions=tree["split_conditions"].astype("f8")),
     lambda tree, *_: tree["tree_param"].update(num_nodes="1000000000"),
     lambda tree, *_: tree["tree_param"].update(num_nodes="x"),
-    lambda tree, *_: tree["tree_param"].update(num_deleted="1"),
+    lambda tree, *_: tree["tree_param"].update(num_deleted="1"), lambda tree, *_: tree["tree_param"].update(more=1),
+    with_learner(boost_from_average="q"),
     lambda tree, *_: tree["tree_param"].update(num_feature="1000"),
     lambda tree, forest, _: forest["tree_info"].__setitem__(0, 77),
     lambda tree, forest, _: forest["tree_info"].__setitem__(0, -1),
@@ -180,6 +182,17 @@ def test_boosters_of_another_kind_are_told_from_damaged_ones(good, tmp_path):
     refused(tmp_path / "m", packed({**entries, FIRST: ubj(model)}), "is damaged.*not one a tree")
     model["learner"]["gradient_booster"] = {"model": {"weights": [0.0]}, "name": "gblinear"}
     refused(tmp_path / "m", packed({**entries, FIRST: ubj(model)}), "was not made by this plugin.*gblinear")
+
+
+def test_a_booster_that_xgboost_itself_refuses_is_refused(good, monkeypatch):
+    def refuse(*_):
+        raise xgboost.core.XGBoostError("no\nStack trace")
+
+    compare = tree_ensemble._compare
+    monkeypatch.setattr(tree_ensemble, "_compare", lambda *given: (
+        monkeypatch.setattr(xgboost.Booster, "load_model", refuse), compare(*given)))
+    with pytest.raises(InputError, match=r"A booster is damaged: xgboost .* does not read it \(no\)\.$"):
+        tree_ensemble.read_ensemble([entries_of(good)[FIRST]])
 
 
 @pytest.mark.parametrize(("raw", "words"), [

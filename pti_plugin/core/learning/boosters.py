@@ -40,7 +40,8 @@ _MODEL = record({
     "version": listed(schema.number(0, 999, whole=True), 3, 3),
     "learner": record({
         "learner_model_param": record({"num_class": _count, "num_feature": _count, "base_score": text(20_000)},
-                                      {"num_target": text(2, among=("1",))}, _words),
+                                      {"num_target": text(2, among=("1",)),
+                                       "boost_from_average": text(1, among=("0", "1"))}, _words),
         "objective": record({"name": _words}), "gradient_booster": record({"name": _words})},
         {"attributes": named(_words, text(schema.SENTENCE)), "feature_names": listed(text(1000)),
          "feature_types": listed(text(10, among=("q", "c", "float", "int", "i")))})})
@@ -117,8 +118,9 @@ def _check_forest(forest, features, classes):
     trees = forest.get("trees")
     if not isinstance(trees, list) or not trees:
         raise Mismatch("it holds no trees")
-    if not all(isinstance(tree, dict) and isinstance(tree.get("tree_param"), dict) for tree in trees):
-        raise Mismatch("a tree is none")
+    if not all(isinstance(tree, dict) and isinstance(tree.get("tree_param"), dict)
+               and all(isinstance(value, str) for value in tree["tree_param"].values()) for tree in trees):
+        raise Mismatch("a tree states nothing of itself, or no texts")
     if _stated(trees, "size_leaf_vector", "1").max() > 1:
         raise OtherKind("its leaves hold a value for every class")
     record({"num_trees": _count, "num_parallel_tree": _count}, None, _words)(

@@ -457,7 +457,11 @@ def _compare(xgboost, raw, trees, features):
             x[:, feature] = rng.choice(candidates, len(x))
     x[rng.random(x.shape) < 0.05] = np.nan
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(bytearray(raw))
+    try:
+        booster.load_model(bytearray(raw))
+    except xgboost.core.XGBoostError as error:
+        raise InputError(f"A booster is damaged: xgboost {xgboost.__version__} does not read it "
+                         f"({str(error).splitlines()[0][:200]}).") from error
     theirs = booster.inplace_predict(x, predict_type="margin", missing=np.nan, iteration_range=(0, trees.rounds))
     ours = TreeEnsemble(features, len(trees.base), (group,)).margins(x)[0]
     if not np.array_equal(ours, theirs.reshape(ours.shape)):
