@@ -1,7 +1,6 @@
 """Reads a report and compares every number of its tables with the files they name."""
 
 import csv
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +9,7 @@ from pti_plugin.core.common import profiles
 from pti_plugin.core.common.ranks import CODES, TIERS
 from pti_plugin.core.reporting.report_model import predictor_title
 from pti_plugin.core.reporting.report_stations import SUMMARY_NAMES
-from support import ROOT
+from support import ROOT, record_in
 
 with open(ROOT / "resources" / "tables" / "paper_choices.csv", encoding="utf-8", newline="") as stream:
     PAPER_CHOICES = list(csv.DictReader(stream))
@@ -411,7 +410,7 @@ def check_report(path, stations_record):
 
     ``stations_record``: the record of the run that wrote it.
     """
-    record = json.loads(Path(stations_record).read_text(encoding="utf-8"))
+    record = record_in(stations_record)
     files = {base(made): made for step in [*record["steps"], record] for made in step["outputs"].values()}
     files.update({base(entry["path"]): entry["path"] for entry in record["inputs"]})
     checks = Checks(files, record)

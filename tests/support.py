@@ -1,5 +1,6 @@
 """Helpers that tests share: small rasters, and qgis_process as a function."""
 
+import json
 import os
 import subprocess
 from collections import namedtuple
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pti_plugin.core.common.progress import Progress
+from pti_plugin.core.common.relative_paths import absolute
 
 ROOT = Path(__file__).resolve().parents[1]
 QGIS_PROCESS = ROOT / "scripts" / "qgis_process"
@@ -150,3 +152,9 @@ class Log(Progress):
     def info(self, message):
         """Keep the message."""
         self.lines.append(message)
+
+
+def record_in(path):
+    """Return a provenance record, its paths as they are here."""
+    path = Path(path)
+    return absolute(json.loads(path.read_text(encoding="utf-8")), path.parent)

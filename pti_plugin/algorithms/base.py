@@ -37,7 +37,7 @@ from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.input_files import files_behind
 from ..core.rasters.raster import read_info
 from . import compat
-from .parameter_check import holds_archive, layers_problem, rasters_packed, words_problem
+from .parameter_check import holds_archive, layers_problem, rasters_packed, refuse_null, words_problem
 from .styling import style_beside, style_on_completion
 
 #: parameters that say how to run; they never change a result
@@ -322,6 +322,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         """Run the tool; every error of the core becomes a QgsProcessingException here and nowhere else."""
         progress = FeedbackProgress(feedback)
         try:
+            refuse_null(parameters)
             with _stopped_by_signals(progress):
                 _recover_beside(parameters.values(), progress)
                 return self.compute(parameters, context, progress)
@@ -355,9 +356,9 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             record = record or self.record(parameters, context, progress, inputs, outputs, profile, seed, results,
                                            choices)
             files = provenance.made_files({name: staging.partial(path) for name, path in made.items()}, progress)
-            text = provenance.to_json({**record, "files_made": files, "warnings": list(progress.warnings)})
+            record = {**record, "files_made": files, "warnings": list(progress.warnings)}
             for path in record_paths(made.values()):
-                staging.write_text(path, text)
+                staging.write_text(path, provenance.to_json(record, os.path.dirname(path)))
         styles = {path: style_beside(staging, self.ID, name, path, progress) for name, path in made.items()}
         progress.check()
         staging.commit()

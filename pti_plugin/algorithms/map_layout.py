@@ -29,6 +29,7 @@ from qgis.PyQt.QtCore import QPointF, Qt
 from qgis.PyQt.QtGui import QColor, QFont, QFontDatabase, QPolygonF
 from qgis.PyQt.QtXml import QDomDocument
 
+from ..core.common.escapes import for_qgis, seen
 from ..core.common.ranks import BY_CODE, RANKS
 from ..core.index.pti import PtiOptions
 from ..core.reporting.figures import INK, LAND, MUTED, SEA, text_colour_on
@@ -80,7 +81,7 @@ def map_layout(project, view, texts, page="A4 portrait"):
     """Return the QgsPrintLayout of a map and its map item, which has no layers yet."""
     layout = QgsPrintLayout(project)
     layout.initializeDefaults()
-    layout.setName(texts.title)
+    layout.setName(seen(texts.title))
     width, height = PAGES[page]
     layout.pageCollection().page(0).setPageSize(QgsLayoutSize(width, height))
     draw = _Draw(layout, page_factor(page))
@@ -161,9 +162,9 @@ class _Draw:
         return item
 
     def label(self, name, text, x, y, width, height, points, colour=INK, bold=False, across="left", down="top"):
-        """Add a text in a box."""
+        """Add a text in a box, shown as it is: labels of a layout evaluate expressions."""
         item = QgsLayoutItemLabel(self.layout)
-        item.setText(text)
+        item.setText(for_qgis(text))
         compat.set_label_font(item, self.font(points, bold), QColor(colour))
         item.setHAlign(self._ACROSS[across])
         item.setVAlign(self._DOWN[down])

@@ -76,3 +76,13 @@ def _why_not_loaded(path):
     except InputError as error:
         return str(error)
     return f"QGIS cannot load {path} as a layer."
+
+
+def refuse_null(parameters):
+    """Raise InputError for a text or path that holds a null character, which ends it for some and not for others."""
+    for name, value in parameters.items():
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, str) and "\0" in part:
+                shown = part.replace("\0", "\ufffd")
+                raise InputError(f"{name}: '{shown}' holds a null character, which no path and no text may. Correct "
+                                 f"it.")

@@ -280,7 +280,8 @@ def _origin(path):
         return f"Map: {display_name(path)}, of which no record is kept beside it"
     record = records[-1]
     profile = next((found["profile"] for found in reversed(records) if found.get("profile")), None)
-    return (f"Map: {display_name(path)}, made by {record['tool']} of {record['plugin']} {record['plugin_version']}"
+    version = f"{record.get('plugin', '')} {record.get('plugin_version', '')}".strip()
+    return (f"Map: {display_name(path)}, made by {record['tool']}" + (f" of {version}" if version else "")
             + (f", profile {profile}" if profile else ""))
 
 

@@ -63,7 +63,8 @@ class TrainXgboost(PtiAlgorithm):
             "one temperature, which changes no class. Points and cells that lack a few predictors are learned from, "
             "as XGBoost does with missing values. SELECT chooses predictors first, by recursive elimination; the "
             "models then know only those. The model file is a zip of JSON, XGBoost's own format and the samples; "
-            "reading it runs no code. Needs xgboost.")
+            "reading it runs no code. Its checksums find accidents and stop nobody who means harm; a model from "
+            "elsewhere is checked before it is used. Needs xgboost.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""

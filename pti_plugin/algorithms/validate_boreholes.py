@@ -23,6 +23,7 @@ from ..core.rasters.raster import CLASS, display_name, source
 from ..core.rasters.vector import write_points
 from ..core.reporting.figures import applicability_map, magt_scatter, pti_map, station_scatter
 from ..core.reporting.report import validation_report
+from ..core.reporting.report_tables import SHAPES, read_table
 from . import compat
 from .base import UNITS_HELP, PtiAlgorithm
 from .exclusion_input import add_exclusion, exclusion_inputs, left_out_classes
@@ -37,10 +38,6 @@ DEPTH_RULES = ("depth of zero annual amplitude, else the deepest", "the deepest 
 _STATION_FILES = "Station data (*.csv *.tab *.txt *.tsv *.dat *.xls *.xlsx *.ods);;All files (*)"
 
 _TRENDS = ("MAGT_TREND", "ALT_TREND")
-
-#: tables of other tools for the report, and a column by which each is known
-_FIRST_COLUMNS = {"METRICS": "section", "SHAP": "level", "SELECTION": "features", "ZONES": "zone",
-                  "COMPARISON": "section", "START_COMPARISON": "section"}
 
 
 class ValidateBoreholes(PtiAlgorithm):
@@ -158,7 +155,7 @@ class ValidateBoreholes(PtiAlgorithm):
         pti, base, magt, pp, applicability = (self.raster_path(parameters, name, context)
                                               for name in ("PTI", "BASE", "MAGT", "PP", "APPLICABILITY"))
         files = {name: self.parameterAsFile(parameters, name, context) or None
-                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *_FIRST_COLUMNS)}
+                 for name in ("STATIONS_MAGT", "STATIONS_ALT", "SITES", *SHAPES)}
         inputs = [(role, path) for role, path in (("PTI", pti), ("BASE", base), ("MAGT", magt), ("PP", pp),
                                                   ("APPLICABILITY", applicability), *_single_files(files)) if path]
         left_out = left_out_classes(self, parameters, context)
@@ -176,45 +173,45 @@ class ValidateBoreholes(PtiAlgorithm):
             raise InputError("OUTPUT_SCATTER_MAGT needs the ground temperature of the map; give MAGT, or leave the "
                              "plot out.")
         with self.staging(inputs, outputs, progress) as staging:
-        profile = self.profile(parameters, context)
-        note = self.parameterAsString(parameters, "NOTE", context)
-        search = self.parameterAsInt(parameters, "SEARCH", context)
-        options = self._options(parameters, context, pti, profile, left_out)
-        options.check()
-        ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
-        numbers = number_sources(
-            {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
-             **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
-            self.parameterAsString(parameters, "UNITS", context), left_out, progress)
-        depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
-            self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
-        learned = {name: _rows(files[name], column) for name, column in _FIRST_COLUMNS.items()}
-        series, citations = {}, []
-        for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
-            series[quantity] = []
-            if files[name]:
-                columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
-                series[quantity], read = read_stations(
-                    files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
-                    files["SITES"], progress.part(share, share + 0.1))
-                if read.citation:
-                    citations.append((files[name], read.citation, read.licence))
-                for sentence in read.sentences():
-                    progress.info(sentence)
-                for warning in read.warnings:
-                    progress.warn(warning)
-        areas = map_areas(ranked, progress.part(0.2, 0.4))
-        result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
-                          **{f"{name}_values": point_values(numbers[path], search, progress.check)
-                             for name, path in (("magt", magt), ("pp", pp)) if path})
-        reading = _Reading(search, left_out, options.thresholds, progress)
-        if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
-            _set_beside(result, ranked, beside, trends, numbers, reading)
-        for sentence in result.sentences:
-            progress.info(sentence)
-        for warning in result.warnings:
-            progress.warn(warning)
-        progress.set(0.5)
+            profile = self.profile(parameters, context)
+            note = self.parameterAsString(parameters, "NOTE", context)
+            search = self.parameterAsInt(parameters, "SEARCH", context)
+            options = self._options(parameters, context, pti, profile, left_out)
+            options.check()
+            ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
+            numbers = number_sources(
+                {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
+                 **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
+                self.parameterAsString(parameters, "UNITS", context), left_out, progress)
+            depth_rule = (ZERO_AMPLITUDE, DEEPEST, self.parameterAsDouble(parameters, "DEPTH", context))[
+                self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
+            learned = {name: read_table(name, files[name]) if files[name] else [] for name in SHAPES}
+            series, citations = {}, []
+            for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
+                series[quantity] = []
+                if files[name]:
+                    columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
+                    series[quantity], read = read_stations(
+                        files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
+                        files["SITES"], progress.part(share, share + 0.1))
+                    if read.citation:
+                        citations.append((files[name], read.citation, read.licence))
+                    for sentence in read.sentences():
+                        progress.info(sentence)
+                    for warning in read.warnings:
+                        progress.warn(warning)
+            areas = map_areas(ranked, progress.part(0.2, 0.4))
+            result = validate(series[MAGT], series[ALT], point_values(ranked, search, progress.check), options,
+                              **{f"{name}_values": point_values(numbers[path], search, progress.check)
+                                 for name, path in (("magt", magt), ("pp", pp)) if path})
+            reading = _Reading(search, left_out, options.thresholds, progress)
+            if beside["OTHER_MAPS"] or beside["PRODUCTS_MAGT"]:
+                _set_beside(result, ranked, beside, trends, numbers, reading)
+            for sentence in result.sentences:
+                progress.info(sentence)
+            for warning in result.warnings:
+                progress.warn(warning)
+            progress.set(0.5)
             limits = options.thresholds
             figure = pti_map(ranked, "Permafrost Thaw Index", "Northern high latitudes", base, _marks(result.rows),
                              note, limits=(limits.cold, limits.cool, limits.warm), isolated=limits.isolated)
@@ -274,17 +271,6 @@ def _single_files(files):
             yield from ((role, str(file)) for file in sorted(Path(path).rglob("*")) if file.is_file())
         else:
             yield role, path
-
-
-def _rows(path, column):
-    """Return the rows of an optional table, [] without one; raises InputError where ``column`` is not in it."""
-    if not path:
-        return []
-    rows = tables.read_csv(path)
-    if not rows or column not in rows[0]:
-        raise InputError(f"The table {path} has no {'rows' if not rows else f'column {column}'}. Give the CSV that the "
-                         f"tool named in this parameter's help writes.")
-    return rows
 
 
 def _report(learned, record, outputs, **parts):

@@ -1,13 +1,12 @@
 """The tool that brings products to the target grid, as PyQGIS calls it."""
 
-import json
 
 import numpy as np
 import pytest
 
 import products as p
 from pti_plugin.core.rasters.raster import read_info
-from support import read_raster, refusal, standing, write_raster
+from support import read_raster, record_in, refusal, standing, write_raster
 
 pytest.importorskip("netCDF4")
 pytest.importorskip("pyhdf")
@@ -44,7 +43,7 @@ def test_a_variable_of_a_file_with_its_record(run, tmp_path):
     # the default limit is 45° N
     latitude = info.grid.lonlat(*np.meshgrid(np.arange(48) + 0.5, np.arange(48) + 0.5))[1]
     assert np.isnan(found[latitude < 45]).all() and not np.isnan(found[20:28, 20:28]).all()
-    record = json.loads((tmp_path / "magt.provenance.json").read_text(encoding="utf-8"))
+    record = record_in(tmp_path / "magt.provenance.json")
     assert record["parameters"]["VARIABLE"] == "T10m" and record["parameters"]["PRODUCT"] == "recognise"
     assert record["parameters"]["FILE"] == path and record["parameters"]["MIN_LATITUDE"] == 45
     assert record["results"]["product"] == "cci_gtd_v3" and record["results"]["resampling"] == "average"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.series.composites import STATISTICS
-from support import read_raster, standing, write_raster
+from support import read_raster, record_in, standing, write_raster
 
 MONTHS = [f"{year}-{month:02d}" for year in range(2000, 2006) for month in range(1, 13)][1:]
 
@@ -85,7 +85,7 @@ def test_depths_become_a_mean_with_a_record(run, tmp_path):
                              "OUTPUT_THICKNESS": str(tmp_path / "cm.tif")})
     np.testing.assert_allclose(read_raster(made["OUTPUT"]), (500 + 500 + 300) / 30 / 10, rtol=1e-6)
     assert (read_raster(made["OUTPUT_THICKNESS"]) == 30).all()
-    record = json.loads((tmp_path / "soc.provenance.json").read_text(encoding="utf-8"))
+    record = record_in(tmp_path / "soc.provenance.json")
     assert [row["weight_cm"] for row in record["results"]["layers"]] == [5, 10, 15]
     assert record["parameters"]["INPUT"] == layers
 

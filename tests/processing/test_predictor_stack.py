@@ -1,7 +1,6 @@
 """Slope and predictor stack as PyQGIS calls them, down to a model that is trained on the stack."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
 from pti_plugin.core.ensembles.topography import UNITS
 from pti_plugin.core.learning.predictor_stack import SCALINGS
-from support import read_raster, standing, write_raster
+from support import read_raster, record_in, standing, write_raster
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def test_slope_and_stack_follow_one_another(run, layers, tmp_path):
     with open(made["OUTPUT_RANGES"], encoding="utf-8", newline="") as stream:
         rows = {row["role"]: row for row in csv.DictReader(stream)}
     assert (float(rows["soc"]["low"]), float(rows["soc"]["high"])) == pytest.approx((low, high), rel=1e-6)
-    record = json.loads((tmp_path / "stack.provenance.json").read_text(encoding="utf-8"))
+    record = record_in(tmp_path / "stack.provenance.json")
     assert record["parameters"]["SOC"] == layers["SOC"] and record["parameters"]["OWN"] == layers["OWN"]
     assert any("soc 1 (" in warning for warning in record["warnings"])
     assert {row["role"] for row in record["results"]["predictors"]} == set(rows)

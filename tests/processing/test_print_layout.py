@@ -354,3 +354,36 @@ def test_the_template_in_the_plugin_is_what_the_script_builds(provider):
     assert described(kept) == described(built), "run scripts/build_layout.py"
     colours = {hex_to_rgb(rank.colour) for rank in RANKS}
     assert colours <= {kept.itemById(f"swatch {rank.code}").symbol().color().getRgb()[:3] for rank in RANKS}
+
+
+def test_text_from_a_record_and_of_the_page_is_shown_and_never_evaluated(draw, files, tmp_path):
+    """An expression in a received record printed the name of the user; the date is one as well."""
+    import json
+    import shutil
+
+    from qgis.core import QgsPrintLayout, QgsProject, QgsReadWriteContext
+    from qgis.PyQt.QtXml import QDomDocument
+
+    planted = "[% @user_full_name || @user_account_name %] $CURRENT_DATE(yyyy) <b>x</b> [%1+1%] %] $x$"
+    shutil.copy(files["PTI"], tmp_path / "pti.tif")
+    (tmp_path / "pti.provenance.json").write_text(json.dumps({
+        "tool": planted, "plugin": planted, "plugin_version": planted, "profile": planted,
+        "outputs": {"OUTPUT": "pti.tif"}}), encoding="utf-8")
+    draw({"PTI": str(tmp_path / "pti.tif"), "TITLE": planted, "SUBTITLE": planted, "NOTE": planted,
+          "OUTPUT_PNG": str(tmp_path / "map.png"), "OUTPUT_LAYOUT": str(tmp_path / "map.qpt")})
+    document = QDomDocument()
+    document.setContent((tmp_path / "map.qpt").read_text(encoding="utf-8"))
+    project = QgsProject()
+    layout = QgsPrintLayout(project)
+    layout.loadFromTemplate(document, QgsReadWriteContext())
+    for name in ("title", "subtitle"):
+        assert layout.itemById(name).currentText() == planted
+    note, origin, _ = layout.itemById("foot").currentText().split("\n")
+    assert note == planted and origin == f"Map: pti.tif, made by {planted} of {planted} {planted}, profile {planted}"
+
+
+def test_a_path_with_a_null_character_is_refused_in_a_sentence(draw, files, tmp_path):
+    from qgis.core import QgsProcessingException
+
+    with pytest.raises(QgsProcessingException, match="TITLE: .* holds a null character"):
+        draw({**files, "TITLE": "a\0b", "OUTPUT_PNG": str(tmp_path / "map.png")})

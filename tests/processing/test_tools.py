@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.departures import paper_choices
-from support import read_raster
+from support import read_raster, record_in
 
 TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "buildpti", "trainxgboost", "predictxgboost",
          "validateboreholes")
@@ -151,7 +151,7 @@ def record_beside(results):
     found = {path for output in results.values()
              for path in Path(output).parent.glob("*.provenance.json")}
     assert len(found) == 1
-    return json.loads(found.pop().read_text(encoding="utf-8"))
+    return record_in(found.pop())
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -365,7 +365,7 @@ def test_points_from_a_file_are_in_the_record_with_their_checksum(world, made, p
     processing.run("native:savefeatures", {"INPUT": point_layer(world, made)[0], "OUTPUT": path})
     # points alone have no area, which is warned of unless it is not asked for
     train({"SAMPLES": f"{path}|layername=samples", "CLASS_WEIGHTS": "none"}, tmp_path)
-    record = json.loads((tmp_path / "m.provenance.json").read_text(encoding="utf-8"))
+    record = record_in(tmp_path / "m.provenance.json")
     entry, = record["inputs"]
     assert entry["path"] == path and entry["sha256"] == digest_of_file(path)
     first = digest_of_file(tmp_path / "m.ptimodel")

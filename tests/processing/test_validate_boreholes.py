@@ -9,7 +9,7 @@ import pytest
 
 from pti_plugin.core.common.ranks import CODES, RANKS
 from pti_plugin.core.reporting import figures
-from support import write_raster
+from support import record_in, write_raster
 
 #: degrees: 20 rows from 80 to 60° N, 40 columns from 0 to 40° E
 DEGREES = (0.0, 1.0, 0.0, 80.0, 0.0, -1.0)
@@ -160,7 +160,7 @@ def test_stations_on_water_are_searched_like_those_without_a_rank_and_listed(run
         assert (said in row["note"]) == (i in near), row["note"]
     summary = summary_beside(made["OUTPUT"])
     assert (summary["left_out"], summary["no_data"], summary["from_neighbour"], summary["compared"]) == (4, 1, 3, 8)
-    record = json.loads(Path(made["OUTPUT"]).with_suffix(".provenance.json").read_text(encoding="utf-8"))
+    record = record_in(Path(made["OUTPUT"]).with_suffix(".provenance.json"))
     assert record["parameters"]["EXCLUDE_CODES"] == "210, 220"
     assert next(entry for entry in record["inputs"] if entry["role"] == "EXCLUDE")["path"] == exclude
     # the areas of the report leave the cells out, too

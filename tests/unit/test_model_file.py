@@ -1,5 +1,6 @@
 """A model file comes back as it was written, or not at all."""
 
+import hashlib
 import io
 import json
 import zipfile
@@ -10,7 +11,7 @@ import pytest
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.ensembles.features import Feature
 from pti_plugin.core.learning.folds import stratified_folds
-from pti_plugin.core.learning.model_file import MANIFEST, Model, pack_samples, read_model, write_model
+from pti_plugin.core.learning.model_file import MANIFEST, MANIFEST_SUM, Model, pack_samples, read_model, write_model
 from pti_plugin.core.learning.training import FoldScheme
 from pti_plugin.core.samples.sampling import Samples
 
@@ -56,11 +57,12 @@ def written(tmp_path, boosters, packed):
 
 
 def rewritten(path, change):
-    """Write the model again with its manifest changed by a function; checksums stay as they are."""
+    """Write the model again with its manifest changed by a function, and its checksum; others stay as they are."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     content = json.loads(entries[MANIFEST])
     entries[MANIFEST] = json.dumps(change(content)).encode()
+    entries[MANIFEST_SUM] = hashlib.sha256(entries[MANIFEST]).hexdigest().encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
@@ -116,7 +118,7 @@ def test_a_model_that_names_other_roles_than_its_boosters_know_is_refused(writte
     for change in (lambda features: features[:1], lambda features: features[::-1]):
         path = rewritten(written, lambda content, change=change: {**content, "features": change(content["features"])})
         with pytest.raises(InputError, match="a booster was trained on lst, land_cover, but the model names"):
-            read_model(path).load_boosters()
+            read_model(path)
         rewritten(path, lambda content: {**content, "features": [feature.__dict__ for feature in FEATURES]})
 
 
@@ -127,7 +129,7 @@ def test_the_same_model_is_the_same_bytes(written, tmp_path, boosters, packed):
 
 def test_nothing_in_it_is_pickled(written):
     with zipfile.ZipFile(written) as archive:
-        assert archive.namelist() == [MANIFEST, "boosters/0000.ubj", "boosters/0001.ubj", "samples.npy"]
+        assert archive.namelist() == [MANIFEST, MANIFEST_SUM, "boosters/0000.ubj", "boosters/0001.ubj", "samples.npy"]
         # as numpy reads it without unpickling
         np.load(io.BytesIO(archive.read("samples.npy")), allow_pickle=False)
         assert archive.read("boosters/0000.ubj")[:1] == b"{"
@@ -162,9 +164,10 @@ def test_a_truncated_file_is_an_error(written, tmp_path):
 
 def test_a_booster_that_was_exchanged_is_found_by_its_checksum(written, boosters):
     with zipfile.ZipFile(written) as archive:
-        text = archive.read(MANIFEST)
+        entries = {name: archive.read(name) for name in (MANIFEST, MANIFEST_SUM, "samples.npy")}
     with zipfile.ZipFile(written, "w") as archive:
-        archive.writestr(MANIFEST, text)
+        for name, content in entries.items():
+            archive.writestr(name, content)
         archive.writestr("boosters/0000.ubj", boosters[0])
         archive.writestr("boosters/0001.ubj", boosters[1][:-1] + b" ")
     with pytest.raises(InputError, match=r"is damaged: boosters/0001\.ubj does not have its checksum"):
@@ -185,7 +188,7 @@ def test_a_newer_xgboost_is_refused_and_an_older_or_equal_one_is_not(written):
 @pytest.mark.parametrize("change, text", [
     (lambda content: {**content, "format": "other"}, "is not a PTI model file"),
     (lambda content: [1, 2], "is not a PTI model file"),
-    (lambda content: {**content, "format_version": 3}, "written by a newer version of this plugin"),
+    (lambda content: {**content, "format_version": 4}, "written by a newer version of this plugin"),
     (lambda content: {**content, "boosters": []}, "holds no booster"),
     (lambda content: {**content, "features": [{"name": "lst"}]}, "damaged"),
     (lambda content: {**content, "features": 5}, "damaged"),

@@ -183,7 +183,7 @@ def test_a_model_gives_its_ranges(tmp_path):
     stack = read_stack(str(tmp_path / "stack.tif"))
     xgboost = pytest.importorskip("xgboost")
     model = tmp_path / "m.ptimodel"
-    manifest = {"versions": {"xgboost": xgboost.__version__}}
+    manifest = {"versions": {"xgboost": xgboost.__version__}, "categories": {"land_cover": [140]}}
     write_model(model, stack.features, (11, 12), [b"booster"], manifest)
     other = {**given, "soc": layer(tmp_path, "soc_b", numbers(2))}
     (tmp_path / "b").mkdir()

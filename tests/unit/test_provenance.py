@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import re
 
 import numpy as np
+import pytest
 
 from pti_plugin.core.common import provenance
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
@@ -19,6 +21,7 @@ from pti_plugin.core.common.provenance import (
     to_json,
 )
 from pti_plugin.core.common.record_file import record_path, record_paths
+from pti_plugin.core.common.relative_paths import absolute, relative
 from pti_plugin.core.common.resources import plugin_version
 
 
@@ -76,11 +79,13 @@ def test_the_record_is_found_beside_the_result(tmp_path):
     assert record_path(output) == str(tmp_path / "map.v2.provenance.json")
     assert read_record(output) is None
     _, record = made(tmp_path, results={"cells": np.int64(3), "shares": np.array([1.5]).tolist(), "path": tmp_path})
-    text = to_json(record)
+    text = to_json(record, tmp_path)
     with open(record_path(output), "w", encoding="utf-8") as stream:
         stream.write(text)
     found = read_record(output)
-    assert found == json.loads(text) and found["results"] == {"cells": 3, "shares": [1.5], "path": str(tmp_path)}
+    assert found["results"] == {"cells": 3, "shares": [1.5], "path": str(tmp_path)}
+    assert {**found, "results": 0} == {**json.loads(json.dumps(record, default=str)), "results": 0}
+    assert json.loads(text)["inputs"][0]["path"] == "./in.tif"
     (tmp_path / "map.v2.provenance.json").write_text("{", encoding="utf-8")
     assert read_record(output) is None
 
@@ -154,3 +159,62 @@ def test_every_folder_with_an_output_has_the_record_once(tmp_path):
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
     assert record_paths([f"{one}/a.tif", f"{one}/b.tif", f"{two}/c.tif"]) == [
         f"{one}/a.provenance.json", f"{two}/c.provenance.json"]
+
+
+# paths on the disk
+
+SOURCES = ("/home/alice/in/a b.tif", "/data/x.tif", "/data/out", 'NETCDF:"/home/alice/x.nc":v',
+           "NETCDF:/data/x.nc:v",
+           "HDF4_SDS:UNKNOWN:/data/x.hdf:3", "GTIFF_DIR:1:/data/x.tif", "/vsizip//data/a.zip/in.tif",
+           "/vsizip//vsicurl/https://x.org/y.zip/z", "/data/x.gpkg|layername=a", "a.tif=K; b=/data/q.tif",
+           "/home/alice", "dir=/data", "/data/a:b.tif", "https://x.org/data/y", "a.tif", "EPSG:6931", "1/2",
+           "C:\\data\\x.tif", "", "a, b")
+
+
+@pytest.fixture
+def alice(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("USERPROFILE", "/home/alice")
+
+
+@pytest.mark.parametrize("folder", ["/home/alice/out", "/data/out", "/data", "/home/alice"])
+def test_paths_are_written_relative_to_the_record_and_read_as_they_were(alice, folder):
+    record = {"inputs": [{"role": "A", "path": source} for source in SOURCES], "outputs": dict(enumerate(SOURCES)),
+              "parameters": {"INPUT": list(SOURCES), "COLD": -3.0, "SKIP": None}}
+    written = relative({**record, "steps": [record]}, folder)
+    text = json.dumps(written)
+    assert "alice" not in text and not re.search(r'"/(home|data)', text)
+    assert absolute(written, folder) == {**record, "steps": [record]}
+
+
+def test_nothing_of_the_user_is_written(alice):
+    """A folder with the user's name that no relative path can leave out, and paths in sentences."""
+    written = relative({"inputs": [{"path": "/media/alice/disk/x.tif"}], "warnings": [
+        "/home/alice/x.tif is empty.", "The file /media/alice/y and (/home/alice) differ.", "/home/alice2/x"],
+        "results": {"where": "/home/alice/z"}}, "/data")
+    assert written == {"inputs": [{"path": "x.tif"}], "warnings": [
+        "~/x.tif is empty.", "The file /media/~/y and (~) differ.", "/home/alice2/x"], "results": {"where": "~/z"}}
+
+
+def test_steps_are_found_after_all_folders_were_moved_together(tmp_path):
+    """Records beside inputs and outputs in two folders; then one that was written with whole paths before."""
+    for old in (False, True):
+        root = tmp_path / f"before{old}"
+        (root / "a").mkdir(parents=True)
+        (root / "b").mkdir()
+        for name in ("a/x.tif", "b/y.tif"):
+            (root / name).write_bytes(b"1234")
+        for folder, tool, output, inputs in (("a", "buildpti", "a/x.tif", []), ("b", "predictxgboost", "b/y.tif",
+                                                                                ["a/x.tif"])):
+            record = {"tool": tool, "finished": "2026-01-01", "outputs": {"OUTPUT": str(root / output)},
+                      "inputs": [{"role": "PTI", "path": str(root / name), "size_bytes": 4} for name in inputs]}
+            text = json.dumps(record) if old else to_json(record, root / folder)
+            (root / record_path(output)).write_text(text, encoding="utf-8")
+        assert tools(collect_records([root / "b/y.tif"])) == ["buildpti", "predictxgboost"]
+        moved = root.rename(tmp_path / f"after{old}")
+        found = tools(collect_records([moved / "b/y.tif"]))
+        assert found == (["predictxgboost"] if old else ["buildpti", "predictxgboost"])
+
+
+def tools(steps):
+    return [step["tool"] for step in steps]

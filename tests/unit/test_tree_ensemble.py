@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import Cancelled, InputError
-from pti_plugin.core.mapping import tree_ensemble, ubjson
+from pti_plugin.core.learning import ubjson
+from pti_plugin.core.mapping import tree_ensemble
 from pti_plugin.core.mapping.tree_ensemble import XGBoostVotes, read_ensemble, voting
 
 xgboost = pytest.importorskip("xgboost")
@@ -287,7 +288,7 @@ def test_rounds_after_the_best_one_count_only_if_asked():
     lambda tree: tree["left_children"].__setitem__(2, 0), lambda tree: tree["right_children"].__setitem__(0, 10_000),
     lambda tree: tree["split_indices"].__setitem__(0, 99), lambda tree: tree["split_conditions"].__setitem__(0, np.nan),
     lambda tree: tree["split_type"].__setitem__(0, 1), lambda tree: tree.pop("default_left")])
-def test_a_damaged_tree_is_left_to_xgboost_and_never_followed(monkeypatch, spoil):
+def test_a_damaged_tree_is_refused_and_xgboost_never_sees_it(monkeypatch, spoil):
     raw = small(max_depth=3)[0].save_raw("ubj")
     read = ubjson.loads
 
@@ -301,8 +302,9 @@ def test_a_damaged_tree_is_left_to_xgboost_and_never_followed(monkeypatch, spoil
         return model
 
     monkeypatch.setattr(ubjson, "loads", damaged)
-    ensemble, reason = read_ensemble([raw])
-    assert ensemble is None and ("damaged" in reason or "default_left" in reason)
+    monkeypatch.setattr(xgboost.Booster, "load_model", lambda *_: pytest.fail("XGBoost got a damaged booster"))
+    with pytest.raises(InputError, match="a booster is damaged"):
+        read_ensemble([raw])
 
 
 def test_wrong_features_and_single_outputs_are_refused(runs):

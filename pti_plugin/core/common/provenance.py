@@ -16,7 +16,9 @@ from osgeo import gdal
 
 from .departures import departures_of
 from .packages import version_of
-from .record_file import PLUGIN, SUFFIX, read_json, record_path
+from .record_check import read_checked
+from .record_file import PLUGIN, SUFFIX, record_path
+from .relative_paths import relative
 from .resources import plugin_version
 from .source_files import file_inside
 
@@ -143,9 +145,11 @@ def made_files(outputs, progress=None):
 _LEARNING = ("trainxgboost", "predictxgboost")
 
 
-def to_json(record):
-    """Return a record as readable JSON text."""
-    return json.dumps(record, indent=2, ensure_ascii=False, default=_plain) + "\n"
+def to_json(record, folder):
+    """Return a record as readable JSON text for a file in ``folder``, to which its paths are relative."""
+    text = json.dumps(relative(record, folder), indent=2, ensure_ascii=False, default=_plain) + "\n"
+    # a name of a file may hold bytes that are no letters
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _plain(value):
@@ -156,7 +160,7 @@ def _plain(value):
 
 def read_record(output):
     """Return the record beside ``output``, or None where there is none or it cannot be read."""
-    return read_json(record_path(output))
+    return read_checked(record_path(output))
 
 
 def collect_records(paths):
@@ -224,8 +228,7 @@ class Records:
     def _in(self, folder):
         """Return {name of an output: record} of a folder, the newest where several name the same."""
         if folder not in self._folders:
-            records = [record for record in map(read_json, _record_files(folder))
-                       if isinstance(record, dict) and isinstance(record.get("outputs"), dict)]
+            records = [record for record in map(read_checked, _record_files(folder)) if record]
             records.sort(key=lambda record: str(record.get("finished", "")))
             self._folders[folder] = {name_of(path): record for record in records
                                      for path in record["outputs"].values()}

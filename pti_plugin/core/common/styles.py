@@ -1,7 +1,8 @@
 """Styles as QGIS's QML text: beside a file, QGIS takes them when it is added; others are loaded by hand."""
 
 import os
-from html import escape
+
+from .escapes import for_markup
 
 #: geometry → (symbol type, symbol layer, its options; {} is the colour of the class)
 _SYMBOLS = {
@@ -24,7 +25,7 @@ def palette_qml(classes):
     A GeoTIFF's own colour table always lists 256 codes, those without a class too.
     """
     entries = [f'        <paletteEntry value="{code}" color="#{r:02x}{g:02x}{b:02x}" alpha="255" '
-               f'label="{escape(name)}"/>' for code, (name, (r, g, b)) in sorted(classes.items())]
+               f'label="{for_markup(name)}"/>' for code, (name, (r, g, b)) in sorted(classes.items())]
     return document([
         "  <pipe>", '    <rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">',
         "      <colorPalette>", *entries, "      </colorPalette>", "    </rasterrenderer>", "  </pipe>"])
@@ -37,7 +38,7 @@ def ramp_qml(stops, unit="", listed=False):
     stops where ``listed``.
     """
     low, high = stops[0][0], stops[-1][0]
-    suffix = f" {escape(unit)}" if unit else ""
+    suffix = f" {for_markup(unit)}" if unit else ""
     items = [f'          <item value="{value:.10g}" color="{colour}" alpha="255" label="{value:.3g}{suffix}"/>'
              for value, colour in stops]
     return document([
@@ -61,15 +62,15 @@ def categories_qml(geometry, field, classes):
     kind, layer, options = _SYMBOLS[geometry]
     categories, symbols = [], []
     for place, (value, (name, (r, g, b))) in enumerate(classes.items()):
-        categories.append(f'      <category value="{escape(str(value))}" type="{_VALUE_TYPES[type(value)]}" '
-                          f'label="{escape(name)}" symbol="{place}" render="true"/>')
+        categories.append(f'      <category value="{for_markup(str(value))}" type="{_VALUE_TYPES[type(value)]}" '
+                          f'label="{for_markup(name)}" symbol="{place}" render="true"/>')
         symbols += [f'      <symbol type="{kind}" name="{place}" alpha="1" clip_to_extent="1" force_rhr="0">',
                     f'        <layer class="{layer}" enabled="1" locked="0" pass="0">', '          <Option type="Map">',
                     *(f'            <Option type="QString" name="{key}" value="{text.format(f"{r},{g},{b},255")}"/>'
                       for key, text in options.items()),
                     "          </Option>", "        </layer>", "      </symbol>"]
     return document([
-        f'  <renderer-v2 type="categorizedSymbol" attr="{escape(field)}" symbollevels="0" enableorderby="0" '
+        f'  <renderer-v2 type="categorizedSymbol" attr="{for_markup(field)}" symbollevels="0" enableorderby="0" '
         'forceraster="0">',
         "    <categories>", *categories, "    </categories>", "    <symbols>", *symbols, "    </symbols>",
         "  </renderer-v2>"])

@@ -19,8 +19,13 @@ def map_thresholds(path):
     for record in reversed(collect_records([path])):
         parameters = record.get("parameters") or {}
         if record.get("tool") == "buildpti" and all(isinstance(parameters.get(name), (int, float)) for name in _NAMES):
-            return (PtiOptions(*(float(parameters[name]) for name in _NAMES)),
-                    f"as the records of {os.path.basename(str(path))} state them")
+            stated = PtiOptions(*(float(parameters[name]) for name in _NAMES))
+            try:
+                stated.check()
+            except InputError:
+                # no index was made with these
+                continue
+            return stated, f"as the records of {os.path.basename(str(path))} state them"
     return PtiOptions(), "as in the paper, since no record of the map states them"
 
 

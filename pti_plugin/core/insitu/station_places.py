@@ -182,7 +182,8 @@ def gtnp_json_metadata(path):
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}: the metadata cannot be read ({error.msg}); download them "
                          f"again.") from error
-    except (UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    # RecursionError: nested without end
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} does not hold the metadata of a GTN-P export of 2026 ({error}); download them "
                          f"again.") from error
 

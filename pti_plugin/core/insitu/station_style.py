@@ -1,7 +1,6 @@
 """The style of the stations compared with a map: colour says the rank of the station, the mark round it the match."""
 
-from html import escape
-
+from ..common.escapes import for_markup
 from ..common.ranks import RANKS, hex_to_rgb
 from ..common.styles import document
 
@@ -33,10 +32,10 @@ def stations_qml():
     ]
     rules, symbols = [], []
     for place, (title, entries) in enumerate(groups):
-        rules.append(f'      <rule key="group {place}" label="{escape(title)}">')
+        rules.append(f'      <rule key="group {place}" label="{for_markup(title)}">')
         for condition, label, options in entries:
-            rules.append(f'        <rule key="rule {len(symbols)}" filter="{escape(condition)}" '
-                         f'label="{escape(label)}" symbol="{len(symbols)}"/>')
+            rules.append(f'        <rule key="rule {len(symbols)}" filter="{for_markup(condition)}" '
+                         f'label="{for_markup(label)}" symbol="{len(symbols)}"/>')
             symbols.append(_symbol(len(symbols), options))
         rules.append("      </rule>")
     # stations compared lie above the others, the largest misses on top

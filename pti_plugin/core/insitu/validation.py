@@ -14,6 +14,7 @@ import numpy as np
 from ..assessment.accuracy import confusion
 from ..assessment.small_sample import kendall, mann_kendall_exact, smallest_p, spearman, wilson
 from ..common.errors import InputError
+from ..common.escapes import for_cell
 from ..common.profiles import DEFENSIBLE
 from ..common.ranks import BY_CODE, NO_RANK, ORDER, TIERS
 from ..common.staging import Staging
@@ -595,4 +596,4 @@ def write_table(path, rows, staging=None):
 def _cell(value):
     if value is None:
         return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else for_cell(str(value))

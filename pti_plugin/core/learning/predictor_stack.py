@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..common.errors import InputError
-from ..common.tables import read_csv, to_csv
+from ..common.tables import Shape, read_csv, to_csv
 from ..ensembles.features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
@@ -24,7 +24,7 @@ from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.products import RECOGNISE
 from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, display_name, on_grid, read_info, source
 from ..rasters.units import check_patterns, matching, parse_assignments
-from .model_file import read_model
+from .model_file import read_features
 
 MINMAX, RAW = SCALINGS = ("minmax_0_100", "raw")
 #: item of the file with the scaling
@@ -35,6 +35,8 @@ CATEGORICAL, NUMERIC = "categorical", "number"
 COLUMNS = ("role", "group", "kind", "unit", "low", "high", "lowest", "highest", "cells", "missing", "outside_base",
            "clipped")
 MODEL_ENDING = ".ptimodel"
+#: a table of ranges: its names are names even where they look like numbers
+_RANGES = Shape({}, {}, frozenset({"role", "group", "kind", "unit"}))
 
 _ROLE = re.compile(r"[a-z][a-z0-9_]*")
 #: whole numbers above it are not exact in the single precision that a stack is written in
@@ -384,7 +386,7 @@ def _is_zip(path):
 
 def _ranges_of_model(path):
     found = {}
-    for feature in read_model(path).features:
+    for feature in read_features(path):
         if not feature.categorical and None in (feature.low, feature.high):
             raise InputError(f"The model {os.path.basename(path)} was trained on {feature.name} as it is, without a "
                              f"range. Set SCALING to raw and leave RANGES empty.")
@@ -393,7 +395,7 @@ def _ranges_of_model(path):
 
 
 def _ranges_of_table(path):
-    rows = read_csv(path)
+    rows = read_csv(path, _RANGES)
     name = os.path.basename(path)
     if not rows or not {"role", "low", "high"} <= set(rows[0]):
         raise InputError(f"RANGES, {name}, is not a table with the columns role, low and high, as OUTPUT_RANGES "

@@ -9,7 +9,7 @@ import json
 import numpy as np
 
 from ..common.errors import InputError
-from . import ubjson
+from ..learning.boosters import base_scores, read_booster
 
 
 def class_boosters(xgboost, raw, check):
@@ -19,13 +19,13 @@ def class_boosters(xgboost, raw, check):
     another kind.
     """
     try:
-        model = ubjson.loads(raw)
+        model = read_booster(raw)
         learner = model["learner"]
         if learner["objective"]["name"] != "multi:softprob" or learner["gradient_booster"]["name"] != "gbtree":
             raise InputError("only a multi:softprob booster of plain trees can be taken apart")
         forest, parameters = learner["gradient_booster"]["model"], learner["learner_model_param"]
         trees, of_class = forest["trees"], np.asarray(forest["tree_info"])
-        base, classes = json.loads(parameters["base_score"]), int(parameters["num_class"])
+        base, classes = base_scores(parameters), int(parameters["num_class"])
         # its margin is the plain sum of base score and leaves, as a class's margin is
         learner["objective"] = {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}}
         # the base score is given, never to be estimated
@@ -35,7 +35,7 @@ def class_boosters(xgboost, raw, check):
             own = [{**trees[i], "id": number} for number, i in enumerate(np.flatnonzero(of_class == label))]
             forest.update(trees=own, tree_info=[0] * len(own), iteration_indptr=list(range(len(own) + 1)))
             forest["gbtree_model_param"]["num_trees"] = str(len(own))
-            parameters["base_score"] = str(base[label] if isinstance(base, list) else base)
+            parameters["base_score"] = str(base[label if len(base) > 1 else 0])
             booster = xgboost.Booster({"nthread": 1})
             booster.load_model(bytearray(json.dumps(model, default=lambda array: array.tolist()), "utf-8"))
             booster.set_param({"nthread": 1})

@@ -5,6 +5,7 @@ runs: with the bias they add up to the mean margin of the class. Method, section
 """
 
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -420,10 +421,13 @@ def class_labels(codes):
 
 def legend(path):
     """Return {code: (label, '#rrggbb')} of a map of top drivers; empty for a raster that is none."""
-    items = read_info(path).band_metadata[0]
-    found = {int(key[len(CLASS_TAG):]): value.split(" ", 1) for key, value in items.items()
-             if key.startswith(CLASS_TAG)}
-    return {code: (label, colour) for code, (colour, label) in sorted(found.items())}
+    found = {}
+    for key, value in read_info(path).band_metadata[0].items():
+        code = re.fullmatch(rf"{CLASS_TAG}(\d{{1,3}})", key)
+        stated = re.fullmatch(r"(#[0-9a-f]{6}) (.{1,500})", value)
+        if code and stated:
+            found[int(code.group(1))] = stated.group(2), stated.group(1)
+    return dict(sorted(found.items()))
 
 
 def _label(feature):

@@ -64,10 +64,8 @@ class _Loaded:
             self.low, self.high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
         if wanted & {"dissimilarity", "applicability"}:
             samples = self.model.training_samples()
-            gains = self.model.manifest["gain_share_percent"]
-            self.applicability = applicability(
-                samples["x"], self.model.features, [gains[feature.name] for feature in self.model.features],
-                samples["block_fold"], progress)
+            self.applicability = applicability(samples["x"], self.model.features, self.model.gains,
+                                               samples["block_fold"], progress)
         if buffer_km is not None:
             self.points = map_agreement.TrainingPoints(self.model.training_samples(), buffer_km)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.packages import require
-from . import ubjson
+from ..learning.boosters import OtherKind, read_booster
 
 #: distinct conditions of the boosters that are evaluated together; their masks should stay in the processor's cache
 CONDITIONS = 8192
@@ -79,7 +79,8 @@ def read_ensemble(boosters, to_best_iteration=False, check=None):
     ``Booster.inplace_predict``. ``check()`` is called before each booster and may raise.
 
     The first booster is compared with XGBoost on a few hundred rows, so that an XGBoost that adds up in another way is
-    noticed. Raises DependencyError without xgboost.
+    noticed. Raises InputError for a damaged booster, which XGBoost must not see either, DependencyError without
+    xgboost.
     """
     if _compiled() is None:
         return None, "the package numba is not installed or does not work"
@@ -353,9 +354,9 @@ class _Shared:
 
 
 def _depths(trees):
-    """Return the number of levels of every tree. Raises _NotRepresented where the nodes are no trees."""
+    """Return the number of levels of every tree."""
     depth = np.zeros(len(trees.root), dtype=np.int64)
-    reached, tree, visited, level = trees.root, np.arange(len(trees.root)), 0, 0
+    reached, tree, level = trees.root, np.arange(len(trees.root)), 0
     while True:
         inner = trees.left[reached] >= 0
         reached, tree = reached[inner], tree[inner]
@@ -364,33 +365,30 @@ def _depths(trees):
         level += 1
         depth[tree] = level
         reached, tree = np.concatenate([trees.left[reached], trees.right[reached]]), np.concatenate([tree, tree])
-        visited += len(reached)
-        if visited > len(trees.left):
-            raise _NotRepresented("the nodes of a tree form a circle: the booster is damaged")
 
 
 def _read(xgboost, raw, to_best_iteration):
-    """Return the _Trees of UBJ bytes."""
+    """Return the _Trees of UBJ bytes. Raises _NotRepresented, and InputError where the booster is damaged."""
     try:
-        model = ubjson.loads(raw)
-        learner = model["learner"]
-        booster = learner["gradient_booster"]
-        if booster["name"] != "gbtree":
-            raise _NotRepresented(f"a booster of the kind {booster['name']} is not a plain sum of trees")
-        forest = booster["model"]
-        trees, tree_class = forest["trees"], np.asarray(forest["tree_info"], dtype=np.int64)
-        attributes = learner.get("attributes", {})
-        rounds = int(attributes[_BEST]) + 1 if to_best_iteration and _BEST in attributes else 0
-        if rounds:
+        model = read_booster(raw)
+    except OtherKind as error:
+        raise _NotRepresented(str(error)) from error
+    learner = model["learner"]
+    booster = learner["gradient_booster"]
+    if booster["name"] != "gbtree":
+        raise _NotRepresented(f"a booster of the kind {booster['name']} is not a plain sum of trees")
+    forest = booster["model"]
+    trees, tree_class = forest["trees"], np.asarray(forest["tree_info"], dtype=np.int64)
+    rounds = 0
+    if to_best_iteration and _BEST in learner.get("attributes", {}):
+        try:
+            rounds = int(learner["attributes"][_BEST]) + 1
             number = int(np.asarray(forest["iteration_indptr"])[rounds])
-            trees, tree_class = trees[:number], tree_class[:number]
-        features = int(learner["learner_model_param"]["num_feature"])
-        base = _base_margin(xgboost, model, forest, features)
-        return _flatten(trees, tree_class, features, base, rounds)
-    except _NotRepresented:
-        raise
-    except (InputError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise _NotRepresented(f"a booster is not laid out as expected ({type(error).__name__}: {error})") from error
+        except (ValueError, KeyError, IndexError) as error:
+            raise _NotRepresented(f"its best round is not known ({error})") from error
+        trees, tree_class = trees[:number], tree_class[:number]
+    features = int(learner["learner_model_param"]["num_feature"])
+    return _flatten(trees, tree_class, features, _base_margin(xgboost, model, forest, features), rounds)
 
 
 def _base_margin(xgboost, model, forest, features):
@@ -412,28 +410,20 @@ def _base_margin(xgboost, model, forest, features):
 
 
 def _flatten(trees, tree_class, features, base, rounds):
+    """Return the _Trees of checked trees."""
     order = np.argsort(tree_class, kind="stable")
-    if len(order) != len(trees) or len(trees) == 0 or tree_class.min() < 0 or tree_class.max() >= len(base):
+    if not len(trees) or tree_class.max() >= len(base):
         raise _NotRepresented("its trees do not match its classes, or it has none")
     trees = [trees[i] for i in order]
-    if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
-        raise _NotRepresented("its leaves hold a value for every class")
     sizes = np.array([len(tree["left_children"]) for tree in trees])
     root = np.cumsum(sizes) - sizes
-    end = np.repeat(root + sizes, sizes)
     start = np.repeat(root, sizes)
     names = ("left_children", "right_children", "split_indices", "split_conditions", "default_left", "split_type")
     kinds = (np.int64, np.int64, np.int64, np.float32, np.int64, np.int64)
     left, right, feature, value, default_left, split_type = (
         np.concatenate([tree[name] for tree in trees]).astype(kind) for name, kind in zip(names, kinds))
     inner = left >= 0
-    if not len(left) == len(right) == len(feature) == len(value) == len(default_left) == len(split_type):
-        raise _NotRepresented("the nodes of a tree lack some of their values: the booster is damaged")
     left, right = np.where(inner, left + start, -1), np.where(inner, right + start, -1)
-    # nodes that pruning has left over hold anything and are never reached
-    if (inner & ((left >= end) | (right >= end) | (right < start) | (feature < 0) | (feature >= features)
-                 | np.isnan(value) & (split_type != 1))).any():
-        raise _NotRepresented("a node points outside its tree or features: the booster is damaged")
     sets = {}
     for tree, first in zip(trees, root.tolist()):
         categories = tree["categories"]
@@ -441,11 +431,9 @@ def _flatten(trees, tree_class, features, base, rounds):
             continue
         for node, begin, number in zip(*(np.asarray(tree[f"categories_{name}"]).tolist()
                                          for name in ("nodes", "segments", "sizes"))):
-            if not inner[first + node] or split_type[first + node] != 1:
-                raise _NotRepresented("a set of categories belongs to no node: the booster is damaged")
-            sets[first + node] = categories[begin:begin + number]
-    if int((inner & (split_type == 1)).sum()) != len(sets):
-        raise _NotRepresented("a split by category has no set of categories: the booster is damaged")
+            # a leaf that pruning made of a split keeps its categories
+            if inner[first + node]:
+                sets[first + node] = categories[begin:begin + number]
     return _Trees(features, base, np.searchsorted(tree_class[order], np.arange(len(base) + 1)), root,
                   left.astype(np.int32), right.astype(np.int32), feature.astype(np.int32), value,
                   (default_left != 0).astype(np.int64), sets, rounds)
@@ -469,7 +457,11 @@ def _compare(xgboost, raw, trees, features):
             x[:, feature] = rng.choice(candidates, len(x))
     x[rng.random(x.shape) < 0.05] = np.nan
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(bytearray(raw))
+    try:
+        booster.load_model(bytearray(raw))
+    except xgboost.core.XGBoostError as error:
+        raise InputError(f"A booster is damaged: xgboost {xgboost.__version__} does not read it "
+                         f"({str(error).splitlines()[0][:200]}).") from error
     theirs = booster.inplace_predict(x, predict_type="margin", missing=np.nan, iteration_range=(0, trees.rounds))
     ours = TreeEnsemble(features, len(trees.base), (group,)).margins(x)[0]
     if not np.array_equal(ours, theirs.reshape(ours.shape)):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from osgeo import gdal
 
 from ..common.errors import InputError, OutputError
+from ..common.escapes import is_text
 from .process_state import gdal_options
 
 _SUCCESSORS = "OSR_USE_NON_DEPRECATED"
@@ -91,7 +92,10 @@ def open_raster(path):
             dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
         if dataset is not None:
             # formats look for it when it is first asked for, and keep it
-            call(dataset.GetProjection)
+            stated, _ = call(dataset.GetProjection)
+            if not is_text(stated or ""):
+                raise InputError(f"The CRS of the raster {path} holds bytes that are no text. Assign the right CRS, "
+                                 f"with the tool 'Assign projection'.")
     if dataset is None:
         if not os.path.exists(path) and ":" not in path[2:] and not path.startswith(("/vsi", "<")):
             raise InputError(f"The raster {path} does not exist. Check the path.")

@@ -13,6 +13,7 @@ import numpy as np
 from osgeo import ogr, osr
 
 from ..common.errors import GridError
+from ..common.escapes import is_text
 from .gdal_errors import call, codes_as_stated
 
 #: share of a cell by which origins and cell sizes may differ and still be the same grid (rounding in headers)
@@ -48,6 +49,8 @@ AREA_UNITS_PER_KM2 = 10**10
 def spatial_reference(wkt):
     """Return the osr.SpatialReference of ``wkt`` with x = east (or longitude), y = north (or latitude)."""
     reference = osr.SpatialReference()
+    if not is_text(wkt):
+        raise GridError("A CRS holds bytes that are no text. Assign the right CRS to the layer it comes from.")
     reference.ImportFromWkt(wkt)
     reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return reference

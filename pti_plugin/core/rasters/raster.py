@@ -15,6 +15,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ..common.errors import GridError, InputError
+from ..common.escapes import seen
 from .containers import inner_paths
 from .dimensions import through_virtual
 from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
@@ -204,11 +205,14 @@ def read_info(path, wkt=""):
     _refuse_impossible_place(grid, name)
     encodings = encodings_of(dataset, name)
     bands = [dataset.GetRasterBand(i + 1) for i in range(len(encodings))]
-    metadata, band_metadata = dataset.GetMetadata() or {}, tuple(band.GetMetadata() or {} for band in bands)
+    # items may hold bytes that are no text
+    metadata, *band_metadata = ({seen(key): seen(value) for key, value in (part.GetMetadata() or {}).items()}
+                                for part in (dataset, *bands))
+    band_metadata = tuple(band_metadata)
     dimensions, files = through_virtual(dataset, metadata, band_metadata)
     return RasterInfo(
         path=str(path), name=name, grid=grid, encodings=encodings,
-        descriptions=tuple(band.GetDescription() or "" for band in bands),
+        descriptions=tuple(seen(band.GetDescription() or "") for band in bands),
         band_metadata=band_metadata, driver=driver_below(dataset), block=tuple(bands[0].GetBlockSize()),
         metadata=metadata, dimensions=dimensions, files=files)
 

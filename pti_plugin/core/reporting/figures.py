@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..common.errors import InputError
+from ..common.escapes import for_figure
 from ..common.packages import require
 from ..common.ranks import BY_CODE, CODES, ORDER, RANKS
 from ..ensembles.features import GROUP_COLOURS
@@ -48,9 +49,9 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
     land = None if background is None else land_within(background, frame.wkt, frame.bounds, codes)
 
     with _figure(8.0, 10.7, width_px) as (figure, png):
-        figure.text(0.035, 0.98, title, fontsize=16, fontweight="bold", va="top")
+        figure.text(0.035, 0.98, for_figure(title), fontsize=16, fontweight="bold", va="top")
         if subtitle:
-            figure.text(0.035, 0.949, subtitle, fontsize=10.5, color=MUTED, va="top")
+            figure.text(0.035, 0.949, for_figure(subtitle), fontsize=10.5, color=MUTED, va="top")
         axes = figure.add_axes((0.02, 0.205, 0.96, 0.96 * 8.0 / 10.7))
         _draw_cells(axes, frame, codes, {rank.code: rank.colour for rank in RANKS}, land)
         _draw_graticule(axes, frame)
@@ -59,7 +60,7 @@ def pti_map(source, title, subtitle="", background=None, stations=None, note="",
         legend = figure.add_axes((0.035, 0.034, 0.93, 0.171))
         _draw_map_legend(legend, limits, isolated, land is not None, drawn)
         footer = "\n".join(part for part in (note, f"Projection: {frame.projection_name}") if part)
-        figure.text(0.035, 0.006, footer, fontsize=8, color=MUTED, va="bottom", linespacing=1.4)
+        figure.text(0.035, 0.006, for_figure(footer), fontsize=8, color=MUTED, va="bottom", linespacing=1.4)
         return png()
 
 
@@ -114,7 +115,7 @@ def station_scatter(station_ranks, map_ranks, title):
     last = len(CODES) - 1
     with _figure(7.0, 7.2, 1400) as (figure, png):
         axes = figure.add_axes((0.115, 0.1, 0.855, 0.79))
-        figure.text(0.03, 0.975, title, fontsize=13, fontweight="bold", va="top")
+        figure.text(0.03, 0.975, for_figure(title), fontsize=13, fontweight="bold", va="top")
         figure.text(0.03, 0.935, line, fontsize=10, color=MUTED, va="top")
         ends = np.array((-0.5, last + 0.5))
         axes.fill_between(ends, ends - 1.5, ends + 1.5, color="#edf1f4", linewidth=0, zorder=0)
@@ -160,7 +161,7 @@ def magt_scatter(station_magt, map_magt, title, limits=(-3.0, -1.5, 3.0)):
     tiers[pairs[:, 0] > limits[2]] = 3
     with _figure(7.0, 7.2, 1400) as (figure, png):
         axes = figure.add_axes((0.115, 0.1, 0.855, 0.79))
-        figure.text(0.03, 0.975, title, fontsize=13, fontweight="bold", va="top")
+        figure.text(0.03, 0.975, for_figure(title), fontsize=13, fontweight="bold", va="top")
         figure.text(0.03, 0.935, line, fontsize=10, color=MUTED, va="top")
         for limit in limits:
             if low < limit < high:
@@ -196,7 +197,7 @@ def area_bars(rows):
             share = float(row["share_percent"])
             axes.annotate(f"{share:.1f}{SMALL_SPACE}%", (area, place), xytext=(5, 0), textcoords="offset points",
                           va="center", fontsize=9.5)
-        axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+        axes.set_yticks(range(len(rows)), [for_figure(row["label"]) for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(0, max(areas.max() if len(rows) else 0, 1e-9) * 1.12)
@@ -212,7 +213,7 @@ def area_estimates_plot(rows, unit, names=("mapped", "by the reference")):
 
     ``rows``: mappings label, mapped (or None), area, low and high (or None), all in ``unit``; ``names``: of bars, dots.
     """
-    labels = [textwrap.fill(str(row["label"]), 30) for row in rows]
+    labels = [for_figure(textwrap.fill(str(row["label"]), 30)) for row in rows]
     with _figure(7.5, 1.05 + 0.46 * max(len(rows), 1), 1500) as (figure, png):
         height = figure.get_figheight()
         axes = figure.add_axes((0.3, 0.62 / height, 0.64, 1 - 1.02 / height))
@@ -227,7 +228,7 @@ def area_estimates_plot(rows, unit, names=("mapped", "by the reference")):
         axes.set(xlim=(0, None), ylim=(len(rows) - 0.4, -0.6))
         axes.xaxis.set_major_locator(require("matplotlib.ticker", "drawing figures").MaxNLocator(5))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-        axes.set_xlabel(f"Area ({unit})")
+        axes.set_xlabel(for_figure(f"Area ({unit})"))
         axes.xaxis.grid(True, color="#e3e8ec", linewidth=0.8)
         axes.set_axisbelow(True)
         dotted = any(_interval(row) is not None for row in rows)
@@ -263,6 +264,7 @@ def confusion_matrix(matrix, labels):
                 axes.text(column, row, text, ha="center", va="center", fontsize=9,
                           fontweight="bold" if row == column else "normal",
                           color="#ffffff" if shares[row, column] > 0.45 else INK if count else "#9aa4ac")
+        labels = [for_figure(label) for label in labels]
         axes.set_xticks(range(size), labels)
         axes.set_yticks(range(size), labels)
         axes.xaxis.tick_top()
@@ -301,7 +303,7 @@ def shap_bars(names, groups, values, gains=None):
             points = axes.plot(gain_shares[order], places, linestyle="none", marker="D", markersize=6,
                                markerfacecolor="#ffffff", markeredgecolor=INK, markeredgewidth=1, label="gain")
             handles += points
-        axes.set_yticks(places, [names[i] for i in order])
+        axes.set_yticks(places, [for_figure(names[i]) for i in order])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(left=0)
@@ -413,7 +415,7 @@ def accuracy_panel_plot(rows):
     rows = [row for row in rows if row.get("value") is not None]
     if not rows:
         raise InputError("No line of the accuracy panel has a value to draw.")
-    labels = [textwrap.fill(str(row["line"]).split(IN_SAMPLE_MARK)[0].strip(" ("), 34) for row in rows]
+    labels = [for_figure(textwrap.fill(str(row["line"]).split(IN_SAMPLE_MARK)[0].strip(" ("), 34)) for row in rows]
     heights = [1.0 + 0.4 * label.count("\n") for label in labels]
     places = np.cumsum(heights) - np.array(heights) / 2
     ends = [value for row in rows for value in (row["value"], row.get("low"), row.get("high")) if value is not None]
@@ -674,4 +676,6 @@ def _shares(values, names):
 
 def _legend_handles(groups):
     patch = require("matplotlib.patches", "drawing figures").Patch
-    return [patch(facecolor=GROUP_COLOURS.get(group.lower(), "#b5bcc2"), label=group) for group in groups]
+    # a label that begins with _ would be left out
+    return [patch(facecolor=GROUP_COLOURS.get(group.lower(), "#b5bcc2"),
+                  label=for_figure(f" {group}" if group.startswith("_") else group)) for group in groups]

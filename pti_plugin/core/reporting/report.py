@@ -261,4 +261,4 @@ def _comparison_tables(report, comparison_rows, what, source):
         rows = [{key: "no rank" if key in ("from_rank", "to_rank") and value == NO_RANK else value
                  for key, value in row.items()} for row in comparison_rows if str(row["section"]) == name]
         report.table(_known(_COMPARISON_COLUMNS, rows), rows,
-                     _COMPARISON_TITLES.get(name, "{what}: " + name).format(what=what), source=source)
+                     _COMPARISON_TITLES.get(name, "{what}: {name}").format(what=what, name=name), source=source)

@@ -15,6 +15,7 @@ from .figures import (
     shap_bars,
 )
 from .report_page import NUMBER, RANK, TEXT, Column, is_missing
+from .report_tables import COVERAGE_LINE
 
 #: products share inputs with each other and with the predictors; method, section 8
 SHARED_INPUTS = ("The products are not independent of each other. Permafrost_CCI is driven by MODIS land surface "
@@ -162,7 +163,7 @@ def coverage_section(report, rows, sources):
     report.section("Coverage: what becomes of the ranked cells")
     lines = {}
     for row in rows:
-        kind, rank, latitude = re.fullmatch(r"(\w+): rank (\w+), latitude (.+)", row["line"]).groups()
+        kind, rank, latitude = re.fullmatch(COVERAGE_LINE, row["line"]).groups()
         lines.setdefault((rank, latitude), {})[kind] = row
     for caption, chosen, title in (
             ("Coverage by rank", [key for key in lines if key[1] == "all"], "Rank"),

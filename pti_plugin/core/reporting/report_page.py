@@ -6,7 +6,6 @@ from which core/reporting/report_print.py makes the version for paper.
 """
 
 import base64
-import html
 import math
 import numbers
 import os
@@ -15,6 +14,7 @@ import struct
 from collections import namedtuple
 
 from ..common.errors import InputError
+from ..common.escapes import for_markup
 from ..common.ranks import BY_CODE
 from ..common.staging import Staging
 from .figures import text_colour_on
@@ -308,7 +308,7 @@ def cell_content(value, column, kind, rank_swatch):
 
 def escaped(value):
     """Return text that HTML shows as it is."""
-    return html.escape(str(value), quote=True)
+    return for_markup(value)
 
 
 def linked(value):

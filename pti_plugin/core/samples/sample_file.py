@@ -13,7 +13,9 @@ from collections import namedtuple
 
 from osgeo import gdal, ogr
 
+from ..common import ranks
 from ..common.errors import InputError
+from ..common.schema import check, flag, from_json, listed, named, number, optional, record, shown, text
 from ..ensembles.features import Feature
 from ..rasters.gdal_errors import call
 from ..rasters.vector import check_vector_file, write_points
@@ -122,6 +124,13 @@ def features_text(features, areas=None):
         **({"area_km2": {str(rank): area for rank, area in areas.items()}} if areas else {})}, ensure_ascii=False)
 
 
+#: what the statement of the predictors holds
+_STATED = record({"version": number(VERSION, VERSION), "features": listed(record({
+    "name": text(empty=False), "group": text(), "categorical": flag, "low": optional(number()),
+    "high": optional(number())}), 1, 10_000)},
+    {"area_km2": named(text(3, among=[str(code) for code in ranks.CODES]), number(0))})
+
+
 def read_sample_features(path, layer=None):
     """Return (the Features that came with a sample layer, in the stack's order; {rank: km²}), each None without it.
 
@@ -136,8 +145,8 @@ def read_sample_features(path, layer=None):
                 return _parsed(stream.read(), beside)
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{beside} cannot be read: {error}. Draw the samples again.") from error
-    text, _ = call(_layer_item, path, layer)
-    return _parsed(text, path) if text else (None, None)
+    stated, _ = call(_layer_item, path, layer)
+    return _parsed(stated, path) if stated else (None, None)
 
 
 def _layer_item(path, name):
@@ -148,22 +157,19 @@ def _layer_item(path, name):
     return layer.GetMetadataItem(FEATURES_ITEM) if isinstance(layer, ogr.Layer) else None
 
 
-def _parsed(text, place):
-    try:
-        content = json.loads(text)
-        if content["version"] != VERSION:
-            raise InputError(f"The predictors stated with {place} have version {content['version']}; this plugin reads "
-                             f"version {VERSION}. Draw the samples again, or update the plugin.")
-        features = tuple(Feature(str(item["name"]), str(item["group"]), item["categorical"] is True,
-                                 _limit(item["low"]), _limit(item["high"])) for item in content["features"])
-        areas = {int(rank): float(area) for rank, area in content.get("area_km2", {}).items()} or None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"The predictors stated with {place} are damaged ({error}). Draw the samples "
-                         f"again.") from error
+def _parsed(given, place):
+    what = f"The predictors stated with {place} are damaged, draw the samples again"
+    content = from_json(given, what)
+    if isinstance(content, dict) and content.get("version") not in (VERSION, None):
+        raise InputError(f"The predictors stated with {place} have version {shown(content['version'])[1:-1]}; this "
+                         f"plugin reads version {VERSION}. Draw the samples again, or update the plugin.")
+    check(content, _STATED, what)
+    features = tuple(Feature(item["name"], item["group"], item["categorical"], _limit(item["low"]),
+                             _limit(item["high"])) for item in content["features"])
+    areas = {int(rank): float(area) for rank, area in content.get("area_km2", {}).items()} or None
     names = [feature.name for feature in features]
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"The predictors stated with {place} are damaged (none, or one twice). Draw the samples "
-                         f"again.")
+    if len(set(names)) != len(names):
+        raise InputError(f"{what}: {next(name for name in names if names.count(name) > 1)} is there twice.")
     return features, areas
 
 

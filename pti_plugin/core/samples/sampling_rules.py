@@ -19,6 +19,8 @@ DENSEST = math.pi / math.sqrt(12)
 SATURATED = 0.547
 #: half the way round the Earth; no two places are further apart
 _MOST_KM = 20_000.0
+#: more than any training takes
+_MOST_SAMPLES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def _rule(row, place):
     if values["rank"] not in ranks.BY_CODE:
         raise InputError(f"{place}: rank is {values['rank']:g}, which is no PTI rank. The ranks are "
                          f"{', '.join(map(str, ranks.CODES))}.")
-    if values["samples"] < 0:
-        raise InputError(f"{place}: samples is {values['samples']:g}; it must be 0 or more.")
+    if not 0 <= values["samples"] <= _MOST_SAMPLES:
+        raise InputError(f"{place}: samples is {values['samples']:g}; it must be 0 or more, and at most "
+                         f"{_MOST_SAMPLES:,}.")
     for name in ("spacing_km", "edge_buffer_km"):
         if not 0 <= values[name] <= _MOST_KM:
             raise InputError(f"{place}: {name} is {values[name]:g}; it must lie between 0 and {_MOST_KM:,.0f} km.")

@@ -1,0 +1,423 @@
+"""What is read back from files is of its shape or refused in a sentence, and no text of it is ever an order."""
+
+import csv
+import html
+import io
+import json
+import math
+import os
+import re
+
+import numpy as np
+import pytest
+from osgeo import gdal, osr
+
+from pti_plugin.core.assessment.accuracy_panel import accuracy_rows, confusion_of
+from pti_plugin.core.common import escapes, schema
+from pti_plugin.core.common.errors import InputError, PtiError
+from pti_plugin.core.common.provenance import SUFFIX, collect_records, to_json
+from pti_plugin.core.common.schema import check, listed, named, number, optional, plain, record, text
+from pti_plugin.core.common.styles import palette_qml
+from pti_plugin.core.common.tables import read_csv, to_csv
+from pti_plugin.core.insitu.map_thresholds import map_thresholds
+from pti_plugin.core.learning.class_weights import areas_of_table
+from pti_plugin.core.mapping.drivers import legend
+from pti_plugin.core.rasters.raster import read_info
+from pti_plugin.core.reporting import figures
+from pti_plugin.core.reporting.report import validation_report
+from pti_plugin.core.reporting.report_print import print_version
+from pti_plugin.core.reporting.report_tables import SHAPES, read_table
+from pti_plugin.core.samples.sample_file import read_sample_features
+
+#: each would do something where it is not shown as it is
+PLANTED = ("[% @user_full_name %]", "$CURRENT_DATE", "<script>alert(1)</script>", '"><img src=x onerror=y>', "$x$",
+           r"\frac{1}{2}$a$", "$\\undefined{$", "=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "&amp;",
+           "100%", "a\\$b", "$", "]]>", "{what.__class__}", "{", "_x")
+
+
+# ---- shapes ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("rule", "good", "bad"), [
+    (number(), [0, -1.5, 10**30], [None, True, "1", math.nan, math.inf, [1]]),
+    (number(0, 5, whole=True), [0, 5, 3.0], [-1, 6, 2.5, 10**400]),
+    (text(3), ["", "abc", "äöü"], ["abcd", 5, None, "a\0", "\ud800", "\x1b[1"]),
+    (text(among=("a", "b")), ["a"], ["c"]), (text(pattern="[a-f]+"), ["abc"], ["abx", ""]),
+    (text(empty=False), ["a"], [""]), (optional(number()), [None, 1], ["x"]), (schema.flag, [True, False], [0, None]),
+    (schema.one_of(number(), text()), [1, "a"], [None, []]),
+    (listed(number(), 1, 2), [[1], (1, 2)], [[], [1, 2, 3], "ab", {"a": 1}, ["x"]]),
+    (record({"a": number()}, {"b": text()}, number()), [{"a": 1}, {"a": 1, "b": "x", "c": 2}],
+     [{}, {"a": "x"}, {"a": 1, "b": 1}, {"a": 1, "c": "x"}, []]),
+    (named(text(2), number(), 2), [{}, {"a": 1}], [{"abc": 1}, {"a": "x"}, {"a": 1, "b": 1, "c": 1}, 5]),
+    (plain(2), [1, "x", None, [1, {"a": 2}]], [[[[1]]], math.nan, object(), {"a\0": 1}])])
+def test_a_value_keeps_its_rule_or_is_told(rule, good, bad):
+    for value in good:
+        assert check(value, rule, "The file x") is value
+    for value in bad:
+        with pytest.raises(InputError, match="^The file x: .*[.]$") as told:
+            check(value, rule, "The file x")
+        assert "\0" not in str(told.value) and "\x1b" not in str(told.value)
+        str(told.value).encode("utf-8")
+
+
+def test_a_message_names_the_place():
+    rule = record({"features": listed(record({"name": text(5)}))})
+    with pytest.raises(InputError, match=r"features\[1\]\.name is '7', not a text"):
+        check({"features": [{"name": "a"}, {"name": 7}]}, rule, "m")
+
+
+@pytest.mark.parametrize("given", ["{", "[" * 100_000, '{"a": 1, "a": 2}', "1" * 10_000, ""])
+def test_text_that_is_no_json_is_refused(given):
+    with pytest.raises(InputError, match="no JSON text"):
+        schema.from_json(given, "m")
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+METRICS = [
+    {"section": "accuracy", "line": "out-of-bag vote", "value": 61.5, "low": 60.0, "high": 63.0, "n": 900, "unit": "%",
+     "expected": None, "meaning": "of points", "source": "this run"},
+    {"section": "confusion", "line": "classified 11, reference 12", "value": 7, "n": 7, "unit": "points"},
+    {"section": "confusion", "line": "classified 11, reference 11", "value": 9, "n": 9, "unit": "points"},
+    *({"section": name, "line": "probability 0.5 to 0.6", "value": 55.0, "n": 40, "expected": 54.0, "low": 50.0,
+       "high": 60.0, "meaning": "x"} for name in ("calibration", "calibration before")),
+    {"section": "temperature", "line": "temperature", "value": 0.8, "n": 5, "meaning": "surer"},
+    *({"section": "coverage", "line": f"{kind}: rank all, latitude all", "value": 5.0, "n": 3, "unit": "km²",
+       "meaning": "x"} for kind in ("ranked", "predicted", "incomplete", "not_predicted", "sampled")),
+]
+TABLES = {
+    "METRICS": METRICS,
+    "SHAP": [{"level": "feature", "name": "lst", "group": "thermal", "class": "all", "mean_abs_shap": 0.5,
+              "share_percent": 60.0, "gain_share_percent": 50.0},
+             {"level": "feature", "name": "soc", "group": "soil", "class": "all", "mean_abs_shap": 0.25,
+              "share_percent": 40.0, "gain_share_percent": 50.0},
+             {"level": "left_out", "name": "slope", "group": "topography", "class": "all"}],
+    "SELECTION": [{"features": 2, "mean_accuracy": 60.0, "sd_accuracy": 1.0, "dropped_next": "soc", "chosen": 1,
+                   "source": "this run"},
+                  {"features": 1, "mean_accuracy": 50.0, "sd_accuracy": 2.0, "dropped_next": None, "chosen": 0,
+                   "source": "this run"}],
+    "ZONES": [{"zone": "Whole map", "area_km2": 10.0, "cells": 5, "first_rank": 11, "first_percent": 60.0,
+               "cold_percent": 60.0, "area_11_km2": 6.0, "mean_lst": -3.5},
+              {"zone": "7", "area_km2": 4.0, "cells": 2, "first_rank": 12, "first_percent": 60.0, "cold_percent": 1.0,
+               "area_11_km2": 1.0, "mean_lst": -2.5}],
+    "COMPARISON": [{"section": "transition", "item": "x", "from_rank": 11, "to_rank": 0, "cells": 3, "area_km2": 2.5,
+                    "share_percent": 50.0, "cells_percent": 40.0}],
+    "START_COMPARISON": [
+        *({"section": "summary", "item": item, "cells": 3, "area_km2": 2.5, "share_percent": 50.0}
+          for item in ("different rank", "higher in second map", "lower in second map")),
+        {"section": "runs", "item": "trendrasters: FIRST_YEAR", "first": 1997, "second": 2003}],
+}
+
+
+def written(path, rows):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    path.write_text(to_csv(rows, columns), encoding="utf-8")
+    return str(path)
+
+
+def report_of(learned, **more):
+    """The report of tables as the tool makes it."""
+    metrics = learned.get("METRICS", [])
+    return validation_report(
+        metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics), map_rows=metrics,
+        calibration_rows=[row for row in metrics if row["section"] in ("calibration", "calibration before",
+                                                                       "temperature")],
+        selection_rows=learned.get("SELECTION"), zone_rows=learned.get("ZONES"),
+        comparison_rows=learned.get("COMPARISON"), start_rows=learned.get("START_COMPARISON"),
+        shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
+                    "share": row["share_percent"], "gain": row["gain_share_percent"]}
+                   for row in learned.get("SHAP", []) if row["level"] == "feature"], **more)
+
+
+def test_tables_come_back_as_they_were_written(tmp_path):
+    learned = {name: read_table(name, written(tmp_path / name, rows)) for name, rows in TABLES.items()}
+    for name, rows in TABLES.items():
+        for row, found in zip(rows, learned[name]):
+            assert {key: found[key] for key in row} == row
+    assert "61.50" in report_of(learned).to_html()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Figures are drawn in tests of their own."""
+    for figure in ("accuracy_panel_plot", "area_estimates_plot", "calibration_plot", "confusion_matrix", "rfecv_curve",
+                   "shap_bars"):
+        monkeypatch.setattr(f"pti_plugin.core.reporting.report_model.{figure}",
+                            lambda *_: b"\x89PNG" + bytes(12) + b"\0\0\0\x01" * 2)
+
+
+def odd_cell(rng):
+    return ["", "nan", "inf", "-inf", "1e999", "1_0", "x", "-1", "99", "1e300", "0", "2", "None", "accuracy",
+            "confusion", "coverage", "calibration", "temperature", "feature", "true", "a\0b", "\ud7ff",
+            "é" * 30_000, "11", "100.5", "classified x, reference 11",
+            "predicted: rank all, latitude all", *PLANTED][rng.integers(0, 46) % 46]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_damaged_table_is_refused_in_a_sentence_or_shown(tmp_path, no_figures, name):
+    """Cells exchanged, rows and columns dropped or doubled."""
+    lines = list(csv.reader(io.StringIO(to_csv(TABLES[name], list(dict.fromkeys(
+        key for row in TABLES[name] for key in row))))))
+    shown = 0
+    for seed in range(120):
+        rng = np.random.default_rng((9, seed))
+        table = [list(line) for line in lines]
+        for _ in range(rng.integers(1, 4)):
+            row = rng.integers(0, len(table))
+            kind = rng.integers(0, 8)
+            if kind < 5 and table[row]:
+                table[row][rng.integers(0, len(table[row]))] = odd_cell(rng)
+            elif kind == 5:
+                table[row] = table[row][:-1]
+            elif kind == 6:
+                table[row] = table[row] + [odd_cell(rng)]
+            else:
+                table.insert(row, list(table[row]))
+        stream = io.StringIO()
+        csv.writer(stream).writerows(table)
+        path = tmp_path / "t.csv"
+        path.write_bytes(stream.getvalue().encode("utf-8", "surrogatepass"))
+        try:
+            page = report_of({name: read_table(name, str(path))})
+            page.to_html()
+            print_version(page)
+            shown += 1
+        except PtiError as error:
+            assert "t.csv" in str(error) and str(error).endswith(".")
+    assert shown
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1\n", b"\xff\xfe", b"section,line\n\0", b"a,a\n1,2\n", b"\n\n",
+                                     b'section,line,value\n"open', b"section,line,value\naccuracy,x,y\n",
+                                     b"section,line,value\naccuracy,x,101\n", b"section,line,value,extra\na,b,1,2,3\n"])
+def test_a_file_that_is_no_table_of_metrics_is_refused(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match="t.csv"):
+        read_table("METRICS", str(tmp_path / "t.csv"))
+
+
+def test_a_table_may_not_be_endless(tmp_path, monkeypatch):
+    monkeypatch.setattr("pti_plugin.core.common.tables.MOST_ROWS", 10)
+    (tmp_path / "t.csv").write_text("rank,area_km2\n" + "11,1\n" * 11, encoding="utf-8")
+    with pytest.raises(InputError, match="no table of this plugin has more than 10 rows"):
+        areas_of_table(tmp_path / "t.csv")
+    monkeypatch.setattr("pti_plugin.core.common.tables.MOST_BYTES", 10)
+    with pytest.raises(InputError, match="no table of this plugin has more than 10:?"):
+        areas_of_table(tmp_path / "t.csv")
+
+
+def test_features_of_the_report_are_few_enough_to_draw(tmp_path):
+    rows = [{**TABLES["SHAP"][0], "name": f"p{i}"} for i in range(501)]
+    with pytest.raises(InputError, match="501 predictors"):
+        read_table("SHAP", written(tmp_path / "t.csv", rows))
+
+
+@pytest.mark.parametrize("change", [
+    {"features": [{"name": "a", "group": "g", "categorical": 1, "low": None, "high": None}]},
+    {"features": [{"name": "a\0", "group": "g", "categorical": False, "low": None, "high": None}]},
+    {"features": [{"name": "a", "group": "g", "categorical": False, "low": "x", "high": None}]},
+    {"features": [{"name": "a", "group": "g", "categorical": False, "low": None, "high": None}] * 2},
+    {"features": {}}, {"version": "1"}, {"version": None}, {"area_km2": {"7": 1}}, {"area_km2": {"11": -1}},
+    {"area_km2": 5}])
+def test_what_came_with_a_sample_is_of_its_shape(tmp_path, change):
+    good = {"version": 1, "features": [{"name": "a", "group": "g", "categorical": False, "low": 0.0, "high": 1.0}],
+            "area_km2": {"11": 5.0}}
+    (tmp_path / "s.geojson.features.json").write_text(json.dumps(good), encoding="utf-8")
+    assert read_sample_features(tmp_path / "s.geojson")[1] == {11: 5.0}
+    (tmp_path / "s.geojson.features.json").write_text(json.dumps({**good, **change}), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged|have version"):
+        read_sample_features(tmp_path / "s.geojson")
+
+
+@pytest.mark.parametrize("given", ["[" * 100_000, "1" * 6000, "\ud800", "NaN"])
+def test_a_statement_that_is_no_json_is_refused(tmp_path, given):
+    (tmp_path / "s.geojson.features.json").write_bytes(given.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match="damaged|cannot be read"):
+        read_sample_features(tmp_path / "s.geojson")
+
+
+# ---- records --------------------------------------------------------------------------------------------------------
+
+def a_record(**more):
+    return {"tool": "buildpti", "plugin": "PTI", "plugin_version": "0.1", "finished": "2024-01-01T00:00:00+00:00",
+            "profile": "defensible", "parameters": {"COLD": -3.0, "COOL": -1.5, "WARM": 3.0, "ISOLATED": 10.0},
+            "inputs": [{"role": "PP", "path": "pp.tif", "size_bytes": 1, "sha256": "0" * 64}],
+            "outputs": {"OUTPUT": "map.tif"}, "versions": {"numpy": "1"}, "results": {"areas": [{"rank": 11}]},
+            "warnings": ["careful"], **more}
+
+
+def beside(tmp_path, content):
+    (tmp_path / "map.tif").write_bytes(b"x")
+    (tmp_path / f"map{SUFFIX}").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return str(tmp_path / "map.tif")
+
+
+def test_a_record_is_found_and_its_numbers_that_are_none_do_not_matter(tmp_path):
+    assert len(collect_records([beside(tmp_path, a_record(results={"share": math.nan}))])) == 1
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\xff\xfe", b"[1]", b"null", b"[" * 100_000, b'"x"', json.dumps({"tool": "x"}).encode(),
+    *(json.dumps(a_record(**change)).encode() for change in (
+        {"tool": 5}, {"tool": ["x"]}, {"outputs": []}, {"outputs": {"OUTPUT": 7}}, {"outputs": {"OUTPUT": "map.tif\0"}},
+        {"inputs": "x"}, {"inputs": [1]}, {"inputs": [{"path": "a\0b"}]}, {"inputs": [{"path": 5}]},
+        {"inputs": [{"path": "a", "size_bytes": "many"}]}, {"inputs": [{"path": "a", "sha256": "x"}]},
+        {"parameters": []}, {"parameters": {"PRODUCT": []}}, {"warnings": [5]}, {"warnings": "x"}, {"versions": 1},
+        {"results": "x"}, {"departures_from_the_paper": {"a": 1}}, {"profile": {}}, {"plugin_version": [1]},
+        {"tool": "trendrasters", "results": {"cells": {"up": "x"}}}, {"tool": "trendrasters", "results": {"method": 1}},
+        {"tool": "trendrasters", "parameters": {"PERIOD": "x"}},
+        {"tool": "predictorstack", "results": {"predictors": 5}},
+        {"tool": "predictorstack", "results": {"predictors": [1]}},
+        {"tool": "summarizezones", "results": {"units": ["x"]}}, {"results": {"a": "\ud800"}}))], ids=str)
+def test_a_damaged_record_is_none(tmp_path, content):
+    assert collect_records([beside(tmp_path, content)]) == []
+
+
+def test_changed_records_never_break_the_report(tmp_path):
+    """Values anywhere in records of the tools that the report tells of."""
+    bases = [a_record(), a_record(tool="trendrasters", parameters={"PERIOD": 12, "ALPHA": 0.05}, results={
+        "cells": {"up": 5, "down": 1, "none": 3, "few": 1, "risky": 1}, "method": "original", "first": 1990,
+        "last": 2000, "layers": 5}),
+        a_record(tool="predictorstack", results={"predictors": [{"role": "lst", "unit": "K"}]}),
+        a_record(tool="summarizezones", results={"units": {"mean_lst": "K"}}), a_record(departures_from_the_paper={
+            "smoothing": {"used": True, "as_published": False}})]
+    odd = (None, True, -1, 1e308, "x", "", [], {}, [1], {"a": 1}, "[% 1 %]", 10**20, [None], {"a": {"b": []}})
+    told = 0
+    for seed in range(300):
+        rng = np.random.default_rng((31, seed))
+        content = json.loads(json.dumps(bases[seed % len(bases)]))
+        parent = content
+        while True:
+            keys = list(parent) if isinstance(parent, dict) else range(len(parent))
+            key = keys[rng.integers(0, len(keys))]
+            if not isinstance(parent[key], (dict, list)) or not parent[key] or rng.random() < 0.4:
+                break
+            parent = parent[key]
+        parent[key] = odd[rng.integers(0, len(odd))]
+        path = beside(tmp_path, content)
+        steps = collect_records([path])
+        page = report_of({}, steps=steps)
+        page.to_html()
+        print_version(page)
+        map_thresholds(path)
+        told += bool(steps)
+    assert told > 50
+
+
+def test_thresholds_that_no_index_has_are_not_taken(tmp_path):
+    path = beside(tmp_path, a_record(parameters={"COLD": 5.0, "COOL": -1.5, "WARM": 3.0, "ISOLATED": 10.0}))
+    assert map_thresholds(path)[1].startswith("as in the paper")
+
+
+def test_a_name_that_is_no_text_is_written_and_read_back(tmp_path):
+    given = a_record(outputs={"OUTPUT": "map.tif", "OTHER": os.fsdecode(b"\xff.tif")})
+    found = collect_records([beside(tmp_path, to_json(given, tmp_path).encode("utf-8"))])
+    assert found[0]["outputs"] == given["outputs"]
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+def small_raster(path, **items):
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), 4, 4, 1)
+    dataset.SetGeoTransform((500_000, 100, 0, 7_000_000, 0, -100))
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(32633)
+    dataset.SetProjection(reference.ExportToWkt())
+    dataset.GetRasterBand(1).WriteArray(np.ones((4, 4)))
+    dataset.GetRasterBand(1).SetMetadata(items)
+    return str(path)
+
+
+def test_a_crs_that_is_no_text_is_refused(tmp_path):
+    small_raster(tmp_path / "a.tif")
+    gdal.Translate(str(tmp_path / "a.vrt"), str(tmp_path / "a.tif"), format="VRT")
+    content = (tmp_path / "a.vrt").read_bytes()
+    assert b"zone 33N" in content
+    (tmp_path / "a.vrt").write_bytes(content.replace(b"zone 33N", b"zone \xff\xfe\xc3("))
+    with pytest.raises(InputError, match=r"The CRS of the raster .*a\.vrt holds bytes that are no text"):
+        read_info(str(tmp_path / "a.vrt"))
+
+
+def test_the_legend_of_drivers_is_what_this_plugin_writes_or_nothing(tmp_path):
+    path = small_raster(tmp_path / "d.tif", PTI_CLASS_3="#aabbcc thermal: x", PTI_CLASS_x="#aabbcc y",
+                        PTI_CLASS_4="red thermal", PTI_CLASS_5="#aabbcc", PTI_CLASS_6="#zzzzzz y", PTI_CLASS_99999="")
+    assert legend(path) == {3: ("thermal: x", "#aabbcc")}
+
+
+# ---- text is text ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("planted", [*PLANTED, "'=1", "''=1", "'", "plain", "-", "=", "-1.5e3", "+2", "\u22121",
+                                     "\uff1d1"])
+def test_a_cell_is_shown_and_comes_back(tmp_path, planted):
+    content = to_csv([{"name": planted, planted: -1.5, "count": -3}])
+    (tmp_path / "t.csv").write_text(content, encoding="utf-8", newline="")
+    header, row = csv.reader(io.StringIO(content))
+    for cell in (header[1], row[0]):
+        assert not re.match(r"[=+\-@\t\r\n\uff1d]", cell) or re.fullmatch(r"[+-]?\d+(\.\d+)?(e\d+)?", cell)
+    # numbers stay numbers
+    assert row[1:] == ["-1.5", "-3"]
+    found, = read_csv(tmp_path / "t.csv")
+    assert found[planted] == -1.5
+    assert found["name"] == (float(planted) if re.fullmatch(r"[-+]\d.*\d|[-+]\d", row[0]) else planted)
+
+
+def test_nothing_planted_is_an_order_on_the_page(tmp_path, no_figures):
+    """Every text of every table and of the record, in the page and in its form for paper."""
+    for planted in PLANTED:
+        learned = {}
+        for name, rows in TABLES.items():
+            words = SHAPES[name].words - {"section", "level"} - ({"line"} if name == "METRICS" else set())
+            changed = [{key: planted if key in words and value else value for key, value in row.items()}
+                       for row in rows]
+            if name == "METRICS":
+                changed[0]["line"] = planted
+            if name == "COMPARISON":
+                changed = [{**row, "section": planted} for row in changed]
+            if name == "START_COMPARISON":
+                changed[:3] = rows[:3]
+            if name == "SELECTION":
+                changed = [{**row, "source": "this run"} for row in changed]
+            learned[name] = read_table(name, written(tmp_path / name, changed))
+        step = a_record(tool=planted.strip(), plugin_version=planted.strip(), profile=planted.strip(),
+                        warnings=[planted], parameters={planted: planted}, versions={planted: planted}, inputs=[
+                            {"role": planted, "path": planted, "sha256": "0" * 64}], outputs={planted: planted})
+        page = report_of(learned, steps=[step], title=planted, subtitle=planted, notes=[planted],
+                         warnings=[planted], citations=[(planted, planted, planted)],
+                         sources=dict.fromkeys(("metrics", "shap", "record", "zones"), planted))
+        for markup in (page.to_html(), print_version(page)[0]):
+            assert "<script" not in markup and "onerror=y>" not in html.unescape(re.sub("<[^>]*>", "", markup)) or (
+                "<img src=x" not in markup)
+            assert not re.search(r"<img (?!src=\"(data:|figure))", markup)
+            if "<" in planted:
+                assert html.escape(planted) in markup or html.escape(planted, quote=False) in markup
+
+
+def test_figures_show_dollars_and_backslashes():
+    """Each function with texts in each of its places; mathematics that is none would be an error."""
+    planted = [*PLANTED, "a\nb", "\ud800", "a\0b"]
+    count = len(planted)
+    for each in (*PLANTED[:8], *planted[-2:]):
+        figures.station_scatter([11], [11], each)
+    assert figures.shap_bars(planted, planted, [2.0] * count, [1.0] * count)[:4] == b"\x89PNG"
+    figures.confusion_matrix(np.eye(count), planted)
+    figures.accuracy_panel_plot([{"line": each, "value": 5.0, "low": None, "high": None, "n": 1} for each in planted])
+    figures.area_bars([{"rank": 11, "label": each, "area_km2": 5.0, "share_percent": 4.0} for each in planted])
+    figures.area_estimates_plot([{"label": each, "mapped": 1.0, "area": 1.0, "low": None, "high": None}
+                                 for each in planted], PLANTED[4])
+    figures.magt_scatter([-1.0], [-1.5], PLANTED[6])
+
+
+def test_a_dollar_is_drawn_as_a_dollar():
+    """Two of them are set as mathematics unless they are escaped: x between them would be in italics."""
+    matplotlib = pytest.importorskip("matplotlib")
+    assert matplotlib.cbook.is_math_text("$x$") and not matplotlib.cbook.is_math_text(escapes.for_figure("$x$"))
+    for planted in PLANTED:
+        assert escapes.for_figure(planted).replace(r"\$", "$") == planted
+
+
+def test_styles_hold_names_as_text():
+    from xml.etree import ElementTree
+
+    for planted in (*PLANTED, "a\0b\x1b"):
+        root = ElementTree.fromstring(palette_qml({1: (planted, (1, 2, 3))}).split("\n", 1)[1])
+        label = next(root.iter("paletteEntry")).get("label")
+        assert label == escapes.seen(planted).replace("\t", label[0] if planted[0] == "\t" else "\t")
