@@ -82,7 +82,10 @@ def predicted(training, x, names=tuple(feature.name for feature in FEATURES)):
 
 def test_the_same_seed_gives_the_same_bytes_with_one_thread_and_two(learnable, trained):
     for threads in (1, 2):
-        again = train(learnable, dataclasses.replace(FAST, threads=threads), Progress())
+        options = dataclasses.replace(FAST, threads=threads)
+        again = train(learnable, options, Progress())
+        assert json.dumps(manifest(again, learnable, options, DEFENSIBLE)) == \
+            json.dumps(manifest(trained, learnable, FAST, DEFENSIBLE))
         assert again.boosters == trained.boosters
         assert (again.metrics, again.shap, again.codes) == (trained.metrics, trained.shap, trained.codes)
     assert len(set(trained.boosters)) == 4

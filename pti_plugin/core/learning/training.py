@@ -248,8 +248,10 @@ def manifest(training, samples, options, profile, grid=None, prior=None, selecti
     xgboost = require("xgboost", "training the model")
     folds, prior = training.folds, prior or Prior()
     limit = missing_limit(options.max_missing, len(samples.features))
+    # how many runs were trained at once does not change them, and must not change the file
+    stated = {name: value for name, value in asdict(options).items() if name != "threads"}
     return {
-        "plugin_version": plugin_version(), "profile": profile.name, "options": asdict(options),
+        "plugin_version": plugin_version(), "profile": profile.name, "options": stated,
         "parameters": options.parameters(len(training.codes)), "seed": options.seed,
         "versions": {"xgboost": xgboost.__version__, "numpy": np.__version__},
         "samples": len(samples.y), "samples_sha256": samples.checksum(),
