@@ -62,19 +62,26 @@ def refused(path, content, words):
         read_model(path)
 
 
+def called(name, change):
+    """A change with a name for the list of tests, which must be the same in every process."""
+    change.__name__ = name
+    return change
+
+
 def put(name, place, value):
-    return lambda tree, *_: tree[name].__setitem__(place, value)
+    return called(f"{name}[{place}]={value}", lambda tree, *_: tree[name].__setitem__(place, value))
 
 
 def one_more(name):
-    return lambda tree, *_: tree.update({name: np.concatenate([tree[name], tree[name][:1]])})
+    return called(f"one more {name}",
+                  lambda tree, *_: tree.update({name: np.concatenate([tree[name], tree[name][:1]])}))
 
 
 def with_learner(**changes):
     def change(tree, forest, model):
         for name, value in changes.items():
             model["learner"]["learner_model_param"][name] = value
-    return change
+    return called(str(changes), change)
 
 
 @pytest.mark.parametrize("change", [
@@ -104,7 +111,7 @@ def with_learner(**changes):
     lambda tree, forest, model: model["learner"].update(feature_types=["c"] * 4),
     lambda tree, forest, model: model["version"].__setitem__(0, "3"),
     lambda tree, forest, model: model.update(version=[]),
-], ids=str)
+], ids=lambda change: change.__name__)
 def test_a_tree_that_xgboost_would_follow_astray_is_refused_before_it_sees_it(good, tmp_path, no_xgboost, change):
     refused(tmp_path / "m", spoilt(good, change), r"boosters/0000\.ubj: |is damaged")
 

@@ -389,3 +389,17 @@ def test_a_target_crops_the_series_and_changes_no_value(tmp_path):
     rows, columns = part.shape[1:]
     assert rows < SHAPE[0]
     np.testing.assert_array_equal(part, whole[:, row:row + rows, column:column + columns])
+
+
+@pytest.mark.parametrize("unit, zero_is", [("degC", 0.0), ("K", np.nan), ("kelvin", np.nan)])
+def test_zero_is_a_value_among_real_numbers_in_degrees_and_fill_among_kelvins(tmp_path, unit, zero_is):
+    offset = 0.0 if unit == "degC" else 273.15
+    stored = (np.linspace(-20, 15, 48).reshape(SHAPE) + offset).astype(np.float32)
+    stored[3, 4] = 0
+    paths = [write_raster(tmp_path / f"GLASS_LST_monthly_20010{month}.tif", stored, unit=unit, **DEGREES)
+             for month in (1, 2)]
+    series = opened(paths, 12)
+    assert series.product.name == "glass_lst"
+    expected = stored.astype(float) - offset
+    expected[3, 4] = zero_is
+    np.testing.assert_allclose(read(series)[0], expected, atol=1e-4)

@@ -250,12 +250,22 @@ def _source(info, band, kind, product, reading):
     if product:
         numbers = product.kind == NUMBER
         # the user's VALID is in the product's unit and comes in once that is known
-        flags, keep = flags or product.flags, product.keep if numbers else keep or product.keep
+        flags = flags or _flags(item, info.units[band - 1], product)
+        keep = product.keep if numbers else keep or product.keep
         if numbers and is_no_unit(info.units[band - 1]):
             item = _packed(item, product)
     if absent == "":
         absent = product.absent if product else None
     return replace(item, flags=flags, keep=keep, absent=None if absent in (None, "nodata") else float(absent))
+
+
+def _flags(item, declared, product):
+    """Return the preset's flag codes, those of the published form: real numbers in the unit of the product are no
+    longer that, and what is a plausible value there is none, as 0 is among temperatures in °C."""
+    if product.kind != NUMBER or not item.encoding.floating or is_no_unit(declared) or (
+            unit_of(declared) != unit_of(product.quantity.unit)):
+        return product.flags
+    return tuple(code for code in product.flags if not product.quantity.low <= code <= product.quantity.high)
 
 
 def _packed(item, product):
