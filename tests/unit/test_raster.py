@@ -10,6 +10,7 @@ from warp_reference import ROUNDED, Places, check, class_areas
 
 from pti_plugin.core.common.errors import GridError, InputError
 from pti_plugin.core.rasters import raster, warping
+from pti_plugin.core.rasters.gdal_errors import open_raster
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
 from pti_plugin.core.rasters.raster import (
     CLASS,
@@ -716,3 +717,21 @@ def test_a_source_that_covers_little_of_the_target_is_still_known_to_be_finer(tm
                          transform=(25.0, 0.05, 0.0, 68.0, 0.0, -0.05))
     wide = Grid(epsg_wkt(6931), (-4.9e6, 25000.0, 0.0, 4.9e6, 0.0, -25000.0), 392, 392)
     assert on_grid(source(small, kind), wide).resampling == resampling
+
+
+def test_a_raster_that_is_one_file_too_many_is_not_called_of_unknown_format(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = write_raster(tmp_path / "layer.tif", np.ones((4, 5), np.float32))
+    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[0]), limits[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(open(path, "rb"))
+        with pytest.raises(InputError, match=r"layer\.tif cannot be opened: too many open files.*ulimit"):
+            open_raster(path)
+    finally:
+        for file in taken:
+            file.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_raster(path) is not None

@@ -80,6 +80,15 @@ def _open_options(path):
     return ["HONOUR_VALID_RANGE=NO"] if netcdf else []
 
 
+def no_file_can_be_opened():
+    """True where the process has as many open files as the system allows, which GDAL does not tell."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
+
+
 def open_raster(path):
     """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
     path = str(path)
@@ -99,6 +108,9 @@ def open_raster(path):
     if dataset is None:
         if not os.path.exists(path) and ":" not in path[2:] and not path.startswith(("/vsi", "<")):
             raise InputError(f"The raster {path} does not exist. Check the path.")
+        if no_file_can_be_opened():
+            raise InputError(f"The raster {path} cannot be opened: too many open files. Allow more, on Linux with "
+                             f"'ulimit -n 4096' before QGIS is started, or give fewer layers at once.")
         raise InputError(f"The raster {path} cannot be opened: {failure or 'GDAL does not know its format'}.")
     if dataset.RasterCount == 0:
         names = [name for name, _ in dataset.GetSubDatasets()]

@@ -358,7 +358,8 @@ class SourceReader:
         files = OpenFiles(OPEN_DATASETS + FILES_OF_OTHERS)
         # half of the usual few hundred are left to others, of thousands as many as they may want
         number = files.number
-        self._most_open = max(64, number - FILES_OF_OTHERS if number > 1024 else number // 2) // readers
+        share = number - FILES_OF_OTHERS if number > 1024 else number // 2 if number > 128 else number // 8
+        self._most_open = max(1, share // readers)
         # readers are not always closed
         self._give_back = weakref.finalize(self, files.close)
 
