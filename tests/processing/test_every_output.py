@@ -15,6 +15,9 @@ import pymannkendall
 import pytest
 from scipy import stats
 
+from pti_plugin.core.common.resources import resource
+from pti_plugin.core.series.composites import GAPS, STATISTICS
+from pti_plugin.core.series.gap_filling import NIGHTS
 from support import read_raster, write_raster
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -222,3 +225,371 @@ def test_trends_with_the_false_discovery_rate(run, trend_series, tmp_path):
     assert 4 < np.nansum(np.abs(sign)) < plain
     equal(made["OUTPUT_SIGN"], sign)
     equal(made["OUTPUT_SLOPE_SIGNIFICANT"], slope)
+
+
+# ensemble, index and their comparison
+
+PP_SCALES, MAGT_SCALES = ((0.5, 2.0), (0.5, -6.0), (0.25, 10.0)), ((0.25, -40.0), (-0.25, 7.0), (0.125, 2.0))
+#: km² of a cell of 25 km; the grid of these tests is equal-area
+CELL_KM2 = 625.0
+RANKS = (11, 12, 13, 21, 22, 23, 31, 32, 33, 40)
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory):
+    """Paths and values of three PP and three MAGT products, and of the two trends, with gaps."""
+    folder = tmp_path_factory.mktemp("products")
+    rng = np.random.default_rng(3)
+    shape = (40, 41)
+    percent = np.round(rng.choice([0, 0, 5, 8, 10, 12, 40, 80, 100], shape) * 2.0) / 2
+    warmth = np.round(rng.uniform(-5, 3.75, shape) * 4) / 4
+    made = {"PP": [], "MAGT": []}
+    for name, pp, magt in zip("abc", PP_SCALES, MAGT_SCALES):
+        for role, values, (scale, offset), least, unit in (
+                ("PP", percent + rng.choice([0, 0, 2], shape), pp, 0, "%"),
+                ("MAGT", warmth + rng.choice([-0.25, 0, 0.25], shape), magt, -90, "degC")):
+            values = np.clip(values, least, 100)
+            values[rng.random(shape) < 0.12] = np.nan
+            values[0, :2] = np.nan
+            made[role].append(stored(folder / f"{role.lower()}_{name}.tif", values, scale, offset, unit=unit))
+    for role in ("MAGT_TREND", "ALT_TREND"):
+        signs = rng.choice([-1, 0, 1, 1], shape).astype(float)
+        signs[rng.random(shape) < 0.15] = np.nan
+        made[role] = (write_raster(folder / f"{role.lower()}.tif", signs, nodata=NODATA, dtype="int16"), signs)
+    return made
+
+
+def ensemble_of(pp, magt, least=2):
+    """Return (base, PP, MAGT) of one cell: medians of the products that are there, NaN for none."""
+    there = [value for value in pp if not np.isnan(value)]
+    base = np.nan if not there else float(sum(value > 0 for value in there) >= least)
+    warmth = [value for value in magt if not np.isnan(value)]
+    return base, np.median(there) if base == 1 else np.nan, np.median(warmth) if len(warmth) >= 2 else np.nan
+
+
+def rank_of(magt, pp, base, magt_trend, alt_trend):
+    """Return (rank, reason) of one cell by Table 3 of the paper, 0 for none; NaN is nodata."""
+    if np.isnan(base):
+        return 0, 0
+    if base != 1:
+        return 0, 1
+    if magt > 3:
+        return 0, 2
+    if np.isnan(pp):
+        return 0, 3
+    if pp < 10:
+        return 40, 11 if np.isnan(magt) else 10
+    if np.isnan(magt):
+        return 0, 4
+    tier = 10 if magt < -3 else 20 if magt <= -1.5 else 30
+    return (tier + 1 + (magt_trend == 1) + (alt_trend == 1),
+            20 + int(np.isnan(magt_trend)) + 2 * int(np.isnan(alt_trend)))
+
+
+def ranks_of(products, places=(0, 1, 2), least=2):
+    """Return (ranks, reasons, PP) of the cells from some of the products."""
+    found = np.zeros((3, *products["PP"][0][1].shape))
+    for cell in np.ndindex(found.shape[1:]):
+        base, pp, magt = ensemble_of([products["PP"][i][1][cell] for i in places],
+                                     [products["MAGT"][i][1][cell] for i in places], least)
+        found[(slice(None), *cell)] = *rank_of(magt, pp, base, *(products[role][1][cell] for role in (
+            "MAGT_TREND", "ALT_TREND"))), pp
+    return found
+
+
+def or_gap(values, gap=0):
+    return np.where(np.asarray(values) == gap, np.nan, values)
+
+
+@pytest.mark.proves("ensemblepermafrost", "OUTPUT_BASE", "OUTPUT_PP", "OUTPUT_MAGT", "OUTPUT_COUNT", "OUTPUT_SPREAD")
+def test_the_ensemble(run, products, tmp_path):
+    made = run("ensemblepermafrost", {role: [path for path, _ in products[role]] for role in ("PP", "MAGT")} | outputs_of(
+        tmp_path, OUTPUT_BASE="tif", OUTPUT_PP="tif", OUTPUT_MAGT="tif", OUTPUT_COUNT="tif", OUTPUT_SPREAD="tif"))
+    pp, magt = (np.stack([values for _, values in products[role]]) for role in ("PP", "MAGT"))
+    cells = np.array([[ensemble_of(pp[:, i, j], magt[:, i, j]) for j in range(pp.shape[2])] for i in range(pp.shape[1])])
+    equal(made["OUTPUT_BASE"], cells[..., 0])
+    equal(made["OUTPUT_PP"], cells[..., 1])
+    equal(made["OUTPUT_MAGT"], cells[..., 2])
+    equal(made["OUTPUT_COUNT"], [(~np.isnan(stack)).sum(axis=0) for stack in (pp, magt)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        equal(made["OUTPUT_SPREAD"], [np.nanmax(stack, axis=0) - np.nanmin(stack, axis=0) for stack in (pp, magt)])
+
+
+@pytest.mark.proves("buildpti", "OUTPUT", "OUTPUT_REASON", "OUTPUT_TABLE")
+def test_the_index(run, tmp_path):
+    """With cells that lie on every limit of Table 3 exactly."""
+    rng = np.random.default_rng(5)
+    shape = (30, 31)
+    magt = rng.choice([-6, -3.25, -3, -2.75, -1.5, -1.25, 3, 3.25, np.nan], shape)
+    pp = rng.choice([2, 9.5, 10, 10.5, 80, 100, np.nan], shape)
+    base = rng.choice([1, 1, 1, 0, np.nan], shape)
+    trends = rng.choice([-1, 0, 1, np.nan], (2, *shape))
+    paths = {"MAGT": stored(tmp_path / "magt.tif", magt, unit="degC")[0],
+             "PP": stored(tmp_path / "pp.tif", pp, 0.5, 2.0, unit="%")[0],
+             "BASE": write_raster(tmp_path / "base.tif", base, nodata=255, dtype="uint8")}
+    for role, signs in zip(("MAGT_TREND", "ALT_TREND"), trends):
+        paths[role] = write_raster(tmp_path / f"{role}.tif", signs, nodata=NODATA, dtype="int16")
+    made = run("buildpti", {**paths, **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_REASON="tif", OUTPUT_TABLE="csv")})
+    cells = [rank_of(*values) for values in zip(magt.flat, pp.flat, base.flat, *(signs.flat for signs in trends))]
+    index, reason = np.array(cells).T.reshape(2, *shape)
+    assert set(np.unique(index)) == {0, *RANKS} and set(np.unique(reason)) >= {0, 1, 2, 3, 4, 10, 11, 20, 21, 22, 23}
+    equal(made["OUTPUT"], or_gap(index))
+    equal(made["OUTPUT_REASON"], or_gap(reason))
+    rows = {int(row["rank"]): row for row in table(made["OUTPUT_TABLE"])}
+    assert tuple(rows) == RANKS
+    for code, row in rows.items():
+        here = index == code
+        assert int(row["cells"]) == here.sum()
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * here.sum(), rel=1e-6)
+        assert float(row["share_percent"]) == pytest.approx(100 * here.sum() / (index > 0).sum(), abs=1e-3)
+        assert float(row["pp_weighted_km2"]) == pytest.approx(CELL_KM2 * np.nansum(pp[here]) / 100, rel=1e-5)
+
+
+@pytest.mark.proves("compareprofiles", "OUTPUT", "OUTPUT_STABILITY", "OUTPUT_AS_PUBLISHED", "OUTPUT_DEFENSIBLE",
+                    "OUTPUT_TABLE")
+def test_the_profiles_and_what_hangs_on_a_product(run, products, tmp_path):
+    made = run("compareprofiles", {
+        **{role: [path for path, _ in products[role]] for role in ("PP", "MAGT")},
+        **{role: products[role][0] for role in ("MAGT_TREND", "ALT_TREND")},
+        **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_STABILITY="tif", OUTPUT_AS_PUBLISHED="tif", OUTPUT_DEFENSIBLE="tif",
+                     OUTPUT_TABLE="csv")})
+    index, reason, _ = ranks_of(products)
+    without = {name: ranks_of(products, [i for i in range(3) if i != place])[0] for place, name in enumerate("abc")}
+    flips = sum((other != index).astype(int) for other in without.values())
+    gained = np.any([other > 0 for other in without.values()], axis=0)
+    stability = np.where(index > 0, flips, np.where(gained, 100, np.nan))
+    assert set(np.unique(stability[~np.isnan(stability)])) == {0, 1, 2, 3, 100}
+    equal(made["OUTPUT_AS_PUBLISHED"], or_gap(index))
+    equal(made["OUTPUT_DEFENSIBLE"], or_gap(index))
+    equal(made["OUTPUT"], np.where(index > 0, 0, np.nan))
+    equal(made["OUTPUT_STABILITY"], stability)
+    rows = table(made["OUTPUT_TABLE"])
+    ranked = (index > 0).sum()
+
+    def cells(section, item):
+        row = next(row for row in rows if (row["section"], row["item"]) == (section, item))
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * int(row["cells"]), rel=1e-6)
+        assert float(row["share_percent"]) == pytest.approx(100 * int(row["cells"]) / ranked, abs=1e-3)
+        return int(row["cells"])
+
+    assert cells("summary", "same rank") == cells("summary", "ranked in both") == ranked
+    for name, other in without.items():
+        assert cells("leave_one_out", name) == ((index > 0) & (other != index)).sum()
+        assert cells("leave_one_out_changed", name) == ((index > 0) & (other != index) & (other > 0)).sum()
+        assert cells("leave_one_out_lost", name) == ((index > 0) & (other == 0)).sum()
+        assert cells("leave_one_out_gained", name) == ((index == 0) & (other > 0)).sum()
+    for code, item in ((0, "Same rank whichever product is left out"), (1, "Flips without one of the products"),
+                       (100, "Not ranked, but ranked without a product")):
+        assert cells("stability", item) == (stability == code).sum()
+    for row in rows:
+        if row["section"] == "reason":
+            before, after = row["item"].split(":")[0].split(" to ")
+            assert before == "20" and int(row["cells"]) == ((reason == int(after)) & (index > 0)).sum() > 0
+
+
+@pytest.mark.proves("compareprofiles", "OUTPUT", "OUTPUT_TABLE")
+def test_two_maps(run, tmp_path):
+    rng = np.random.default_rng(6)
+    maps = rng.choice([0, 0, *RANKS], (2, 14, 15))
+    paths = [write_raster(tmp_path / f"{name}.tif", codes, nodata=0, dtype="uint8")
+             for name, codes in zip(("one", "two"), maps)]
+    made = run("compareprofiles", {"FIRST": paths[0], "SECOND": paths[1],
+                                   **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_TABLE="csv")})
+    place = {code: i for i, code in enumerate(RANKS)}
+    difference = np.full(maps[0].shape, np.nan)
+    for cell in np.ndindex(difference.shape):
+        one, two = maps[(slice(None), *cell)]
+        if one or two:
+            difference[cell] = place[two] - place[one] if one and two else 100 if one else 101
+    equal(made["OUTPUT"], difference)
+    rows = table(made["OUTPUT_TABLE"])
+    pairs = {(int(row["from_rank"]), int(row["to_rank"])): int(row["cells"]) for row in rows
+             if row["section"] == "transition"}
+    assert pairs == {(one, two): ((maps[0] == one) & (maps[1] == two)).sum()
+                     for one in (0, *RANKS) for two in (0, *RANKS) if (one or two)
+                     and ((maps[0] == one) & (maps[1] == two)).any()}
+    both = difference[difference < 100]
+    summary = {row["item"]: int(row["cells"]) for row in rows if row["section"] == "summary"}
+    assert [summary[item] for item in ("same rank", "different rank", "within one rank", "higher in second map",
+                                       "lower in second map", "only in first map", "only in second map")] == [
+        (both == 0).sum(), (both != 0).sum(), (np.abs(both) <= 1).sum(), (both > 0).sum(), (both < 0).sum(),
+        (difference == 100).sum(), (difference == 101).sum()]
+
+
+# layers of the data set
+
+@pytest.mark.proves("depthmean", "OUTPUT", "OUTPUT_THICKNESS")
+@pytest.mark.parametrize("gaps", [0, 1])
+def test_the_mean_over_depth(run, tmp_path, gaps):
+    """The third layer alone is exactly half of the thickness, and enough."""
+    rng = np.random.default_rng(7)
+    values = np.round(rng.uniform(0, 60, (3, ROWS, COLUMNS)) * 4) / 4
+    values[rng.random(values.shape) < 0.35] = np.nan
+    weights = np.array([5.0, 10.0, 15.0])
+    paths = [stored(tmp_path / f"soc_{depths}cm_mean.tif", layer, unit="g/kg")[0]
+             for depths, layer in zip(("0-5", "5-15", "15-30"), values)]
+    made = run("depthmean", {"INPUT": paths, "GAPS": gaps, "PRODUCT": "none",
+                             **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_THICKNESS="tif")})
+    known = ~np.isnan(values)
+    thickness = np.tensordot(weights, known, 1)
+    enough = (thickness >= 15) if gaps else known.all(axis=0)
+    assert (thickness == 15).any() and enough.any() and not enough.all()
+    with np.errstate(invalid="ignore"):
+        mean = np.tensordot(weights, np.nan_to_num(values), 1) / thickness
+    equal(made["OUTPUT"], np.where(enough, mean, np.nan))
+    equal(made["OUTPUT_THICKNESS"], np.where(enough, thickness, np.nan))
+
+
+@pytest.mark.proves("slope", "OUTPUT", "OUTPUT_ELEVATION")
+@pytest.mark.parametrize("unit", [0, 1])
+def test_the_slope_of_a_plane_with_gaps(run, tmp_path, unit):
+    rows, columns = np.mgrid[0:9, 0:9]
+    elevation = 40.0 + 12.5 * columns - 7.25 * rows
+    elevation[2, 3] = elevation[5, 0] = elevation[0, 8] = np.nan
+    # a cell without a neighbour above or below has no slope
+    elevation[[6, 6, 6], [6, 7, 8]] = elevation[[4, 4, 4], [6, 7, 8]] = np.nan
+    transform = (20.0, 0.01, 0.0, 70.0, 0.0, -0.01)
+    path, values = stored(tmp_path / "dem.tif", elevation, 0.25, 300.0, crs="EPSG:4326", transform=transform, unit="m")
+    made = run("slope", {"INPUT": path, "UNIT": unit, "PRODUCT": "none",
+                         **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_ELEVATION="tif")})
+    latitude = np.radians(70.0 - 0.01 * (rows + 0.5))
+    e2, root = 0.0066943799901413165, np.sqrt(1 - 0.0066943799901413165 * np.sin(latitude) ** 2)
+    degree = np.radians(0.01)
+    east, north = 6378137 / root * np.cos(latitude) * degree, 6378137 * (1 - e2) / root ** 3 * degree
+    slope = np.hypot(12.5 / east, 7.25 / north)
+    slope[np.isnan(elevation)] = np.nan
+    slope[5, 7] = slope[5, 8] = np.nan
+    equal(made["OUTPUT_ELEVATION"], values)
+    equal(made["OUTPUT"], 100 * slope if unit == 1 else np.degrees(np.arctan(slope)), rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory):
+    """Paths, months since 2001-01 and values of monthly layers to March 2004, without May 2002."""
+    folder = tmp_path_factory.mktemp("months")
+    rng = np.random.default_rng(8)
+    steps = [step for step in range(39) if step != 16]
+    values = rng.normal(3, 8, (39, ROWS, COLUMNS)) + 6 * np.sin(np.arange(39) / 2)[:, None, None]
+    values[rng.random(values.shape) < 0.15] = np.nan
+    values[:, 0, 0] = values[:12, 1, 1] = values[16] = np.nan
+    paths = []
+    for step in steps:
+        path, values[step] = stored(folder / f"layer_{2001 + step // 12}-{step % 12 + 1:02d}.tif", values[step], unit="K")
+        paths.append(path)
+    return paths, values
+
+
+@pytest.mark.proves("compositeseries", "OUTPUT", "OUTPUT_SERIES", "OUTPUT_COUNT", "OUTPUT_VALUES")
+@pytest.mark.parametrize("statistic", ["mean", "annual_maximum", "annual_positive_sum", "snow_year_mean"])
+def test_the_composite(run, months, tmp_path, statistic):
+    """A year with exactly MIN_SHARE of its layers counts; a mean takes the years that are not complete too."""
+    paths, values = months
+    made = run("compositeseries", {
+        "INPUT": paths, "PERIOD": 12, "STATISTIC": STATISTICS.index(statistic), "FILL": False, "PRODUCT": "none",
+        "GAPS": GAPS.index("as_they_are"), "NIGHT": NIGHTS.index("none"),
+        **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_SERIES="tif", OUTPUT_COUNT="tif", OUTPUT_VALUES="tif")})
+    years = {"mean": [(0, 12), (12, 24), (24, 36), (36, 39)],
+             # July 2003 to March 2004 are nine of twelve months, 75 %
+             "snow_year_mean": [(6, 18), (18, 30), (30, 39)]}.get(statistic, [(0, 12), (12, 24), (24, 36)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        of_years = [values[first:last] for first, last in years]
+        none = [np.isnan(year).all(axis=0) for year in of_years]
+        series = np.stack([{"annual_maximum": np.nanmax, "annual_positive_sum": lambda year, axis: np.nansum(
+            np.maximum(year, 0), axis=axis)}.get(statistic, np.nanmean)(year, axis=0) for year in of_years])
+        series[np.stack(none)] = np.nan
+        whole = values if statistic == "mean" else series
+        composite = np.nanmean(whole, axis=0)
+    number = np.sum([(~np.isnan(year)).sum(axis=0) for year in of_years], axis=0)
+    equal(made["OUTPUT"], composite)
+    equal(made["OUTPUT_SERIES"], series)
+    equal(made["OUTPUT_COUNT"], (~np.isnan(whole)).sum(axis=0))
+    equal(made["OUTPUT_VALUES"], number)
+
+
+@pytest.mark.proves("alignrasters", "OUTPUT")
+def test_layers_that_are_aligned_to_their_own_grid(run, months, tmp_path):
+    paths, values = months
+    made = run("alignrasters", {"INPUT": paths[:3], "TARGET": paths[0], "PRODUCT": "none", "PERIOD": 12,
+                                **outputs_of(tmp_path, OUTPUT="tif")})
+    equal(made["OUTPUT"], values[:3])
+
+
+@pytest.mark.proves("ensemblelandcover", "OUTPUT", "OUTPUT_SOURCE", "OUTPUT_TABLE")
+def test_the_land_cover(run, tmp_path):
+    rows = table(resource("tables", "landcover_crosswalk.csv"))
+    codes = {product: {int(row["raster_value"]): int(row["ensemble_code"] or 0) for row in rows
+                       if row["product"] == product} for product in ("LandCover_CCI", "GLCC", "CAVM")}
+    tundra = {int(row["raster_value"]): int(row["tundra_code"]) for row in rows if row["tundra_code"]}
+    rng, shape = np.random.default_rng(9), (20, 21)
+    some = [code for code in codes["LandCover_CCI"] if code][::4] + list(tundra)[:2]
+    cci = rng.choice(some, (3, *shape))
+    cci[rng.random(cci.shape) < 0.1] = 0
+    cci[:, rng.random(shape) < 0.1] = 0
+    glcc = rng.choice([9, 53, *list(codes["GLCC"])[1::9]], shape)
+    cavm = np.where(rng.random(shape) < 0.5, 127, rng.choice([code for code in codes["CAVM"] if code != 127], shape))
+    base = rng.choice([0, 1, 255], shape)
+    given = {"CCI": [write_raster(tmp_path / f"cci_{2018 + i}.tif", year, nodata=0, dtype="uint8")
+                     for i, year in enumerate(cci)],
+             "GLCC": write_raster(tmp_path / "glcc.tif", glcc, dtype="uint8"),
+             "CAVM": write_raster(tmp_path / "cavm.tif", cavm, nodata=127, dtype="uint8"),
+             "BASE": write_raster(tmp_path / "base.tif", base, nodata=255, dtype="uint8")}
+    made = run("ensemblelandcover", {**given, **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_SOURCE="tif",
+                                                           OUTPUT_TABLE="csv")})
+    cover, source = np.zeros((2, *shape), dtype=int)
+    for cell in np.ndindex(shape):
+        votes = [code for code in cci[(slice(None), *cell)] if code]
+        # of those tied the one seen last
+        voted = max(votes, key=lambda code: (votes.count(code), max(i for i, v in enumerate(votes) if v == code)),
+                    default=0)
+        of = [0 if cavm[cell] == 127 else codes["CAVM"][cavm[cell]],
+              tundra.get(voted, 0) if glcc[cell] in (9, 53, 63, 69) else 0,
+              codes["LandCover_CCI"].get(voted, 0), codes["GLCC"][glcc[cell]]]
+        source[cell] = next((place for place, code in enumerate(of, start=1) if code), 0)
+        cover[cell] = of[source[cell] - 1] if source[cell] else 0
+    assert set(np.unique(source)) >= {1, 2, 3, 4}
+    equal(made["OUTPUT"], or_gap(cover))
+    equal(made["OUTPUT_SOURCE"], or_gap(source))
+    found = {int(row["code"]): row for row in table(made["OUTPUT_TABLE"])}
+    assert set(found) == set(np.unique(cover)) - {0}
+    for code, row in found.items():
+        assert int(row["cells"]) == (cover == code).sum()
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * (cover == code).sum(), rel=1e-6)
+        assert float(row["permafrost_km2"]) == pytest.approx(CELL_KM2 * ((cover == code) & (base == 1)).sum(), rel=1e-6)
+        assert float(row["share_percent"]) == pytest.approx(100 * (cover == code).sum() / (cover > 0).sum(), abs=1e-3)
+
+
+@pytest.mark.proves("predictorstack", "OUTPUT", "OUTPUT_RANGES")
+def test_the_stack(run, tmp_path):
+    rng, shape = np.random.default_rng(10), (9, 10)
+
+    def gappy(values):
+        return np.where(rng.random(shape) < 0.1, np.nan, values)
+
+    lst, lst_values = stored(tmp_path / "lst.tif", gappy(rng.uniform(-20, 10, shape)), unit="degC")
+    height, height_values = stored(tmp_path / "height.tif", gappy(rng.uniform(0, 900, shape)), 0.5, 100.0, unit="m")
+    cover_values = gappy(rng.choice([30.0, 130, 201], shape))
+    cover = write_raster(tmp_path / "cover.tif", cover_values, nodata=0, dtype="uint8")
+    base = rng.choice([0, 1, 1, 1], shape)
+    base_path = write_raster(tmp_path / "base.tif", base, nodata=255, dtype="uint8")
+    made = run("predictorstack", {"LST": lst, "ELEVATION": height, "LAND_COVER": cover, "BASE": base_path,
+                                  **outputs_of(tmp_path, OUTPUT="tif", OUTPUT_RANGES="csv")})
+    rows = {row["role"]: row for row in table(made["OUTPUT_RANGES"])}
+    expected = []
+    for role, values in (("lst", lst_values), ("land_cover", cover_values), ("elevation", height_values)):
+        inside = values[(base == 1) & ~np.isnan(values)]
+        row = rows[role]
+        assert (float(row["lowest"]), float(row["highest"])) == (inside.min(), inside.max())
+        assert int(row["cells"]) == inside.size and int(row["missing"]) == (base == 1).sum() - inside.size
+        assert int(row["outside_base"]) == ((base != 1) & ~np.isnan(values)).sum()
+        if role == "land_cover":
+            assert row["low"] == row["high"] == ""
+            expected.append(values)
+            continue
+        low, high = inside.min(), inside.max()
+        assert (float(row["low"]), float(row["high"])) == (low, high)
+        assert int(row["clipped"]) == ((values < low) | (values > high)).sum()
+        expected.append(np.clip(100 * (values - low) / (high - low), 0, 100))
+    assert list(rows) == ["lst", "land_cover", "elevation"]
+    equal(made["OUTPUT"], expected)
