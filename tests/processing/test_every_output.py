@@ -9,6 +9,7 @@ import ast
 import csv
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pymannkendall
@@ -16,6 +17,7 @@ import pytest
 from scipy import stats
 
 from pti_plugin.core.common.resources import resource
+from pti_plugin.core.learning.model_file import read_model
 from pti_plugin.core.series.composites import GAPS, STATISTICS
 from pti_plugin.core.series.gap_filling import NIGHTS
 from support import read_raster, write_raster
@@ -593,3 +595,238 @@ def test_the_stack(run, tmp_path):
         expected.append(np.clip(100 * (values - low) / (high - low), 0, 100))
     assert list(rows) == ["lst", "land_cover", "elevation"]
     equal(made["OUTPUT"], expected)
+
+
+# learning and mapping
+
+LEARN_ROWS, LEARN_COLUMNS, CATEGORIES = 26, 34, (30, 130, 201)
+NAMES = ("lst", "land_cover", "elevation")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, provider):
+    """A stack of int16 with scales, offsets and gaps, the index, and a model trained on both by the tool."""
+    import processing
+    from osgeo import gdal
+
+    folder, rng, shape = tmp_path_factory.mktemp("learned"), np.random.default_rng(11), (LEARN_ROWS, LEARN_COLUMNS)
+    # so fine that no cell is as far from the samples as another by chance
+    numbers = {"lst": rng.integers(-8000, 8000, shape), "land_cover": rng.choice(CATEGORIES, shape),
+               "elevation": rng.integers(0, 25_000, shape)}
+    layers, encoding = {}, {"lst": (2 ** -9, -5.0), "land_cover": (1.0, 0.0), "elevation": (2 ** -5, 50.0)}
+    for name, values in numbers.items():
+        gaps = rng.random(shape) < 0.08
+        numbers[name] = np.where(gaps, NODATA, values)
+        layers[name] = np.where(gaps, np.nan, values * encoding[name][0] + encoding[name][1])
+    place = np.clip((np.nan_to_num(layers["lst"]) + 20) // 10 + (layers["land_cover"] == 201), 0, 3).astype(int)
+    place = np.where(rng.random(shape) < 0.2, rng.integers(0, 4, shape), place)
+    index = np.array([11, 13, 22, 40])[place]
+    index[rng.random(shape) < 0.1] = 0
+    stack = write_raster(folder / "stack.tif", np.stack(list(numbers.values())), nodata=NODATA, dtype="int16",
+                         descriptions=NAMES)
+    dataset = gdal.Open(stack, gdal.GA_Update)
+    for band, name in enumerate(NAMES, start=1):
+        if name != "land_cover":
+            dataset.GetRasterBand(band).SetScale(encoding[name][0])
+            dataset.GetRasterBand(band).SetOffset(encoding[name][1])
+    dataset = None
+    made = processing.run("pti:trainxgboost", {
+        "PTI": write_raster(folder / "pti.tif", index, nodata=0, dtype="uint8"), "STACK": stack, "RUNS": 4, "ROUNDS": 4,
+        "PER_CLASS": 80, "BLOCK_KM": 150, "SELECT": "rfecv", "SELECT_ROUNDS": 2, "SHAP_RUNS": 4, "SHAP_POINTS": 10_000,
+        "EARLY_STOPPING": 0, "MAX_MISSING": 1, **outputs_of(folder, OUTPUT_MODEL="ptimodel", OUTPUT_METRICS="csv",
+                                                            OUTPUT_SHAP="csv", OUTPUT_SELECTION="csv")})
+    model = read_model(made["OUTPUT_MODEL"])
+    return SimpleNamespace(made=made, layers=layers, index=index, model=model, stack=stack,
+                           pti=str(folder / "pti.tif"), names=[feature.name for feature in model.features],
+                           samples=model.training_samples(), boosters=model.load_boosters())
+
+
+def matrix_of(names, x):
+    import xgboost
+
+    return xgboost.DMatrix(np.asarray(x, np.float32), feature_names=list(names), enable_categorical=True,
+                           feature_types=["c" if name == "land_cover" else "q" for name in names])
+
+
+def voted(votes, chances):
+    """Return the class place of most votes of every row, ties by the larger sum of probabilities."""
+    return np.array([max(range(len(v)), key=lambda label: (v[label], c[label])) for v, c in zip(votes, chances)])
+
+
+def runs_on(learned, x):
+    """Return (votes, summed probabilities) of the runs by XGBoost itself, each (cells, classes)."""
+    votes, chances = np.zeros((2, len(x), len(learned.model.codes)))
+    for booster in learned.boosters:
+        found = booster.predict(matrix_of(learned.names, x))
+        votes[np.arange(len(x)), (found * learned.model.factors).argmax(axis=1)] += 1
+        chances += found
+    return votes, chances
+
+
+def dissimilarities(learned, x):
+    """Return (index of the cells ``x``, threshold) of Meyer & Pebesma 2021 with partial distances, by brute force."""
+    samples, gains = learned.samples["x"].astype(float), learned.model.manifest["gain_share_percent"]
+    sides = [[], []]
+    variances = []
+    for column, name in enumerate(learned.names):
+        for category in CATEGORIES if name == "land_cover" else (None,):
+            parts = [values[:, column].astype(float) for values in (samples, x)]
+            if category:
+                parts = [np.where(np.isnan(part), np.nan, part == category) for part in parts]
+            centre, spread = np.nanmean(parts[0]), np.nanstd(parts[0], ddof=1)
+            if gains[name] > 0 and spread > 0:
+                for side, part in zip(sides, parts):
+                    side.append((part - centre) * gains[name] / spread)
+                variances.append(gains[name] ** 2)
+    (own, cells), variances = (np.array(side).T for side in sides), np.array(variances)
+
+    def nearest(place, among):
+        known = ~np.isnan(place)
+        usable = among[~np.isnan(among[:, known]).any(axis=1)]
+        if not known.any() or not len(usable):
+            return np.inf
+        return np.sqrt(((usable[:, known] - place[known]) ** 2).sum(axis=1).min()
+                       * variances.sum() / variances[known].sum())
+
+    complete = own[~np.isnan(own).any(axis=1)]
+    pairs = np.sqrt(((complete[:, None] - complete[None]) ** 2).sum(axis=-1))
+    mean = pairs.sum() / len(complete) / (len(complete) - 1)
+    folds = learned.samples["block_fold"]
+    among = np.array([nearest(place, own[folds != fold]) for place, fold in zip(own, folds)]) / mean
+    among = np.sort(among[np.isfinite(among)])
+    half = (len(among) + 1) // 2
+    low, high = np.median(among[:half]), np.median(among[len(among) - half:])
+    return (np.array([nearest(place, own) for place in cells]) / mean,
+            among[among <= high + 1.5 * (high - low)].max())
+
+
+def smoothed(place):
+    """3 × 3 majority: nodata (−1) neither votes nor changes, a tie for the most keeps the centre."""
+    result = place.copy()
+    for row, column in np.ndindex(place.shape):
+        near = place[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
+        labels, counts = np.unique(near[near >= 0], return_counts=True)
+        if place[row, column] >= 0 and (counts == counts.max()).sum() == 1:
+            result[row, column] = labels[counts.argmax()]
+    return result
+
+
+@pytest.mark.proves("predictxgboost", "OUTPUT", "OUTPUT_AGREEMENT", "OUTPUT_ENTROPY", "OUTPUT_MARGIN",
+                    "OUTPUT_PROBABILITIES", "OUTPUT_OUTSIDE", "OUTPUT_DISSIMILARITY", "OUTPUT_APPLICABILITY",
+                    "OUTPUT_MISSING", "OUTPUT_METRICS", "OUTPUT_TABLE", "OUTPUT_COVERAGE")
+def test_the_predicted_map(run, learned, tmp_path):
+    rng = np.random.default_rng(12)
+    base = rng.choice([0, 1, 1, 1, 1, 255], learned.index.shape)
+    made = run("predictxgboost", {
+        "STACK": learned.stack, "MODEL": learned.made["OUTPUT_MODEL"], "REFERENCE": learned.pti, "BUFFER_KM": 0,
+        "BASE": write_raster(tmp_path / "base.tif", base, nodata=255, dtype="uint8"), **outputs_of(
+            tmp_path, OUTPUT="tif", OUTPUT_AGREEMENT="tif", OUTPUT_ENTROPY="tif", OUTPUT_MARGIN="tif",
+            OUTPUT_PROBABILITIES="tif", OUTPUT_OUTSIDE="tif", OUTPUT_DISSIMILARITY="tif", OUTPUT_APPLICABILITY="tif",
+            OUTPUT_MISSING="tif", OUTPUT_METRICS="csv", OUTPUT_TABLE="csv", OUTPUT_COVERAGE="csv")})
+    codes, layers = np.array(learned.model.codes), np.stack([learned.layers[name] for name in learned.names])
+    lacking = np.isnan(layers)
+    known = (base == 1) & (lacking.sum(axis=0) <= 1)
+    assert (known & lacking.any(axis=0)).any() and ((base == 1) & ~known).any()
+    x = layers[:, known].T
+    votes, chances = runs_on(learned, x)
+    place = np.full(known.shape, -1)
+    place[known] = voted(votes, chances * learned.model.factors)
+    final = smoothed(place)
+    assert (final != place).any()
+    index = np.where(known, codes[final], 0)
+
+    def spread(values):
+        values = np.asarray(values, dtype=float)
+        layer = np.full((*values.shape[1:], *known.shape), np.nan)
+        layer[..., known] = values.T
+        return layer
+
+    share = (chances / 4) ** (1 / learned.model.temperature)
+    share /= share.sum(axis=1, keepdims=True)
+    most = np.sort(votes, axis=1)
+    numeric = [i for i, name in enumerate(learned.names) if name != "land_cover"]
+    low, high = np.nanmin(learned.samples["x"], axis=0), np.nanmax(learned.samples["x"], axis=0)
+    dissimilar, threshold = dissimilarities(learned, x)
+    equal(made["OUTPUT"], or_gap(index))
+    equal(made["OUTPUT_AGREEMENT"], spread(100 * votes[np.arange(len(x)), final[known]] / 4))
+    equal(made["OUTPUT_MARGIN"], spread(100 * (most[:, -1] - most[:, -2]) / 4))
+    equal(made["OUTPUT_ENTROPY"], spread(-(share * np.log(share)).sum(axis=1) / np.log(len(codes))), atol=1e-4)
+    equal(made["OUTPUT_PROBABILITIES"], spread(share), atol=1e-4)
+    equal(made["OUTPUT_OUTSIDE"], spread(((x < low) | (x > high))[:, numeric].sum(axis=1)))
+    equal(made["OUTPUT_DISSIMILARITY"], spread(np.where(np.isfinite(dissimilar), dissimilar, np.nan)), rtol=1e-4)
+    equal(made["OUTPUT_APPLICABILITY"], spread(dissimilar <= threshold * (1 + 1e-9)))
+    bits = sum(layer.astype(int) << i for i, layer in enumerate(lacking))
+    equal(made["OUTPUT_MISSING"], np.where(base == 1, bits, np.nan))
+
+    both = (index > 0) & (learned.index > 0)
+    for row in table(made["OUTPUT_TABLE"]):
+        code = int(row["rank"])
+        assert int(row["cells"]) == (index == code).sum()
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * (index == code).sum(), rel=1e-6)
+        assert float(row["conceptual_km2"]) == pytest.approx(CELL_KM2 * (both & (learned.index == code)).sum(), rel=1e-6)
+        assert float(row["predicted_km2"]) == pytest.approx(CELL_KM2 * (both & (index == code)).sum(), rel=1e-6)
+        adjusted = sum((index == other).sum() * (both & (index == other) & (learned.index == code)).sum()
+                       / (both & (index == other)).sum() for other in codes if (both & (index == other)).any())
+        assert float(row["adjusted_km2"]) == pytest.approx(CELL_KM2 * adjusted, rel=1e-5)
+    rows = {row["line"]: row for row in table(made["OUTPUT_METRICS"])}
+    same = rows["agreement: latitude all"]
+    assert float(same["value"]) == pytest.approx(100 * (index == learned.index)[both].mean(), abs=1e-6)
+    assert int(same["n"]) == both.sum()
+    for name, here in (("all ranks", index > 0), *((f"rank {code}", index == code) for code in codes)):
+        inside = spread(dissimilar <= threshold * (1 + 1e-9)) == 1
+        assert int(rows[f"inside: {name}"]["n"]) == (here & inside).sum()
+        assert float(rows[f"outside: {name}"]["value"]) == pytest.approx(CELL_KM2 * (here & ~inside).sum(), rel=1e-6)
+    found = {row["rank"]: row for row in table(made["OUTPUT_COVERAGE"]) if row["latitude"] == "all"}
+    assert set(found) == {"all", *map(str, codes)}
+    for code, row in found.items():
+        ranked = (learned.index > 0) if code == "all" else learned.index == int(code)
+        incomplete = ranked & known & lacking.any(axis=0)
+        points = len(learned.samples) if code == "all" else (learned.samples["pti"] == int(code)).sum()
+        assert [int(row[f"{name}_cells"]) for name in ("ranked", "predicted", "incomplete", "not_predicted")] == [
+            ranked.sum(), (ranked & known).sum(), incomplete.sum(), (ranked & ~known).sum()]
+        assert float(row["incomplete_km2"]) == pytest.approx(CELL_KM2 * incomplete.sum(), rel=1e-6)
+        assert int(row["sampled_points"]) == points
+        assert float(row["sampled_km2"]) == pytest.approx(CELL_KM2 * points, rel=1e-6)
+
+
+@pytest.mark.proves("drivermaps", "OUTPUT", "OUTPUT_GROUPS", "OUTPUT_CONTRIBUTIONS", "OUTPUT_TABLE")
+def test_the_driver_maps(run, learned, tmp_path):
+    made = run("drivermaps", {"STACK": learned.stack, "MODEL": learned.made["OUTPUT_MODEL"], "RUNS": 0, **outputs_of(
+        tmp_path, OUTPUT="tif", OUTPUT_GROUPS="tif", OUTPUT_CONTRIBUTIONS="tif", OUTPUT_TABLE="csv")})
+    layers = np.stack([learned.layers[name] for name in learned.names])
+    known = np.isnan(layers).sum(axis=0) <= 1
+    x = layers[:, known].T
+    # the class that the plain votes of the runs choose, which the factors of the ranks do not touch
+    votes, chances = np.zeros((2, len(x), len(learned.model.codes)))
+    parts = 0
+    for booster in learned.boosters:
+        found = booster.predict(matrix_of(learned.names, x))
+        votes[np.arange(len(x)), (found * learned.model.factors).argmax(axis=1)] += 1
+        chances += found
+        parts = parts + booster.predict(matrix_of(learned.names, x), pred_contribs=True).astype(float) / 4
+    of_class = parts[np.arange(len(x)), voted(votes, chances)]
+    size = np.abs(of_class[:, :-1])
+    code_of = {row["name"]: int(row["code"]) for row in table(made["OUTPUT_TABLE"]) if row["level"] == "predictor"}
+    group_of = {"lst": "thermal", "land_cover": "biophysical", "elevation": "topography"}
+
+    def spread(values):
+        layer = np.full((values.shape[1], *known.shape), np.nan)
+        layer[:, known] = values.T
+        return layer
+
+    equal(made["OUTPUT_CONTRIBUTIONS"], spread(of_class), atol=1e-4)
+    top = np.array([code_of[name] for name in learned.names])[size.argmax(axis=1)]
+    equal(made["OUTPUT"], spread(top[:, None].astype(float)))
+    groups = ("thermal", "biophysical", "hydrological", "soil", "topography")
+    shares = np.stack([100 * size[:, [group_of[name] == group for name in learned.names]].sum(axis=1)
+                       / size.sum(axis=1) for group in groups], axis=1)
+    equal(made["OUTPUT_GROUPS"], spread(shares), atol=1e-2)
+    for row in table(made["OUTPUT_TABLE"]):
+        of = [name == row["name"] if row["level"] == "predictor" else group_of[name] == row["name"]
+              for name in learned.names]
+        assert float(row["mean_abs_contribution"]) == pytest.approx(size[:, of].sum(axis=1).mean(), rel=1e-4, abs=1e-9)
+        assert float(row["share_percent"]) == pytest.approx(100 * size[:, of].sum() / size.sum(), rel=1e-4, abs=1e-9)
+        first = (top == code_of[row["name"]] if row["level"] == "predictor"
+                 else shares.argmax(axis=1) == groups.index(row["name"]))
+        assert int(row["top_cells"]) == first.sum() and int(row["cells"]) == known.sum()
+        assert float(row["top_area_km2"]) == pytest.approx(CELL_KM2 * first.sum(), rel=1e-6)
