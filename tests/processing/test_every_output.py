@@ -15,12 +15,14 @@ import numpy as np
 import pymannkendall
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from pti_plugin.core.common.resources import resource
+from pti_plugin.core.learning.folds import split, stratified_folds
 from pti_plugin.core.learning.model_file import read_model
 from pti_plugin.core.series.composites import GAPS, STATISTICS
 from pti_plugin.core.series.gap_filling import NIGHTS
-from support import read_raster, write_raster
+from support import TRANSFORM, read_raster, write_raster
 
 TESTS = Path(__file__).resolve().parents[1]
 NODATA = -32768
@@ -71,7 +73,8 @@ def numbers_of(provider):
 
 def proofs(path):
     """Yield (test, tool, output, whether the test looks at it) of all markers ``proves`` of a file of tests."""
-    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    text = path.read_text(encoding="utf-8")
+    for function in ast.walk(ast.parse(text)) if "mark.proves" in text else ():
         if not isinstance(function, ast.FunctionDef):
             continue
         read = {node.slice.value for line in function.body for node in ast.walk(line)
@@ -143,7 +146,8 @@ def trend_series(tmp_path_factory):
         steps = 16 * period
         cube = rng.normal(0, 2, (steps, ROWS, COLUMNS))
         rising = np.linspace(-0.8, 0.8, ROWS * COLUMNS).reshape(ROWS, COLUMNS)
-        cube += rising / period * (np.arange(steps) / period)[:, None, None] + 3 * (np.arange(steps) % period)[:, None, None]
+        time = np.arange(steps)[:, None, None]
+        cube += rising / period * time / period + 3 * (time % period)
         cube[9 * period:, :, 3] += 4 / period
         cube[rng.random(cube.shape) < 0.06] = np.nan
         cube[:, 0, 0] = np.nan
@@ -305,10 +309,12 @@ def or_gap(values, gap=0):
 
 @pytest.mark.proves("ensemblepermafrost", "OUTPUT_BASE", "OUTPUT_PP", "OUTPUT_MAGT", "OUTPUT_COUNT", "OUTPUT_SPREAD")
 def test_the_ensemble(run, products, tmp_path):
-    made = run("ensemblepermafrost", {role: [path for path, _ in products[role]] for role in ("PP", "MAGT")} | outputs_of(
-        tmp_path, OUTPUT_BASE="tif", OUTPUT_PP="tif", OUTPUT_MAGT="tif", OUTPUT_COUNT="tif", OUTPUT_SPREAD="tif"))
+    given = {role: [path for path, _ in products[role]] for role in ("PP", "MAGT")}
+    made = run("ensemblepermafrost", {**given, **outputs_of(
+        tmp_path, OUTPUT_BASE="tif", OUTPUT_PP="tif", OUTPUT_MAGT="tif", OUTPUT_COUNT="tif", OUTPUT_SPREAD="tif")})
     pp, magt = (np.stack([values for _, values in products[role]]) for role in ("PP", "MAGT"))
-    cells = np.array([[ensemble_of(pp[:, i, j], magt[:, i, j]) for j in range(pp.shape[2])] for i in range(pp.shape[1])])
+    cells = np.array([[ensemble_of(pp[:, i, j], magt[:, i, j]) for j in range(pp.shape[2])]
+                      for i in range(pp.shape[1])])
     equal(made["OUTPUT_BASE"], cells[..., 0])
     equal(made["OUTPUT_PP"], cells[..., 1])
     equal(made["OUTPUT_MAGT"], cells[..., 2])
@@ -477,7 +483,8 @@ def months(tmp_path_factory):
     values[:, 0, 0] = values[:12, 1, 1] = values[16] = np.nan
     paths = []
     for step in steps:
-        path, values[step] = stored(folder / f"layer_{2001 + step // 12}-{step % 12 + 1:02d}.tif", values[step], unit="K")
+        name = f"layer_{2001 + step // 12}-{step % 12 + 1:02d}.tif"
+        path, values[step] = stored(folder / name, values[step], unit="K")
         paths.append(path)
     return paths, values
 
@@ -618,7 +625,8 @@ def learned(tmp_path_factory, provider):
         gaps = rng.random(shape) < 0.08
         numbers[name] = np.where(gaps, NODATA, values)
         layers[name] = np.where(gaps, np.nan, values * encoding[name][0] + encoding[name][1])
-    place = np.clip((np.nan_to_num(layers["lst"]) + 20) // 10 + (layers["land_cover"] == 201), 0, 3).astype(int)
+    # every predictor decides, so that none is eliminated
+    place = (layers["lst"] > -5).astype(int) + (layers["land_cover"] == 201) + (layers["elevation"] > 440)
     place = np.where(rng.random(shape) < 0.2, rng.integers(0, 4, shape), place)
     index = np.array([11, 13, 22, 40])[place]
     index[rng.random(shape) < 0.1] = 0
@@ -763,7 +771,8 @@ def test_the_predicted_map(run, learned, tmp_path):
         code = int(row["rank"])
         assert int(row["cells"]) == (index == code).sum()
         assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * (index == code).sum(), rel=1e-6)
-        assert float(row["conceptual_km2"]) == pytest.approx(CELL_KM2 * (both & (learned.index == code)).sum(), rel=1e-6)
+        conceptual = (both & (learned.index == code)).sum()
+        assert float(row["conceptual_km2"]) == pytest.approx(CELL_KM2 * conceptual, rel=1e-6)
         assert float(row["predicted_km2"]) == pytest.approx(CELL_KM2 * (both & (index == code)).sum(), rel=1e-6)
         adjusted = sum((index == other).sum() * (both & (index == other) & (learned.index == code)).sum()
                        / (both & (index == other)).sum() for other in codes if (both & (index == other)).any())
@@ -830,3 +839,356 @@ def test_the_driver_maps(run, learned, tmp_path):
                  else shares.argmax(axis=1) == groups.index(row["name"]))
         assert int(row["top_cells"]) == first.sum() and int(row["cells"]) == known.sum()
         assert float(row["top_area_km2"]) == pytest.approx(CELL_KM2 * first.sum(), rel=1e-6)
+
+
+@pytest.mark.proves("trainxgboost", "OUTPUT_METRICS", "OUTPUT_SHAP", "OUTPUT_SELECTION")
+def test_the_tables_of_the_training(learned):
+    x, codes, model = learned.samples["x"], np.array(learned.model.codes), learned.model
+    labels = np.searchsorted(codes, learned.samples["pti"])
+    options, n = model.manifest["options"], len(labels)
+    tests = [split(labels, options["test_share"], (options["seed"], run), True)[1] for run in range(4)]
+    votes, chances, times, all_votes, all_chances, right, contributions = (
+        np.zeros((n, len(codes))), np.zeros((n, len(codes))), np.zeros(n), np.zeros((n, len(codes))),
+        np.zeros((n, len(codes))), [], [])
+    for booster, test in zip(learned.boosters, tests):
+        found = booster.predict(matrix_of(learned.names, x))
+        all_votes[np.arange(n), found.argmax(axis=1)] += 1
+        all_chances += found
+        place = (found[test] * model.factors).argmax(axis=1)
+        votes[test, place] += 1
+        chances[test] += found[test]
+        times[test] += 1
+        right.append((place == labels[test]).mean())
+        contributions.append(np.abs(booster.predict(matrix_of(learned.names, x[test]),
+                                                    pred_contribs=True).astype(float))[..., :-1])
+    tested = times > 0
+    out_of_bag = voted(votes[tested], chances[tested] * model.factors)
+    rows = {row["line"]: row for row in table(learned.made["OUTPUT_METRICS"]) if row["source"] == "this run"}
+
+    def figure(line):
+        return float(rows[line]["value"]), int(rows[line]["n"])
+
+    assert figure("out-of-bag vote") == (pytest.approx(100 * (out_of_bag == labels[tested]).mean()), tested.sum())
+    low, high = wilson_95((out_of_bag == labels[tested]).sum(), tested.sum())
+    assert (float(rows["out-of-bag vote"]["low"]), float(rows["out-of-bag vote"]["high"])) == (
+        pytest.approx(100 * low, abs=1e-3), pytest.approx(100 * high, abs=1e-3))
+    assert figure("in-sample vote (in-sample, not an accuracy)") == (
+        pytest.approx(100 * (voted(all_votes, all_chances) == labels).mean()), n)
+    assert figure("single-run hold-out, mean") == (pytest.approx(100 * np.mean(right)), 4)
+    assert figure("single-run hold-out, standard deviation")[0] == pytest.approx(100 * np.std(right, ddof=1))
+    assert figure("kappa (out-of-bag)")[0] == pytest.approx(metrics.cohen_kappa_score(labels[tested], out_of_bag))
+    tier = codes // 10
+    assert figure("tier accuracy (out-of-bag)")[0] == pytest.approx(
+        100 * (tier[out_of_bag] == tier[labels[tested]]).mean())
+    for i, code in enumerate(codes):
+        classified, true = out_of_bag == i, labels[tested] == i
+        assert figure(f"precision of rank {code} (out-of-bag)") == (
+            pytest.approx(100 * (classified & true).sum() / classified.sum()), classified.sum())
+        assert figure(f"recall of rank {code} (out-of-bag)") == (
+            pytest.approx(100 * (classified & true).sum() / true.sum()), true.sum())
+
+    means = np.concatenate(contributions).mean(axis=0)
+    shap = table(learned.made["OUTPUT_SHAP"])
+    for level, label, values in (("feature", "all", means.mean(axis=0)),
+                                 *(("feature_of_class", str(code), means[i]) for i, code in enumerate(codes))):
+        found = {row["name"]: row for row in shap if (row["level"], row["class"]) == (level, label)}
+        for name, value in zip(learned.names, values):
+            assert float(found[name]["mean_abs_shap"]) == pytest.approx(value, rel=1e-4, abs=1e-9)
+            assert float(found[name]["share_percent"]) == pytest.approx(100 * value / values.sum(), rel=1e-4, abs=1e-9)
+            assert int(found[name]["points"]) == sum(map(len, tests))
+    gains = np.array([[booster.get_score(importance_type="total_gain").get(name, 0) for name in learned.names]
+                      for booster in learned.boosters]).mean(axis=0)
+    for name, gain in zip(learned.names, gains):
+        row = next(row for row in shap if (row["level"], row["name"]) == ("feature", name))
+        assert float(row["gain_share_percent"]) == pytest.approx(100 * gain / gains.sum(), rel=1e-4)
+
+    curve = {int(row["features"]): row for row in table(learned.made["OUTPUT_SELECTION"])
+             if row["source"] == "this run"}
+    assert curve[3]["kept"].split() == list(NAMES) == learned.names and curve[3]["chosen"] == "1"
+    folds = stratified_folds(labels, options["seed"])
+    # ranks count as their areas on the map
+    weights = np.array([(learned.index == code).sum() for code in codes])[labels] / np.bincount(labels)[labels]
+    weights = (weights / weights.mean()).astype(np.float32)
+    of_folds = [eliminated(x, labels, folds != fold, weights, model.manifest["parameters"], options["seed"])
+                for fold in range(5)]
+    accuracy = {count: [scores[count] for scores in of_folds] for count in (3, 2, 1)}
+    for count, scores in accuracy.items():
+        assert [float(curve[count][f"fold_{fold + 1}"]) for fold in range(5)] == pytest.approx(100 * np.array(scores))
+        assert float(curve[count]["mean_accuracy"]) == pytest.approx(100 * np.mean(scores))
+        assert float(curve[count]["sd_accuracy"]) == pytest.approx(100 * np.std(scores, ddof=1))
+
+
+def wilson_95(right, n):
+    """Wilson's interval of a share."""
+    z, share = stats.norm.ppf(0.975), right / n
+    middle, half = share + z ** 2 / 2 / n, z * np.sqrt(share * (1 - share) / n + z ** 2 / 4 / n ** 2)
+    return (middle - half) / (1 + z ** 2 / n), (middle + half) / (1 + z ** 2 / n)
+
+
+def eliminated(x, labels, training, weights, parameters, seed):
+    """Return {number of features: accuracy beside the rows ``training``}, the least mean gain dropped in turn."""
+    import xgboost
+
+    left, found = list(NAMES), {}
+    while left:
+        columns = [NAMES.index(name) for name in left]
+        kinds = {"feature_names": left, "feature_types": ["c" if name == "land_cover" else "q" for name in left]}
+        matrix = xgboost.QuantileDMatrix(x[training][:, columns], label=labels[training], weight=weights[training],
+                                         enable_categorical=True, max_bin=256, **kinds)
+        booster = xgboost.train({**parameters, "seed": seed, "nthread": 1}, matrix, 2)
+        rest = xgboost.DMatrix(x[~training][:, columns], enable_categorical=True, **kinds)
+        found[len(left)] = (booster.predict(rest).argmax(axis=1) == labels[~training]).mean()
+        gains = booster.get_score(importance_type="gain")
+        left.remove(min(left, key=lambda name: gains.get(name, 0)))
+    return found
+
+
+# samples, zones, accuracy and stations
+
+@pytest.mark.proves("samplepoints", "OUTPUT", "OUTPUT_TABLE")
+def test_the_sample_points(run, learned, tmp_path):
+    """Without spacing or buffer all cells that lack no more than MAX_MISSING predictors are drawn."""
+    made = run("samplepoints", {"PTI": learned.pti, "STACK": learned.stack, "PER_CLASS": 10_000, "SPACING": 0,
+                                "EDGE_BUFFER": 0, "MAX_MISSING": 1,
+                                **outputs_of(tmp_path, OUTPUT="gpkg", OUTPUT_TABLE="csv")})
+    layers = np.stack([learned.layers[name] for name in NAMES])
+    lacking = np.isnan(layers)
+    usable = (learned.index > 0) & (lacking.sum(axis=0) <= 1)
+    rows, features = np.argwhere(usable), features_of(made["OUTPUT"])
+    found = {(feature["row"], feature["column"]): feature for feature in features}
+    assert len(found) == len(features) == len(rows) and set(found) == set(map(tuple, rows.tolist()))
+    change = coordinates_of(6931)
+    for cell, feature in found.items():
+        assert feature["pti"] == learned.index[cell]
+        values = [np.nan if feature[name] is None else feature[name] for name in NAMES]
+        np.testing.assert_array_equal(values, layers[(slice(None), *cell)])
+        longitude, latitude = change(TRANSFORM[0] + 25000 * (cell[1] + 0.5), TRANSFORM[3] - 25000 * (cell[0] + 0.5))
+        assert (feature["longitude"], feature["latitude"]) == (pytest.approx(longitude), pytest.approx(latitude))
+    for row in table(made["OUTPUT_TABLE"]):
+        here = learned.index > 0 if row["rank"] == "all" else learned.index == int(row["rank"])
+        assert [int(row[name]) for name in ("cells", "cells_inside", "cells_complete", "cells_usable", "achieved")] == [
+            here.sum(), here.sum(), (here & ~lacking.any(axis=0)).sum(), (here & usable).sum(), (here & usable).sum()]
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * here.sum(), rel=1e-3)
+        told = dict(part.rsplit(" ", 1) for part in row["lacking"].split("; ") if part)
+        closed = here & ~usable
+        assert {name: int(count) for name, count in told.items()} == {
+            name: (closed & lacking[i]).sum() for i, name in enumerate(NAMES) if (closed & lacking[i]).any()}
+
+
+def features_of(path):
+    from osgeo import ogr
+
+    source = ogr.Open(str(path))
+    return [feature.items() for feature in source.GetLayer(0)]
+
+
+def coordinates_of(code):
+    """Return the function that gives longitude and latitude of coordinates of an EPSG code."""
+    import pyproj
+
+    return pyproj.Transformer.from_crs(code, 4326, always_xy=True).transform
+
+
+@pytest.mark.proves("summarizezones", "OUTPUT_TABLE", "OUTPUT")
+def test_the_zones(run, learned, tmp_path):
+    """The first zone is half of one rank and half of another exactly: half rules, and no second is named."""
+    rng, shape = np.random.default_rng(13), learned.index.shape
+    index = learned.index.copy()
+    index[:4, :10] = np.where(np.arange(10) < 5, 22, 13)
+    reference = np.where(rng.random(shape) < 0.3, rng.choice([0, 11, 12, 13], shape), index)
+    percent = np.where(rng.random(shape) < 0.1, np.nan, rng.integers(0, 100, shape) + 0.0)
+    depth = np.where(rng.random(shape) < 0.1, np.nan, rng.uniform(-30, 30, shape))
+    pp, percent = stored(tmp_path / "pp.tif", percent, 0.5, 2.0, unit="%")
+    own, depth = stored(tmp_path / "depth.tif", depth, unit="cm")
+    corners = {"a": (0, 4, 0, 10), "b": (6, 20, 3, 30), "c": (18, 26, 0, 12)}
+    zones = tmp_path / "zones.csv"
+    zones.write_text("name,wkt\n" + "".join('{},"POLYGON(({}))"\n'.format(name, ",".join(
+        f"{TRANSFORM[0] + 25000 * column} {TRANSFORM[3] - 25000 * row}" for row, column in (
+            (top, left), (top, right), (bottom, right), (bottom, left), (top, left))))
+        for name, (top, bottom, left, right) in corners.items()), encoding="utf-8")
+    layer = polygon_layer(zones)
+    made = run("summarizezones", {
+        "PTI": write_raster(tmp_path / "pti.tif", index, nodata=0, dtype="uint8"), "ZONES": layer, "FIELD": "name",
+        "PP": pp, "PREDICTORS": [own],
+        "REFERENCE": write_raster(tmp_path / "ref.tif", reference, nodata=0, dtype="uint8"),
+        **outputs_of(tmp_path, OUTPUT_TABLE="csv", OUTPUT="gpkg")})
+    rows = {row["zone"]: row for row in table(made["OUTPUT_TABLE"])}
+    assert set(rows) == {"Whole map", *corners}
+    place = {code: i for i, code in enumerate(RANKS)}
+    for name, row in rows.items():
+        here = index > 0
+        if name in corners:
+            top, bottom, left, right = corners[name]
+            inside = np.zeros(shape, dtype=bool)
+            inside[top:bottom, left:right] = True
+            here = here & inside
+            assert float(row["polygon_km2"]) == pytest.approx(CELL_KM2 * inside.sum(), rel=1e-4)
+        counts = {code: (here & (index == code)).sum() for code in RANKS}
+        order = sorted((code for code in RANKS if counts[code]), key=lambda code: (-counts[code], code))
+        assert int(row["cells"]) == here.sum() and int(row["first_rank"]) == order[0]
+        assert float(row["area_km2"]) == pytest.approx(CELL_KM2 * here.sum(), rel=1e-6)
+        assert float(row["first_percent"]) == pytest.approx(100 * counts[order[0]] / here.sum(), abs=1e-3)
+        second = str(order[1]) if 2 * counts[order[0]] < here.sum() else ""
+        assert row["second_rank"] == second
+        if second:
+            assert float(row["second_percent"]) == pytest.approx(100 * counts[order[1]] / here.sum(), abs=1e-3)
+        for tier, of in (("cold", (11, 12, 13)), ("cool", (21, 22, 23)), ("warm", (31, 32, 33)), ("isolated", (40,))):
+            assert float(row[f"{tier}_percent"]) == pytest.approx(
+                100 * sum(counts[code] for code in of) / here.sum(), abs=1e-3)
+        for code in RANKS:
+            assert float(row[f"area_{code}_km2"]) == pytest.approx(CELL_KM2 * counts[code], rel=1e-6)
+        assert float(row["pp_area_km2"]) == pytest.approx(CELL_KM2 * np.nansum(percent[here]) / 100, rel=1e-6)
+        assert float(row["mean_depth"]) == pytest.approx(np.nanmean(depth[here]), rel=1e-6)
+        compared = here & (reference > 0)
+        apart = np.abs([place[one] - place[two] for one, two in zip(index[compared], reference[compared])])
+        assert int(row["compared_cells"]) == compared.sum()
+        assert float(row["agreement_percent"]) == pytest.approx(100 * (apart == 0).mean(), abs=1e-3)
+        assert float(row["within_one_percent"]) == pytest.approx(100 * (apart <= 1).mean(), abs=1e-3)
+    assert (rows["a"]["first_rank"], rows["a"]["first_percent"], rows["a"]["second_rank"]) == ("13", "50", "")
+    drawn = {feature["zone"]: feature for feature in features_of(made["OUTPUT"])}
+    assert set(drawn) == set(corners)
+    for name, feature in drawn.items():
+        for column, value in feature.items():
+            assert str(value) == rows[name][column] or value is None and rows[name][column] == "" or \
+                value == pytest.approx(float(rows[name][column]), rel=1e-6), column
+
+
+def polygon_layer(path):
+    """Return a layer in memory of the polygons of a CSV with the columns name and wkt."""
+    from qgis.core import QgsFeature, QgsGeometry, QgsVectorLayer
+
+    layer, made = QgsVectorLayer("Polygon?crs=EPSG:6931&field=name:string", "zones", "memory"), []
+    for row in table(path):
+        made.append(QgsFeature(layer.fields()))
+        made[-1].setAttributes([row["name"]])
+        made[-1].setGeometry(QgsGeometry.fromWkt(row["wkt"]))
+    layer.dataProvider().addFeatures(made)
+    return layer
+
+
+@pytest.mark.proves("assessaccuracy", "OUTPUT_TABLE")
+def test_the_accuracy_of_two_rasters(run, tmp_path):
+    rng = np.random.default_rng(14)
+    true = rng.choice(3, (20, 30))
+    mapped = np.where(rng.random(true.shape) < 0.7, true, rng.choice(3, true.shape))
+    mapped[rng.random(true.shape) < 0.1] = true[3:5] = 255
+    paths = [write_raster(tmp_path / f"{name}.tif", codes, nodata=255, dtype="uint8")
+             for name, codes in (("mapped", mapped), ("true", true))]
+    made = run("assessaccuracy", {"CLASSIFIED": paths[0], "REFERENCE": paths[1],
+                                  **outputs_of(tmp_path, OUTPUT_TABLE="csv")})
+    rows = {row["line"]: row for row in table(made["OUTPUT_TABLE"])}
+    both = (mapped < 255) & (true < 255)
+    one, two = mapped[both], true[both]
+    assert float(rows["overall accuracy (cells)"]["value"]) == pytest.approx(100 * metrics.accuracy_score(two, one))
+    assert float(rows["overall accuracy (area-weighted)"]["value"]) == pytest.approx(
+        100 * metrics.accuracy_score(two, one), rel=1e-6)
+    assert float(next(row["value"] for line, row in rows.items() if line.startswith("kappa"))) == pytest.approx(
+        metrics.cohen_kappa_score(two, one), rel=1e-6)
+    for code in range(3):
+        assert float(rows[f"recall of class {code} (area-weighted)"]["value"]) == pytest.approx(
+            100 * metrics.recall_score(two, one, average=None)[code], rel=1e-6)
+        assert float(rows[f"precision of class {code} (area-weighted)"]["value"]) == pytest.approx(
+            100 * metrics.precision_score(two, one, average=None)[code], rel=1e-6)
+        assert float(rows[f"reference area of class {code}"]["value"]) == pytest.approx(CELL_KM2 * (two == code).sum())
+        for other in range(3):
+            assert float(rows[f"classified class {code}, reference class {other}"]["value"]) == pytest.approx(
+                ((one == code) & (two == other)).sum())
+
+
+@pytest.mark.proves("validateboreholes", "OUTPUT", "OUTPUT_TABLE", "OUTPUT_SIDE_BY_SIDE")
+def test_the_stations(run, tmp_path, monkeypatch):
+    """Stations in the middle of cells, one of them on a gap of each layer; the last percent is the limit exactly."""
+    from pti_plugin.core.reporting import figures
+
+    monkeypatch.setattr(figures, "MAP_CELLS", 100)
+    rng, shape, years = np.random.default_rng(15), (12, 12), np.arange(2001, 2013)
+    cells = [(1 + i, 1 + (5 * i) % 11) for i in range(10)]
+    index, other = rng.choice(RANKS, (2, *shape))
+    layers = {"magt": rng.uniform(-6, 2, shape), "warm_magt": rng.uniform(-6, 2, shape),
+              "pp": rng.uniform(20, 100, shape), "warm_pp": rng.uniform(20, 100, shape)}
+    index[cells[0]] = other[cells[1]] = 0
+    layers["magt"][cells[2]] = layers["warm_magt"][cells[3]] = np.nan
+    layers["pp"][cells[8]], layers["pp"][cells[9]] = 9.5, 10.0
+    encodings = {"magt": (0.25, -40.0, "degC"), "warm_magt": (0.125, 273.0, "K"), "pp": (0.5, 2.0, "%"),
+                 "warm_pp": (0.25, 10.0, "%")}
+    paths = {}
+    for name, (scale, offset, unit) in encodings.items():
+        kelvin = 273.15 if unit == "K" else 0
+        paths[name], values = stored(tmp_path / f"{name}.tif", layers[name] + kelvin, scale, offset, unit=unit)
+        layers[name] = values - kelvin
+    signs = rng.choice([-1, 0, 1], (2, *shape))
+    for name, codes, nodata, dtype in (("pti", index, 0, "uint8"), ("other", other, 0, "uint8"),
+                                       ("magt_sign", signs[0], NODATA, "int16"),
+                                       ("alt_sign", signs[1], NODATA, "int16")):
+        paths[name] = write_raster(tmp_path / f"{name}.tif", codes, nodata=nodata, dtype=dtype)
+    change, lines, series = coordinates_of(6931), {"magt": [], "alt": []}, {"magt": [], "alt": []}
+    for i, cell in enumerate(cells):
+        longitude, latitude = change(TRANSFORM[0] + 25000 * (cell[1] + 0.5), TRANSFORM[3] - 25000 * (cell[0] + 0.5))
+        for kind, start, rise, noise in (("magt", rng.uniform(-5, 1.5), 0.08 * (i % 2), 0.2),
+                                         ("alt", 80, 2.0 * (i % 3 == 0), 4)):
+            values = np.round(start + rise * np.arange(12) + rng.normal(0, noise, 12), 4)
+            series[kind].append(values)
+            lines[kind] += [f"{kind[0].upper()}{i},{latitude:.7f},{longitude:.7f},{year},{value}"
+                            for year, value in zip(years, values)]
+    for kind, unit in (("magt", "degC"), ("alt", "cm")):
+        path = tmp_path / f"stations_{kind}.csv"
+        header = f"site,latitude,longitude,year,{kind}_{unit}"
+        path.write_text("\n".join([header, *lines[kind]]) + "\n", encoding="utf-8")
+        paths[f"stations_{kind}"] = str(path)
+    made = run("validateboreholes", {
+        "PTI": paths["pti"], "STATIONS_MAGT": paths["stations_magt"], "STATIONS_ALT": paths["stations_alt"],
+        "SEARCH": 0, "MAGT": paths["magt"], "PP": paths["pp"], "OTHER_MAPS": [paths["other"]],
+        "PRODUCTS_MAGT": [paths["warm_magt"]], "PRODUCTS_PP": [paths["warm_pp"]],
+        "MAGT_TREND": paths["magt_sign"], "ALT_TREND": paths["alt_sign"],
+        **outputs_of(tmp_path, OUTPUT="gpkg", OUTPUT_TABLE="csv", OUTPUT_SIDE_BY_SIDE="csv", OUTPUT_REPORT="html")})
+    rows = {row["site_magt"]: row for row in table(made["OUTPUT_TABLE"])}
+    assert set(rows) == {f"M{i}" for i in range(10)}
+    own, tiers = [], {1: "cold", 2: "cool", 3: "warm", 4: "isolated"}
+    place = {code: i for i, code in enumerate(RANKS)}
+    for i, cell in enumerate(cells):
+        row, trends = rows[f"M{i}"], []
+        for kind, factor in (("magt", 1), ("alt", 0.01)):
+            p = stats.kendalltau(years, series[kind][i], method="exact").pvalue
+            slope = stats.theilslopes(series[kind][i], years).slope
+            trends.append(int(np.sign(slope)) if p < 0.05 else 0)
+            assert float(row[kind]) == pytest.approx(factor * series[kind][i].mean(), rel=1e-6)
+            assert float(row[f"{kind}_slope"]) == pytest.approx(factor * slope, rel=1e-5, abs=1e-9)
+            assert float(row[f"{kind}_p"]) == pytest.approx(p, rel=1e-5)
+            assert int(row[f"{kind}_trend"]) == trends[-1] and int(row[f"{kind}_n"]) == 12
+        mean = series["magt"][i].mean()
+        rank, _ = rank_of(mean, layers["pp"][cell], 1, *trends)
+        own.append(rank)
+        assert (int(row["site_rank"]), row["map_rank"]) == (rank, str(index[cell]) if index[cell] else "")
+        assert row["map_magt"] == "" if i == 2 else float(row["map_magt"]) == layers["magt"][cell]
+        assert row["magt_diff"] == "" if i == 2 else float(row["magt_diff"]) == pytest.approx(
+            layers["magt"][cell] - mean, abs=1e-6)
+        assert float(row["map_pp"]) == layers["pp"][cell] and float(row["pair_km"]) == 0
+        if index[cell]:
+            apart = place[index[cell]] - place[rank]
+            assert int(row["rank_diff"]) == apart
+            assert row["match"] == ("exact", "one off", "further")[min(abs(apart), 2)]
+    assert own[8] == 40 and own[9] != 40
+    for feature in features_of(made["OUTPUT"]):
+        row = rows[feature["site_magt"]]
+        assert {name: "" if value is None else str(value) if isinstance(value, (str, int)) else pytest.approx(value)
+                for name, value in feature.items()} == {
+            name: float(row[name]) if isinstance(value, float) else row[name] for name, value in feature.items()}
+    single = [rank_of(layers["warm_magt"][cell], layers["warm_pp"][cell], 1, *signs[(slice(None), *cell)])[0]
+              for cell in cells]
+    maps = {"pti.tif": [index[cell] for cell in cells], "other.tif": [other[cell] for cell in cells], "warm": single}
+    common = [i for i in range(10) if all(codes[i] for codes in maps.values())]
+    beside = {row["map"]: row for row in table(made["OUTPUT_SIDE_BY_SIDE"])}
+    assert common and len(beside) == 4
+    for name, codes in maps.items():
+        row, apart = beside[name], np.array([abs(place[codes[i]] - place[own[i]]) for i in common])
+        assert (int(row["with_rank"]), int(row["ranks_compared"])) == (sum(map(bool, codes)), len(common))
+        assert float(row["exact_percent"]) == pytest.approx(100 * (apart == 0).mean())
+        assert float(row["within_one_percent"]) == pytest.approx(100 * (apart <= 1).mean())
+        assert float(row["spearman"]) == pytest.approx(stats.spearmanr(
+            [place[codes[i]] for i in common], [place[own[i]] for i in common])[0], rel=1e-6)
+    misses = np.array([layers["warm_magt"][cells[i]] - series["magt"][i].mean() for i in range(10) if i not in (2, 3)])
+    assert int(beside["warm"]["magt_compared"]) == len(misses) and int(beside["warm"]["with_magt"]) == 9
+    assert float(beside["warm"]["magt_bias"]) == pytest.approx(misses.mean(), abs=1e-5)
+    assert float(beside["warm"]["magt_rmse"]) == pytest.approx(np.sqrt((misses ** 2).mean()), abs=1e-5)
+    assert float(beside["warm"]["magt_mae"]) == pytest.approx(np.abs(misses).mean(), abs=1e-5)
+    assert tiers[own[8] // 10] == "isolated"

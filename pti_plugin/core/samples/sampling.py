@@ -20,13 +20,13 @@ import numpy as np
 
 from ..common import ranks
 from ..common.errors import InputError
-from ..ensembles.features import missing_limit
+from ..ensembles.features import codes_as_float, missing_limit
 from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, all_read, plan_windows
 from ..rasters.cell_keys import seed_addend
 from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from ..rasters.process_state import bounded_cache
-from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
+from ..rasters.raster import CLASS, Series, SourceReader, exact_in_float32, read_info, source
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 
@@ -270,7 +270,7 @@ class _Draw:
             layers = np.empty((len(sources), window.rows, window.columns), dtype=np.float32)
             for i, item in enumerate(sources):
                 values = reader.read(item, *place)
-                layers[i] = np.where(values == NO_CLASS, np.nan, values) if item.kind == CLASS else values
+                layers[i] = codes_as_float(values, item.name) if item.kind == CLASS else values
             return use(layers, window)
 
         return read
