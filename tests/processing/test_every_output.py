@@ -59,6 +59,31 @@ def equal(path, expected, rtol=1e-5, atol=1e-5):
     np.testing.assert_allclose(bands(path), expected if expected.ndim == 3 else expected[None], rtol=rtol, atol=atol)
 
 
+def watched(tool, parameters):
+    """Run a tool; its progress must rise and stay within 0 to 1."""
+    import processing
+
+    from pti_plugin.algorithms.base import FeedbackProgress
+
+    told, tell = [], FeedbackProgress.set
+
+    def keep(progress, fraction):
+        told.append(fraction)
+        tell(progress, fraction)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeedbackProgress, "set", keep)
+        results = processing.run(f"pti:{tool}", parameters)
+    assert told and told == sorted(told) and 0 <= told[0] and told[-1] <= 1, (tool, told)
+    return results
+
+
+@pytest.fixture
+def run(provider):
+    """Runs a tool of the provider and watches its progress: run(id without prefix, parameters) → results."""
+    return watched
+
+
 # no output without a proof
 
 def numbers_of(provider):
@@ -613,7 +638,6 @@ NAMES = ("lst", "land_cover", "elevation")
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory, provider):
     """A stack of int16 with scales, offsets and gaps, the index, and a model trained on both by the tool."""
-    import processing
     from osgeo import gdal
 
     folder, rng, shape = tmp_path_factory.mktemp("learned"), np.random.default_rng(11), (LEARN_ROWS, LEARN_COLUMNS)
@@ -638,7 +662,7 @@ def learned(tmp_path_factory, provider):
             dataset.GetRasterBand(band).SetScale(encoding[name][0])
             dataset.GetRasterBand(band).SetOffset(encoding[name][1])
     dataset = None
-    made = processing.run("pti:trainxgboost", {
+    made = watched("trainxgboost", {
         "PTI": write_raster(folder / "pti.tif", index, nodata=0, dtype="uint8"), "STACK": stack, "RUNS": 4, "ROUNDS": 4,
         "PER_CLASS": 80, "BLOCK_KM": 150, "SELECT": "rfecv", "SELECT_ROUNDS": 2, "SHAP_RUNS": 4, "SHAP_POINTS": 10_000,
         "EARLY_STOPPING": 0, "MAX_MISSING": 1, **outputs_of(folder, OUTPUT_MODEL="ptimodel", OUTPUT_METRICS="csv",
@@ -1192,3 +1216,65 @@ def test_the_stations(run, tmp_path, monkeypatch):
     assert float(beside["warm"]["magt_rmse"]) == pytest.approx(np.sqrt((misses ** 2).mean()), abs=1e-5)
     assert float(beside["warm"]["magt_mae"]) == pytest.approx(np.abs(misses).mean(), abs=1e-5)
     assert tiers[own[8] // 10] == "isolated"
+
+
+# progress
+
+def test_the_page_watched(run, learned, tmp_path):
+    assert run("printlayout", {"PTI": learned.pti, "DPI": 100, **outputs_of(tmp_path, OUTPUT_PNG="png")})
+
+
+#: what the tools need beside the map whose classes are left out
+BESIDE = {"samplepoints": {"PER_CLASS": 20, "SPACING": 0, "EDGE_BUFFER": 0}, "predictxgboost": {},
+          "trainxgboost": {"RUNS": 2, "ROUNDS": 2, "BLOCK_KM": 150, "PER_CLASS": 40}, "summarizezones": {},
+          "compareprofiles": {}, "assessaccuracy": {}, "buildpti": {}, "validateboreholes": {}}
+
+
+def test_every_tool_that_leaves_out_classes_is_watched(provider):
+    assert set(BESIDE) == {tool.name() for tool in provider.algorithms() if tool.parameterDefinition("EXCLUDE")}
+
+
+@pytest.mark.parametrize("tool", BESIDE)
+def test_progress_rises_with_classes_left_out(run, learned, world, tmp_path, tool):
+    """Counting what is left out comes before the work itself."""
+    given = {"STACK": learned.stack, "PTI": learned.pti, "MODEL": learned.made["OUTPUT_MODEL"]}
+    cover = np.where(np.arange(LEARN_COLUMNS) < 3, 210, 10)[None].repeat(LEARN_ROWS, axis=0)
+    if tool in ("buildpti", "validateboreholes"):
+        cover = np.where(np.arange(36) < 3, 210, 10)[None].repeat(24, axis=0)
+        place = (500000.0, 25000.0, 0.0, -500000.0, 0.0, -25000.0)
+        codes = np.where(np.arange(36) < 18, 11, 33)[None].repeat(24, axis=0)
+        flat = {name: write_raster(tmp_path / f"{name}.tif", np.full((24, 36), value), dtype="float32", transform=place)
+                for name, value in (("PP", 60.0), ("MAGT", -2.0), ("MAGT_TREND", 1), ("ALT_TREND", 0), ("BASE", 1))}
+        given = flat if tool == "buildpti" else {
+            "PTI": write_raster(tmp_path / "index.tif", codes, nodata=0, dtype="uint8", transform=place),
+            "STATIONS_MAGT": world.stations_magt, "STATIONS_ALT": world.stations_alt}
+    elif tool == "compareprofiles":
+        given = {"FIRST": learned.pti, "SECOND": learned.pti}
+    elif tool == "assessaccuracy":
+        given = {"CLASSIFIED": learned.pti, "REFERENCE": learned.pti}
+    elif tool == "summarizezones":
+        zones = tmp_path / "zones.csv"
+        zones.write_text('name,wkt\na,"POLYGON((-100000 100000,300000 100000,300000 -200000,-100000 -200000,-100000 '
+                         '100000))"\n', encoding="utf-8")
+        given = {"PTI": learned.pti, "ZONES": polygon_layer(zones), "FIELD": "name"}
+    elif tool == "predictxgboost":
+        given.pop("PTI")
+    transform = place if tool in ("buildpti", "validateboreholes") else TRANSFORM
+    outputs = [item for item in provider_outputs(tool) if not item.flags() & item.FlagOptional]
+    made = run(tool, {
+        **{name: value for name, value in given.items() if name != "MODEL" or tool == "predictxgboost"}, **BESIDE[tool],
+        "EXCLUDE": write_raster(tmp_path / "cover.tif", cover, dtype="uint8", transform=transform),
+        **{item.name(): str(tmp_path / f"{item.name()}.{ENDINGS.get(item.type()) or item.defaultFileExtension()}")
+           for item in outputs}})
+    assert made
+
+
+ENDINGS = {"rasterDestination": "tif", "vectorDestination": "gpkg"}
+
+
+def provider_outputs(tool):
+    """Return the parameters of a tool that are outputs."""
+    from qgis.core import QgsApplication
+
+    definitions = QgsApplication.processingRegistry().algorithmById(f"pti:{tool}").parameterDefinitions()
+    return [item for item in definitions if item.isDestination()]

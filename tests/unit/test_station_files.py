@@ -511,8 +511,8 @@ def test_the_sheets_of_a_book_are_read_together(tmp_path, calm_rows):
     (("Interior,,,,,,,,,\nSite Code,Site Name,Location,,Method,SITE AVERAGES OF THE THAW DEPTH (cm)",
       "Interior,,,,,,,,,\nSite Code,Site Name,Location,,Method,SITE AVERAGES OF THE THAW DEPTH (m)"),
      "line 6: the table states more than one unit"),
-    (("Site Code,", "U2,Early,70,-150,100,30,35,36,42,U2\nSite Code,"), "a site stands before the row with LAT, LONG and "
-     "the years: 'U2,Early"),
+    (("Site Code,", "U2,Early,70,-150,100,30,35,36,42,U2\nSite Code,"),
+     "a site stands before the row with LAT, LONG and the years: 'U2,Early"),
 ])
 def test_a_malformed_calm_table_is_refused(tmp_path, change, told):
     assert told in refusal(write(tmp_path, "calm.csv", CALM.replace(*change, 1)), ALT)
