@@ -1263,6 +1263,8 @@ def test_progress_rises_with_classes_left_out(run, learned, world, tmp_path, too
     outputs = [item for item in provider_outputs(tool) if not item.flags() & item.FlagOptional]
     made = run(tool, {
         **{name: value for name, value in given.items() if name != "MODEL" or tool == "predictxgboost"}, **BESIDE[tool],
+        # no parameter of some tools, and then ignored
+        "BLOCK_SIZE": 8,
         "EXCLUDE": write_raster(tmp_path / "cover.tif", cover, dtype="uint8", transform=transform),
         **{item.name(): str(tmp_path / f"{item.name()}.{ENDINGS.get(item.type()) or item.defaultFileExtension()}")
            for item in outputs}})
