@@ -104,18 +104,19 @@ class AssessAccuracy(PtiAlgorithm):
         with self.staging(inputs, outputs, progress) as staging:
             classified = rasters["CLASSIFIED"] and excluding(source(rasters["CLASSIFIED"], CLASS, single_band=True),
                                                              left_out, progress.part(0, 0.2), settings, zero=True)
+            rest = progress.part(0.2 if left_out else 0, 1)
             if files["MATRIX"]:
                 comparison = assessment.compare_table(read_matrix(files["MATRIX"], names))
                 if classified:
                     comparison = assessment.with_sizes(comparison, assessment.mapped_sizes(
-                        classified, progress, settings), "km²")
+                        classified, rest, settings), "km²")
             elif rasters["REFERENCE"]:
                 comparison = assessment.compare_rasters(
-                    classified, rasters["REFERENCE"], progress, names, rasters["STRATA"],
+                    classified, rasters["REFERENCE"], rest, names, rasters["STRATA"],
                     design == assessment.NOT_STATED, settings)
             else:
                 points = self._points(parameters, context, progress, layer, strata_field)
-                comparison = assessment.compare_points(classified, points, progress, names, rasters["STRATA"],
+                comparison = assessment.compare_points(classified, points, rest, names, rasters["STRATA"],
                                                        settings)
             comparison = self._with_areas(parameters, context, comparison, files["AREAS"], design, names)
             found = assessment.assess(comparison, design, names)

@@ -178,7 +178,7 @@ class ValidateBoreholes(PtiAlgorithm):
             search = self.parameterAsInt(parameters, "SEARCH", context)
             options = self._options(parameters, context, pti, profile, left_out)
             options.check()
-            ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.1))
+            ranked = excluding(source(pti, CLASS, single_band=True), left_out, progress.part(0, 0.04))
             numbers = number_sources(
                 {**dict.fromkeys(beside["PRODUCTS_MAGT"], "magt"), **dict.fromkeys(beside["PRODUCTS_PP"], "pp"),
                  **{path: quantity for path, quantity in ((magt, "magt"), (pp, "pp")) if path}},
@@ -187,13 +187,13 @@ class ValidateBoreholes(PtiAlgorithm):
                 self.parameterAsEnum(parameters, "DEPTH_RULE", context)]
             learned = {name: read_table(name, files[name]) if files[name] else [] for name in SHAPES}
             series, citations = {}, []
-            for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0), (ALT, "STATIONS_ALT", 0.1)):
+            for quantity, name, share in ((MAGT, "STATIONS_MAGT", 0.04), (ALT, "STATIONS_ALT", 0.12)):
                 series[quantity] = []
                 if files[name]:
                     columns = self.parameterAsString(parameters, name.replace("STATIONS", "COLUMNS"), context)
                     series[quantity], read = read_stations(
                         files[name], quantity, columns or None, depth_rule if quantity == MAGT else DEEPEST,
-                        files["SITES"], progress.part(share, share + 0.1))
+                        files["SITES"], progress.part(share, share + 0.08))
                     if read.citation:
                         citations.append((files[name], read.citation, read.licence))
                     for sentence in read.sentences():

@@ -205,6 +205,8 @@ def test_areas_are_read_with_their_unit(tmp_path, text, expected):
 
 @pytest.mark.parametrize("text, said", [
     ("class,width\n1,5\n", "has no column of areas"), ("class,area\n1,5\n1,6\n", "class 1 has a second line"),
+    ("class,area\n1,5\n2,6,7\n", "line 3: 3 values for 2 columns"),
+    ("class,area\n1,5\n2\n", "line 3: 1 values for 2 columns"),
     ("class,area\n1,much\n", "is 'much', not a number"), ("class,area\n1,\n", "no line with an area")])
 def test_what_are_no_areas_is_refused(tmp_path, text, said):
     with pytest.raises(InputError, match=said):

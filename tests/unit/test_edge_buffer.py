@@ -186,6 +186,24 @@ def test_every_cell_of_a_slanted_grid_is_judged_by_its_true_distance(transform, 
     np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
 
 
+@pytest.mark.parametrize("low, high", [
+    # an empty one between two, of which neighbours overlap; all filled, one of which lies apart; neither
+    ([-1, 0, -2, -1, -1], [1, -1, 2, 1, 1]), ([-1, 5, -2, -1, -1], [1, 7, 2, 1, 1]),
+    ([0, -1, -2, -1, 0], [-1, 1, 2, 1, -1])])
+@pytest.mark.parametrize("wider", [True, False])
+def test_either_fault_of_the_intervals_is_mended_and_sound_ones_stay(low, high, wider):
+    low, high = np.array([[low]]), np.array([[high]])
+    sound = low[0, 0, 0] > high[0, 0, 0]
+    new_low, new_high = edge_buffer._linked(low, high, wider)
+    used = np.flatnonzero(new_low[0, 0] <= new_high[0, 0])
+    np.testing.assert_array_equal(np.diff(used), 1)
+    assert len(used) == (3 if sound or not wider else 5)
+    for one, other in zip(used[:-1], used[1:]):
+        assert max(new_low[0, 0, [one, other]]) <= min(new_high[0, 0, [one, other]])
+    if sound:
+        np.testing.assert_array_equal((new_low, new_high), (low, high))
+
+
 @pytest.mark.parametrize("wider", [True, False])
 def test_intervals_of_neighbouring_rows_are_linked(wider):
     # an empty one between two, one that lies apart, and an end that is empty

@@ -219,6 +219,8 @@ def test_an_own_crosswalk_is_used_as_it_stands(tmp_path):
     (["GLCC,5,60,"], "product,raster_value,ensemble_code,ensemble_code", r"line 1: the column 'ensemble_code' stands"),
     ([], None, r"own\.csv has no row below its header"),
     ([",5,60,"], None, r"line 2: the product '' is not one of"),
+    (["GLCC,5"], "product,raster_value", r"own\.csv lacks the column ensemble_code; it needs product"),
+    (["GLCC,60"], "product,ensemble_code", r"own\.csv lacks the column raster_value; it needs product"),
     (["GLCC,5,60"], "product;raster_value;ensemble_code", r"own\.csv lacks the column product; it needs product"),
 ])
 def test_errors_in_an_own_crosswalk_name_file_and_line(tmp_path, rows, header, text):

@@ -417,6 +417,9 @@ BAD = [
     ({"land_cover": GOOD * 2 + 0.5}, {}, {}, "land_cover.tif holds the value 0.5 where whole-numbered codes"),
     ({}, {"wet": GOOD * 2e6}, {"own_roles": "wet*=wet", "own_kind": "wet=class"},
      "wet.tif holds class codes above 16777216"),
+    # the first whole number that single precision does not hold, on either side
+    ({}, {"wet": GOOD * 2 + 16777217 - 71}, {"own_roles": "wet*=wet", "own_kind": "wet=class"}, "class codes above"),
+    ({}, {"wet": 71 - 16777217 - GOOD * 2}, {"own_roles": "wet*=wet", "own_kind": "wet=class"}, "class codes above"),
     ({"soc": GOOD}, {"wet": GOOD}, {}, r"wet.tif is given under OWN without a role.*wet.tif=my_predictor"),
     ({"soc": GOOD}, {"wet": GOOD}, {"own_roles": "wet*=soc"}, "role soc is given twice, by soc.tif and wet.tif"),
     ({"soc": GOOD}, {"a": GOOD, "b": GOOD}, {"own_roles": "*=wet"}, "role wet is given twice, by a.tif and b.tif"),
@@ -437,7 +440,7 @@ BAD = [
 @pytest.mark.parametrize(("given", "own", "options", "message"), BAD)
 def test_what_does_not_fit_is_named(tmp_path, given, own, options, message):
     given = {role: layer(tmp_path, role, values, dtype="float64") for role, values in given.items()}
-    own = [layer(tmp_path, name, values) for name, values in own.items()]
+    own = [layer(tmp_path, name, values, dtype="float64") for name, values in own.items()]
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(InputError, match=message):

@@ -272,6 +272,22 @@ def test_layers_that_cannot_be_right_are_refused(tmp_path, role, value, text):
     assert not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.parametrize("role", ["MAGT", "PP", "MAGT_TREND", "ALT_TREND", "BASE"])
+def test_a_layer_of_two_bands_is_refused(tmp_path, role):
+    paths = small(tmp_path)
+    paths[role] = write_raster(tmp_path / "two.tif", np.ones((2, 3, 3)), dtype="float32", nodata=-9999)
+    with pytest.raises(InputError, match=r"two\.tif has 2 bands where a single layer is expected"):
+        build(paths, tmp_path)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_index_is_not_built_with_thresholds_out_of_order(tmp_path):
+    for options, text in (({"cold": 0.0}, "must rise: 0, -1.5, 3 do not"), ({"isolated": 101.0}, "101 %; it must lie")):
+        with pytest.raises(InputError, match=text):
+            build(small(tmp_path), tmp_path, **options)
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_a_unit_that_is_stated_is_converted(tmp_path):
     paths = small(tmp_path, MAGT=np.full((3, 3), 269.15), PP=np.full((3, 3), 0.6))
     result = build(paths, tmp_path, units="MAGT.tif=K; PP*=fraction")

@@ -542,3 +542,23 @@ def test_water_and_glaciers_are_not_drawn_and_are_an_edge(maps, tmp_path, dtype,
     assert out[cells_of(without)].any()
     ranked = maps[2] > 0
     assert any(f"{(out & ranked).sum():,} of {ranked.sum():,} cells of pti.tif" in line for line in log.lines)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float64"])
+def test_classes_of_a_wide_type_come_as_they_are_and_gaps_as_gaps(maps, tmp_path, dtype):
+    """A stack that is not exact in single precision as a whole: its classes must be, or are refused."""
+    cover = np.where(np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) % 7 == 0, -1, 16777215)
+    cell = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
+    layers = np.stack([cell // COLUMNS, cover, cell % COLUMNS])
+    stack = write_raster(tmp_path / "stack.tif", layers, dtype=dtype, nodata=-1, transform=TRANSFORM,
+                         descriptions=list(BANDS))
+    samples = draw_samples(maps[0], read_stack(stack), 50, 0, 1, Log(), SampleOptions(max_missing=1))
+    rows, columns = cells_of(samples)
+    expected = np.where(cover == -1, np.nan, cover)[rows, columns]
+    assert np.isnan(expected).any() and (expected == 16777215).any()
+    np.testing.assert_array_equal(samples.x[:, 1], expected)
+    layers[1] = np.where(cover == -1, -1, 16777217)
+    stack = write_raster(tmp_path / "wide.tif", layers, dtype=dtype, nodata=-1, transform=TRANSFORM,
+                         descriptions=list(BANDS))
+    with pytest.raises(InputError, match=r"wide\.tif.* holds class codes above 16777216"):
+        draw_samples(maps[0], read_stack(stack), 50, 0, 1, Log())

@@ -482,6 +482,18 @@ def test_a_malformed_row_of_a_spreadsheet_gives_its_number(tmp_path, calm_rows):
     assert "line 4" in message and "(sheet 'north')" in message
 
 
+def test_a_site_above_the_header_of_a_sheet_is_refused_with_its_line(tmp_path, calm_rows):
+    early = ["U2", "Early", "70", "-150", "100", "30", "35", "36", "42", "U2"]
+    message = refusal(workbook(tmp_path / "calm.xlsx", {"north": [early, *calm_rows]}), ALT)
+    assert "line 1: a site stands before the row with LAT, LONG and the years" in message
+
+
+def test_text_above_the_header_of_a_calm_table_is_passed_over(tmp_path):
+    text = "Thaw depths,,,,,,,,,\nof 2024,,,,,,,,,\n" + CALM
+    series, report = read_stations(write(tmp_path, "calm.csv", text), ALT)
+    assert [station.site for station in series] == ["U1", "U7A", "U9"] and len(report.above) == 2
+
+
 def test_the_sheets_of_a_book_are_read_together(tmp_path, calm_rows):
     south = [*calm_rows[:2], ["A1", "Byers", "-62.6", "-61.0", "100", "80", "85", "-", "90"]]
     series, report = read_stations(workbook(tmp_path / "calm.xlsx", {"north": calm_rows, "south": south}), ALT)
@@ -494,6 +506,13 @@ def test_the_sheets_of_a_book_are_read_together(tmp_path, calm_rows):
     ((",,LAT", ",,NORTH"), "line 2: LAT, LONG"), (("###", "19x2"), "line 2"),
     (("U1,Ridge", ",Ridge"), "line 3"), (("71 19' N", "71 99' N"), "line 3"), (("71 19' N", "71 19' E"), "line 3"),
     (("64°30'30\" N", "north"), "line 8"),
+    # two units in one header, another one in the second block, and a site before any header
+    ((",Site Code\n,,LAT", ",THAW DEPTH (m)\n,,LAT"), "line 1: the table states more than one unit"),
+    (("Interior,,,,,,,,,\nSite Code,Site Name,Location,,Method,SITE AVERAGES OF THE THAW DEPTH (cm)",
+      "Interior,,,,,,,,,\nSite Code,Site Name,Location,,Method,SITE AVERAGES OF THE THAW DEPTH (m)"),
+     "line 6: the table states more than one unit"),
+    (("Site Code,", "U2,Early,70,-150,100,30,35,36,42,U2\nSite Code,"),
+     "a site stands before the row with LAT, LONG and the years: 'U2,Early"),
 ])
 def test_a_malformed_calm_table_is_refused(tmp_path, change, told):
     assert told in refusal(write(tmp_path, "calm.csv", CALM.replace(*change, 1)), ALT)

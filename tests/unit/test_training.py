@@ -279,6 +279,7 @@ def test_ties_of_votes_go_to_the_larger_summed_probability():
 
 @pytest.mark.parametrize("change, text", [
     ({"runs": 0}, "at least 1"), ({"rounds": 0}, "at least 1"), ({"max_depth": 0}, "at least 1"),
+    ({"max_bin": 1}, r"MAX_BIN is 1; it must lie in 2 to 256"), ({"max_bin": 257}, "MAX_BIN is 257; it must lie"),
     ({"test_share": 0.01}, r"TEST_SHARE is 0\.01; it must lie in 0\.05 to 0\.5"),
     ({"block_km": 9000}, "fall into .* blocks of 9000 km; at least 5 are needed. Lower BLOCK_KM")])
 def test_options_that_cannot_be_used_are_refused(learnable, change, text):

@@ -9,8 +9,9 @@ from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.time_axis import stamp_of
 from pti_plugin.core.series import trends
+from pti_plugin.core.series.corrections import HAMED_RAO, HIRSCH_SLACK, ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG
 from pti_plugin.core.series.trends import TrendOptions, discovery_threshold, fill_steps, trend_rasters
-from support import Log, read_raster, write_raster
+from support import TRANSFORM, Log, read_raster, write_raster
 
 
 def write_series(folder, cube, first=2000, **options):
@@ -169,6 +170,8 @@ def test_false_discovery_control_is_stricter_and_recorded(tmp_path, cube):
     threshold = result["fdr"]["threshold"]
     expected = np.where(plain["p"] <= threshold, np.sign(plain["s"]), 0)
     np.testing.assert_array_equal(got["sign"], expected)
+    np.testing.assert_array_equal(got["slope_significant"], np.where(expected == 0, 0, plain["slope"]))
+    assert 0 < (expected == 0).sum() < expected.size
     assert (np.abs(got["sign"]).sum()) <= np.abs(plain["sign"]).sum() and result["fdr"]["tests"] == 108
     assert not [path for path in tmp_path.iterdir() if path.name.endswith((".p.tif", ".partial", ".slope.tif"))]
 
@@ -208,11 +211,78 @@ def test_a_wrong_engine_fails_the_run(tmp_path, cube, monkeypatch):
     assert not (tmp_path / "slope.tif").exists()
 
 
+@pytest.mark.parametrize("name", ["s", "variance", "z", "p", "slope"])
+@pytest.mark.parametrize("method, period", [(PREWHITENED, 1), (TREND_FREE, 1), (YUE_WANG, 1), (HAMED_RAO, 1),
+                                            (HIRSCH_SLACK, 4), (ORIGINAL, 4)])
+def test_a_wrong_number_of_any_method_fails_the_run(tmp_path, monkeypatch, method, period, name):
+    cube = np.random.default_rng(2).normal(size=(20, 9, 9)) + 0.1 * np.arange(20)[:, None, None]
+    path = str(tmp_path / "series.tif")
+    write_raster(path, cube, dtype="float32", transform=TRANSFORM)
+    start = "2000-01-01" if period == 4 else "2000"
+    options = {"names": ("slope", "p"), "method": method, "period": period, "start": start}
+    got, result, _ = run([path], tmp_path, **options)
+    # pymannkendall goes on with a variance that is not positive
+    assert result["self_check"]["cells"] > 56 and result["method"] == method and (tmp_path / "slope.tif").exists()
+    real = trends.trend_test
+
+    def wrong(*arguments, **options):
+        trend = real(*arguments, **options)
+        # one part in 10,000
+        setattr(trend, name, getattr(trend, name) * 1.0001)
+        return trend
+
+    monkeypatch.setattr(trends, "trend_test", wrong)
+    with pytest.raises(PtiError, match=f"self-check failed: {name} is"):
+        run([path], tmp_path, **options)
+
+
+def test_a_step_that_is_not_inside_the_series_is_refused(tmp_path, cube):
+    paths = write_series(tmp_path, np.nan_to_num(cube), dtype="float32")
+    # 2000 is the first year, and has none before it; 2019 is the last
+    for year in (1999, 2000, 2020, 2100):
+        with pytest.raises(InputError, match=f"STEP_YEAR is {year}, which is not inside the series"):
+            run(paths, tmp_path, ("slope", "step"), step_at=year)
+    assert not (tmp_path / "step.tif").exists()
+    for year in (2001, 2019):
+        run(paths, tmp_path, ("slope", "step"), step_at=year)
+
+
+@pytest.mark.parametrize("share, tested", [(0.75, True), (0.8, False)])
+@pytest.mark.parametrize("period", [1, 2])
+def test_a_cell_with_exactly_the_share_of_values_is_tested(tmp_path, share, tested, period):
+    """15 of 20 years, in each season."""
+    rng = np.random.default_rng(4)
+    cube = rng.normal(size=(20 * period, 3, 3))
+    cube[:5 * period, 1, 1] = np.nan
+    path = write_raster(tmp_path / "series.tif", cube, dtype="float32", nodata=-9999)
+    start = "2000" if period == 1 else "2000-01-01"
+    got, _, _ = run([path], tmp_path, ("p", "count"), min_share=share, period=period, start=start)
+    assert np.isnan(got["p"][1, 1]) == (not tested) and got["count"][1, 1] == 15 * period
+    assert not np.isnan(np.delete(got["p"].ravel(), 4)).any()
+
+
+@pytest.mark.parametrize("factor, significant", [(1 + 1e-6, True), (1, False)])
+def test_a_p_that_is_alpha_exactly_is_not_significant(tmp_path, factor, significant):
+    """α is what the raster of p holds, in single precision, or just above."""
+    x = np.array([1, 3, 2, 5, 4, 6, 8, 7.0])
+    paths = write_series(tmp_path, np.tile(x[:, None, None], (1, 2, 2)), dtype="float32")
+    alpha = float(np.float32(pymannkendall.original_test(x).p))
+    got, _, _ = run(paths, tmp_path, ("sign", "slope_significant", "p"), alpha=alpha * factor)
+    assert (got["p"] == np.float32(alpha)).all()
+    assert (got["sign"] == significant).all() and ((got["slope_significant"] > 0) == significant).all()
+
+
 @pytest.mark.parametrize(("text", "period", "stamp"), [
     ("cci_magt_1997", 1, 1997), ("x_1997-2021_magt_2003", 1, 2003), ("lst_2000-07", 12, 2000 * 12 + 6),
     ("lst_200007", 12, 2000 * 12 + 6), ("NDVI.A2001009.hdf", 46, 2001 * 46 + 1), ("2001-01-09", 46, 2001 * 46 + 1),
     ("20010131", 365, 2001 * 365 + 30), ("m_1234_x", 1, None), ("lst_2000", 12, None), ("1997-2021", 1, None),
     ("MOD10CM.A2001032.061", 12, 2001 * 12 + 1),
+    # the last and the first day of a month, in leap years and others
+    ("x.A2004060", 12, 2004 * 12 + 1), ("x.A2004061", 12, 2004 * 12 + 2), ("x.A2003059", 12, 2003 * 12 + 1),
+    ("x.A2003060", 12, 2003 * 12 + 2), ("x.A2004366", 12, 2004 * 12 + 11), ("x.A2003365", 12, 2003 * 12 + 11),
+    ("x.A2000031", 12, 2000 * 12), ("x.A2000032", 12, 2000 * 12 + 1), ("x.A2000335", 12, 2000 * 12 + 10),
+    ("x.A2000336", 12, 2000 * 12 + 11), ("x_2004-02-29", 12, 2004 * 12 + 1), ("x_20040229", 365, 2004 * 365 + 59),
+    ("x_2004-02-29", 46, 2004 * 46 + 7), ("x_2004-12-31", 46, 2004 * 46 + 45), ("x_2003-12-31", 46, 2003 * 46 + 45),
 ])
 def test_stamps_in_names(text, period, stamp):
     assert stamp_of(text, period) == stamp

@@ -374,6 +374,15 @@ def test_chosen_bands_come_in_the_order_asked_and_unknown_ones_are_named(tmp_pat
         summarize(tmp_path, pti[0], predictors=(stack, stack))
 
 
+def test_a_damaged_range_of_a_predictor_is_refused(tmp_path, pti):
+    _, stack, _, _ = predictors(tmp_path, pti[1])
+    dataset = gdal.Open(stack, gdal.GA_Update)
+    dataset.GetRasterBand(2).SetMetadataItem("PTI_MAX", "much")
+    dataset = None
+    with pytest.raises(InputError, match=r"range of lst in stack\.tif is no pair of numbers \(-20, much\)"):
+        summarize(tmp_path, pti[0], predictors=(stack,))
+
+
 def test_zones_can_come_as_classes(tmp_path, pti):
     path, codes = pti
     classes = np.where(np.arange(100) < 30, 5, np.where(np.arange(100) < 60, 0, 255)) + np.zeros((100, 1), dtype=int)

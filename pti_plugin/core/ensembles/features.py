@@ -6,9 +6,11 @@ Method, section 2: sixteen predictors in five groups.
 from collections import namedtuple
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..common.errors import InputError
 from ..rasters.grid import Grid
-from ..rasters.raster import CLASS, NUMBER, read_info, source
+from ..rasters.raster import CLASS, NO_CLASS, NUMBER, read_info, source
 from ..rasters.units import Quantity
 
 Predictor = namedtuple("Predictor", "title group categorical quantity")
@@ -46,6 +48,8 @@ PREDICTORS = {
     "slope": _predictor("slope", "topography", "degrees", 0.0, 90.0),
 }
 
+#: whole numbers above it are not exact in the single precision that a stack is written in
+_LARGEST_CODE = 1 << 24
 #: band metadata that a predictor stack carries
 KIND_TAG, GROUP_TAG, MIN_TAG, MAX_TAG = "PTI_KIND", "PTI_GROUP", "PTI_MIN", "PTI_MAX"
 #: band item with the unit before scaling
@@ -112,6 +116,17 @@ class Stack:
         ranges = tuple((feature.low, feature.high) if own[feature.name][0].low is None and feature.low is not None
                        else None for feature in features)
         return [own[feature.name][1] for feature in features], ranges
+
+
+def codes_as_float(values, name):
+    """Return class codes (int with NO_CLASS) as float32 with NaN, as models know them.
+
+    Raises InputError for codes of the layer ``name`` that single precision cannot hold: two classes would become one.
+    """
+    if (np.abs(np.where(values == NO_CLASS, 0, values)) > _LARGEST_CODE).any():
+        raise InputError(f"{name} holds class codes above {_LARGEST_CODE}, which a stack cannot hold exactly. "
+                         f"Reclassify it to smaller ones.")
+    return np.where(values == NO_CLASS, np.nan, values).astype(np.float32)
 
 
 def missing_limit(max_missing, features):

@@ -166,7 +166,8 @@ def compare_maps(maps, outputs, staging, progress, target=None, settings=None, l
     sources = {role: class_source(info, grid, reader) for role, info in zip(("FIRST", "SECOND"), infos)}
     reader.close()
     if left_out:
-        sources = {role: excluding(item, left_out, progress.part(0, 0.3), settings) for role, item in sources.items()}
+        sources = {role: excluding(item, left_out, progress.part(0.15 * place, 0.15 * (place + 1)), settings)
+                   for place, (role, item) in enumerate(sources.items())}
         progress = progress.part(0.3, 1)
     tallies = run_blocks(grid, sources, MapsKernel(tuple(info.name for info in infos)),
                          {"difference": difference_spec(outputs.get("difference"), NAMES)}, staging, progress, settings,

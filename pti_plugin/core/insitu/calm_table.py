@@ -6,6 +6,7 @@ either, '>260' and '<66' are bounds and '98*' carries a note of the network (at 
 out and counted by the reader of tables.
 """
 
+import csv
 import re
 
 from ..common.errors import InputError
@@ -15,6 +16,7 @@ from .text_tables import Table
 
 FORMAT = "CALM summary table"
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_NUMBER = re.compile(r"\s*[<>+-]?\d+([.,]\d+)?\*?\s*")
 
 
 def is_calm(rows):
@@ -43,6 +45,7 @@ def calm_table(path, rows, report):
     if report.quantity != ALT:
         raise InputError(f"{path} is a CALM summary table, which holds thaw depths, not a "
                          f"{QUANTITY_NAMES[report.quantity]}; give it as the file of thaw depths.")
+    _refuse_site_above(path, report)
     unit, layout, years, found = None, None, None, []
     pending = False
     for line, cells in rows:
@@ -83,6 +86,15 @@ def calm_table(path, rows, report):
     report.rows = len(found)
     suffix = f" ({unit})" if unit else ""
     return Table(str(path), ["site", "name", "latitude", "longitude", *(f"{year}{suffix}" for year in years)], found)
+
+
+def _refuse_site_above(path, report):
+    """Raise InputError where a line above the header, which text files may have, holds the values of a site."""
+    for text in report.above:
+        cells = next(csv.reader([text], delimiter=report.delimiter), [])
+        if cells and cells[0].strip() and sum(bool(_NUMBER.fullmatch(cell)) for cell in cells[1:]) > 1:
+            raise InputError(f"{path}: a site stands before the row with LAT, LONG and the years: '{text.strip()}'. "
+                             f"Put it below, or remove it.")
 
 
 def _layout(path, line, cells, report):

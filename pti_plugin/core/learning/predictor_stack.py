@@ -16,7 +16,16 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.tables import Shape, read_csv, to_csv
-from ..ensembles.features import GROUP_TAG, GROUPS, KIND_TAG, MAX_TAG, MIN_TAG, PREDICTORS, RAW_UNIT_TAG
+from ..ensembles.features import (
+    GROUP_TAG,
+    GROUPS,
+    KIND_TAG,
+    MAX_TAG,
+    MIN_TAG,
+    PREDICTORS,
+    RAW_UNIT_TAG,
+    codes_as_float,
+)
 from ..ensembles.permafrost import common_grid
 from ..rasters.blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from ..rasters.grid import Grid
@@ -39,8 +48,6 @@ MODEL_ENDING = ".ptimodel"
 _RANGES = Shape({}, {}, frozenset({"role", "group", "kind", "unit"}))
 
 _ROLE = re.compile(r"[a-z][a-z0-9_]*")
-#: whole numbers above it are not exact in the single precision that a stack is written in
-_LARGEST_CODE = 1 << 24
 #: values that stand for nodata in many files; as the end of a range they are suspect
 _SUSPECT = {np.float32(value) for value in (-32768, -32767, 32767, 65535, -99999, 99999, -2147483648, 2147483647,
                                             -3.4028234663852886e38, 3.4028234663852886e38, 1e20, 9.969209968386869e36)}
@@ -147,10 +154,7 @@ class StackKernel:
 def _single(layer, name):
     """Return a layer as float32 with NaN; raises InputError for what a stack cannot hold."""
     if layer.dtype.kind == "i":
-        values = np.where(layer == NO_CLASS, np.nan, layer).astype(np.float32)
-        if (np.abs(values) > _LARGEST_CODE).any():
-            raise InputError(f"{name} holds class codes above {_LARGEST_CODE}, which a stack cannot hold exactly. "
-                             f"Reclassify it to smaller ones.")
+        values = codes_as_float(layer, name)
     else:
         values = layer.astype(np.float32)
     if (values == FLOAT_NODATA).any():

@@ -244,7 +244,8 @@ def _linked(low, high, wider):
     """
     filled, overlap = low <= high, np.maximum(low[..., 1:], low[..., :-1]) <= np.minimum(high[..., 1:], high[..., :-1])
     # from a filled one to the next, but for the empty ones at both ends
-    if (overlap | ~filled[..., 1:] | ~filled[..., :-1]).all() and (np.diff(filled, axis=2).sum(axis=2) <= 2).all():
+    changes = np.diff(filled, axis=2, prepend=False, append=False).sum(axis=2)
+    if (overlap | ~filled[..., 1:] | ~filled[..., :-1]).all() and (changes <= 2).all():
         return low, high
     low, high, middle = low.copy(), high.copy(), low.shape[2] // 2
     for direction in (1, -1):

@@ -20,13 +20,13 @@ import numpy as np
 
 from ..common import ranks
 from ..common.errors import InputError
-from ..ensembles.features import missing_limit
+from ..ensembles.features import codes_as_float, missing_limit
 from ..rasters.blocks import SINGLE_THREADED, TILE, InlineExecutor, Settings, ThreadExecutor, all_read, plan_windows
 from ..rasters.cell_keys import seed_addend
 from ..rasters.exclusion import LeftOutClasses, excluding
 from ..rasters.geodesic import distance_m, geocentric_km, longest_chord_km
 from ..rasters.process_state import bounded_cache
-from ..rasters.raster import CLASS, NO_CLASS, Series, SourceReader, exact_in_float32, read_info, source
+from ..rasters.raster import CLASS, Series, SourceReader, exact_in_float32, read_info, source
 from .edge_buffer import STRIP, Ground, inside_edges, kernels, kinds_of
 from .sampling_rules import Rule, packing_bound, random_estimate, rim_km
 
@@ -129,7 +129,7 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
     pti = excluding(pti, options.left_out, progress.part(0, 0.1), settings)
     with bounded_cache():
         draw = _Draw(pti, stack, rules, options, settings)
-        draw.prepare(progress.part(0, 0.6))
+        draw.prepare(progress.part(0.1 if options.left_out else 0, 0.6))
         draw.state_bounds(progress)
         chosen = draw.points(progress.part(0.6, 0.8))
         if not len(chosen[0]):
@@ -212,7 +212,7 @@ class _Draw:
             return values
 
         windows = plan_windows(grid, [self._pti], self._settings, 16)
-        for window, part in zip(windows, self._read(read, windows, [self._pti], progress)):
+        for window, part in self._read(read, windows, [self._pti], progress):
             cells[_slices(window)] = part
         return cells
 
@@ -237,7 +237,7 @@ class _Draw:
 
         windows = [window for window in self._stack_windows() if self._open[_slices(window)].any()]
         reader, counts = self._predictor_reader(work), np.zeros((number + 2, 256), dtype=np.int64)
-        for window, (usable, kept, found) in zip(windows, self._read(reader, windows, self._stack.sources, progress)):
+        for window, (usable, kept, found) in self._read(reader, windows, self._stack.sources, progress):
             self._open[_slices(window)][~usable] = 0
             counts += found
             if keep:
@@ -270,13 +270,13 @@ class _Draw:
             layers = np.empty((len(sources), window.rows, window.columns), dtype=np.float32)
             for i, item in enumerate(sources):
                 values = reader.read(item, *place)
-                layers[i] = np.where(values == NO_CLASS, np.nan, values) if item.kind == CLASS else values
+                layers[i] = codes_as_float(values, item.name) if item.kind == CLASS else values
             return use(layers, window)
 
         return read
 
     def _read(self, function, windows, sources, progress):
-        """Yield ``function(reader, window)`` of every window in order, read by threads."""
+        """Yield (window, ``function(reader, window)``) of every window in order, read by threads."""
         readers = []
 
         def work(window):
@@ -288,7 +288,7 @@ class _Draw:
         threaded = not any(item.driver in SINGLE_THREADED for item in all_read(sources))
         executor = ThreadExecutor(self._settings.workers) if threaded else InlineExecutor()
         for number, result in enumerate(executor.ordered(work, windows, progress.check), start=1):
-            yield result
+            yield windows[number - 1], result
             progress.set(number / len(windows))
         for reader in readers:
             reader.close()
@@ -490,7 +490,7 @@ class _Draw:
             wanted = (rows[here] - window.row) * window.columns + columns[here] - window.column
             x[here] = values[np.searchsorted(places, wanted)]
         windows = [] if self._kept else [window for window in self._stack_windows() if len(inside(window))]
-        for here, values in self._read(self._predictor_reader(pick), windows, self._stack.sources, progress):
+        for _, (here, values) in self._read(self._predictor_reader(pick), windows, self._stack.sources, progress):
             x[here] = values
         longitude, latitude = self._stack.grid.lonlat(columns + 0.5, rows + 0.5)
         return Samples(x, codes, longitude, latitude, self._stack.features, rows, columns,

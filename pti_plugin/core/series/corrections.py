@@ -19,6 +19,8 @@ ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG, HAMED_RAO, HIRSCH_SLACK = (
 #: every method, the default first; those for one season, and the one for several
 METHODS = (ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG, HAMED_RAO, HIRSCH_SLACK)
 ONE_SEASON = (PREWHITENED, TREND_FREE, YUE_WANG, HAMED_RAO)
+#: share of the range of a series within which values without their trend are alike; slopes are exact to it
+ROUNDING = 1e-6
 
 
 def check_method(method, period):
@@ -189,16 +191,20 @@ def step_change(values, slope, first_after, period=1):
     """Shift at a given step: (difference of medians after minus before, rank-sum Z), both (series,).
 
     The Sen trend is taken out first. ``first_after`` is the first step after the change, such as the first of 2003,
-    when Permafrost_CCI changes its forcing. NaN with fewer than 3 values on a side.
+    when Permafrost_CCI changes its forcing. NaN with fewer than 3 values on a side. Values that differ by less than
+    ROUNDING of the range of their series are ties: those that give the Sen slope are alike once it is taken out, and
+    which of them is larger would hang on the last digit.
     """
     values = np.asarray(values, dtype=np.float64)
     rest = values - (np.arange(len(values)) / period)[:, None] * slope
     before, after = rest[:first_after], rest[first_after:]
     n, m = (~np.isnan(before)).sum(axis=0), (~np.isnan(after)).sum(axis=0)
+    tie = ROUNDING * (np.fmax.reduce(values) - np.fmin.reduce(values))
     score = np.zeros(values.shape[1])
     with np.errstate(invalid="ignore"):
         for row in after:
-            score += (row > before).sum(axis=0) - (row < before).astype(int).sum(axis=0)
+            apart = row - before
+            score += (apart > tie).sum(axis=0) - (apart < -tie).astype(int).sum(axis=0)
     usable = (n >= 3) & (m >= 3)
     shift, z = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
     some = np.flatnonzero(usable)

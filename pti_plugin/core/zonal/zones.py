@@ -214,8 +214,8 @@ def summarize_zones(inputs, outputs, staging, progress, settings=None):
     require_same((info.name, info.grid), [(band.item.name, band.item.grid) for band in bands], _REMEDY)
     if bands:
         sources["PREDICTORS"] = [band.item for band in bands]
-    sources["PTI"] = excluding(sources["PTI"], inputs.left_out, progress.part(0, 0.1), settings)
-    zones, runs = _located(inputs.layer, info.grid, progress.part(0, 0.1)) if inputs.layer else ([], ())
+    sources["PTI"] = excluding(sources["PTI"], inputs.left_out, progress.part(0, 0.05), settings)
+    zones, runs = _located(inputs.layer, info.grid, progress.part(0.05, 0.1)) if inputs.layer else ([], ())
     staging.reserve(outputs.get("table"))
     kernel = ZoneKernel(tuple(runs), tuple(range(len(bands))), info.name,
                         read_info(inputs.classes).name if inputs.classes else "",
