@@ -227,7 +227,7 @@ def main():
 
 
 def _peak():
-    """Return the most memory that this process has taken, bytes: getrusage has that of the process that began it too."""
+    """Return the most memory that this process has taken, bytes; getrusage has that of its parent too."""
     try:
         with open("/proc/self/status", encoding="ascii") as stream:
             return next(int(line.split()[1]) * 1024 for line in stream if line.startswith("VmHWM:"))
