@@ -1,11 +1,17 @@
 # PTI: 'make demo' and 'make test' are all one needs on a fresh Debian; each installs what is missing first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test folders lint zip bench setup clean
+.PHONY: help demo test folders mutants raises lint zip bench setup clean
 PYTHON := .venv/bin/python
 # further arguments for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
 # profile of the demo: defensible or as_published
 PROFILE ?= defensible
+# make mutants
+SEED ?= 1
+COUNT ?= 200
+WORKERS ?= 1
+MUTATION_TOOLS = $(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	--constraint .venv/constraints.txt --requirement scripts/requirements-mutants.txt
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -22,6 +28,16 @@ test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
 folders: ## test folders of products with the real number of files (make test: a tenth)
 	@scripts/setup develop
 	@PTI_FOLDERS=full $(PYTHON) -m pytest tests/headless/test_delivered.py -s
+
+mutants: ## change the core in COUNT small ways drawn by SEED; which ones do the tests notice? (1 to 3 hours)
+	@scripts/setup develop
+	@$(MUTATION_TOOLS)
+	@$(PYTHON) scripts/mutants.py --seed $(SEED) --count $(COUNT) --workers $(WORKERS)
+
+raises: ## list the refusals of the core that no test reaches
+	@scripts/setup develop
+	@$(MUTATION_TOOLS)
+	@$(PYTHON) scripts/raises.py
 
 lint: ## check the code with ruff and bandit
 	@scripts/setup develop

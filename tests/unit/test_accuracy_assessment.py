@@ -1,5 +1,7 @@
 """A map against reference data: the golden matrix, either way round, and rasters and points against a plain count."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -409,6 +411,14 @@ def test_points_in_any_crs_are_compared_with_the_cell_they_lie_in(tmp_path, crs)
     assert again and "share their cell with another" in found.warnings[0]
 
 
+def test_points_far_apart_are_read_tile_by_tile(tmp_path, monkeypatch):
+    monkeypatch.setattr("pti_plugin.core.assessment.accuracy_assessment.TILE", 4)
+    (one, _), (mapped, _) = pair_of_rasters(tmp_path)
+    cells = [(row, column) for row in range(3, 40) for column in range(70)]
+    found = compare_points(one, points_at(cells, [1] * len(cells)), Progress())
+    np.testing.assert_array_equal(found.matrix[:, 1], np.bincount(mapped[3:].ravel(), minlength=3))
+
+
 def test_points_that_cannot_be_compared_are_listed_with_the_reason(tmp_path):
     (one, _), _ = pair_of_rasters(tmp_path)
     points = points_at([(10, 10), (1, 5), (10, 90), (12, 12), (10, 10)], [0, 1, 1, None, 2])
@@ -504,6 +514,10 @@ def test_the_page_tells_the_numbers_of_the_table(tmp_path, design):
     assert f"{row['value']:.2f}" in page and f"{row['low']:.2f} to {row['high']:.2f}" in page
     assert ("Estimated" in page) == (design == BY_CLASS)
     assert "1 loss; 2 forest gain; 3 stable non-forest" in page
+    for name, of_class in zip(found.labels, found.estimates.area if design == BY_CLASS else ()):
+        share = 100 * of_class.value / found.estimates.total
+        line = re.search(rf"<tr[^>]*><t[dh][^>]*>{name}</t[dh]>(?:(?!</tr>).)*{share:.2f}", page, re.DOTALL)
+        assert line, f"no line of areas for {name} with {share:.2f} %"
     assert "nan" not in page
 
 
@@ -515,3 +529,30 @@ def test_what_is_not_defined_is_left_empty(tmp_path):
     assert ">nan<" not in accuracy_page(found, [], "table.csv").to_html()
     weighted = assess(with_sizes(found.comparison, {1: 5.0, 2: 0.0}, "km²"), BY_CLASS)
     assert "precision of class 2 (area-weighted)" not in {row["line"] for row in table_rows(weighted)}
+
+
+def test_each_accuracy_says_what_it_is_a_share_of(tmp_path):
+    def meaning(found, mark):
+        return next(row["meaning"] for row in table_rows(found) if row["line"] == f"overall accuracy{mark}")
+
+    comparison = compare_table(read_matrix(saved(tmp_path, OLOFSSON)))
+    assert meaning(assess(comparison), "").startswith("Of all cases compared")
+    assert meaning(assess(comparison, BY_CLASS), " (sample counts)").startswith("Counts of the sample as it was drawn")
+    (one, other), _ = pair_of_rasters(tmp_path)
+    census = assess(compare_rasters(one, other, Progress()))
+    assert meaning(census, " (cells)") == "Share of the cells, each counting the same."
+
+
+def test_mapped_areas_outside_the_interval_are_named_and_those_inside_not(tmp_path):
+    # per cent of error of each class are its own, so that one class is mapped too large and one too small
+    text = "classified,1,2,3\n1,90,10,0\n2,0,100,0\n3,0,0,100\n"
+    comparison = with_sizes(compare_table(read_matrix(saved(tmp_path, text))), {1: 50.0, 2: 20.0, 3: 30.0}, "km²")
+    found = assess(comparison, BY_CLASS)
+    outside = [code for code, area in zip((1, 2, 3), found.estimates.area)
+               if area.interval and not area.interval[0] <= comparison.mapped[code] <= area.interval[1]]
+    assert outside == [1, 2]
+    said = next(sentence for sentence in found.sentences if "lies outside" in sentence)
+    assert said.endswith(f"for {found.labels[0]}, {found.labels[1]}.")
+    even = with_sizes(compare_table(read_matrix(saved(tmp_path, "classified,1,2\n1,90,10\n2,10,90\n"))),
+                      {1: 50.0, 2: 50.0}, "km²")
+    assert not any("lies outside" in sentence for sentence in assess(even, BY_CLASS).sentences)
