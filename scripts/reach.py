@@ -119,10 +119,15 @@ def core_files() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / CORE).rglob("*.py"))
 
 
+def common_digest() -> str:
+    """Return what tells one state of the core and of the tests' helpers from another."""
+    return _digest([*core_files(), *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*.py"))])
+
+
 def measure(folders: list[str], words=print) -> Measured:
     """Measure the test files of ``folders`` that are not measured yet; return all their measurements."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    common = _digest([*core_files(), *(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*.py"))])
+    common = common_digest()
     lines, seconds, run = defaultdict(set), {}, set()
     for test_file in [path for folder in folders for path in sorted((ROOT / folder).rglob("test_*.py"))]:
         name = test_file.relative_to(ROOT).as_posix()

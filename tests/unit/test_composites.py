@@ -460,6 +460,24 @@ def test_layers_that_do_not_fit_are_refused_and_leave_nothing(tmp_path):
         assert standing(out) == {}, message
 
 
+def test_twenty_months_without_enough_days_are_listed_and_the_rest_counted(tmp_path):
+    # a day a month of two years, but all days of the last month
+    stamps = [f"{year}-{month:02d}-01" for year in (2001, 2002) for month in range(1, 13)]
+    stamps = stamps[:-1] + days((2002, 12, 1), (2002, 12, 31))
+    paths = write_cube(tmp_path, np.ones((len(stamps), 2, 2)), stamps)
+    _, result, log, _ = run(paths, tmp_path, ("composite",), statistic="monthly_mean", period=365, **PLAIN)
+    said, = (line for line in log.warnings if "MIN_SHARE" in line)
+    assert said.count(" (1 of ") == 20 and said.endswith("2002-08 (1 of 31) and 3 more.")
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_that_nothing_is_filled_without_a_time_is_said_where_it_was_asked(tmp_path, fill):
+    path = write_raster(tmp_path / "plain.tif", np.ones((4, 2, 2)), dtype="float32")
+    got, _, log, _ = run([path], tmp_path, ("composite",), fill=fill)
+    assert (got["composite"] == 1).all()
+    assert any("none that is missing or empty is filled" in line for line in log.warnings) == fill
+
+
 def test_named_classes_have_no_mean(tmp_path):
     path = write_raster(tmp_path / "cover_2001.tif", np.ones((2, 2)), dtype="uint8")
     dataset = gdal.Open(path, gdal.GA_Update)

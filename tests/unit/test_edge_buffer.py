@@ -222,6 +222,17 @@ def test_intervals_of_neighbouring_rows_are_linked(wider):
             assert wide[0][0, 0, place] <= narrow[0][0, 0, place] and wide[1][0, 0, place] >= narrow[1][0, 0, place]
 
 
+@pytest.mark.parametrize("wider", [True, False])
+def test_intervals_that_lie_apart_are_linked_where_none_is_empty(wider):
+    # on both sides of the middle one, and no empty one to tell that something is amiss
+    low, high = np.array([[[5, -1, -4]]]), np.array([[[6, 1, -3]]])
+    new_low, new_high = edge_buffer._linked(low, high, wider)
+    if wider:
+        assert new_low.ravel().tolist() == [1, -1, -4] and new_high.ravel().tolist() == [6, 1, -1]
+    else:
+        assert (new_low > new_high)[0, 0].tolist() == [True, False, True]
+
+
 def test_cells_where_the_projection_is_torn_are_left_out_and_counted():
     # the pole of a plate carrée in metres: a row of cells is one place
     grid = Grid(epsg_wkt(4087), (-2_000_000.0, 10_000.0, 0.0, 10_018_754.0, 0.0, -10_000.0), 40, 40)

@@ -198,6 +198,25 @@ def test_a_netcdf_variable_means_what_cf_says(tmp_path, dtype, unsigned, fills, 
     assert_every_way(path, values)
 
 
+@pytest.mark.parametrize("limits, kept", [({"valid_min": 5.25}, slice(9, None)), ({"valid_max": 5.25}, slice(0, 10)),
+                                          ({"valid_min": 2.25, "valid_max": 5.25}, slice(3, 10))])
+def test_limits_in_units_are_valid_themselves_on_either_side(tmp_path, limits, kept):
+    stored = np.arange(12, dtype=np.int16).reshape(3, 4)
+    with netCDF4.Dataset(tmp_path / "limits.nc", "w") as file:
+        for name, values in (("lat", (62.5, 61.5, 60.5)), ("lon", (10.5, 11.5, 12.5, 13.5))):
+            file.createDimension(name, len(values))
+            axis = file.createVariable(name, "f8", (name,))
+            axis[:], axis.units = values, {"lat": "degrees_north", "lon": "degrees_east"}[name]
+        variable = file.createVariable("v", "i2", ("lat", "lon"))
+        variable.set_auto_maskandscale(False)
+        variable.setncatts({"scale_factor": 0.5, "add_offset": 0.75, **limits})
+        variable[:] = stored
+    expected = np.full(12, np.nan)
+    expected[kept] = stored.ravel()[kept] * 0.5 + 0.75
+    found = SourceReader().read(source(str(tmp_path / "limits.nc")), 0, 3, 0, 4)
+    np.testing.assert_array_equal(found, expected.reshape(3, 4).astype("float32"))
+
+
 def test_attributes_of_hdf_count_where_gdal_leaves_them_aside(tmp_path):
     stored = np.arange(12, dtype=np.int16).reshape(3, 4)
     values = stored * 0.1

@@ -132,6 +132,22 @@ def test_samples_keep_only_the_columns_that_were_chosen(samples):
     assert few.y is samples.y
 
 
+def test_of_two_features_one_can_be_eliminated(samples, labels):
+    found = select(restricted(samples, ("lst", "snow")), stratified_folds(labels, 1), FAST, Progress(), BLOCKS)
+    assert 1 <= found.chosen <= 2
+
+
+def test_progress_rises_from_0_to_1(samples, labels):
+    told = []
+
+    class Kept(Progress):
+        def set(self, fraction):
+            told.append(fraction)
+
+    select(restricted(samples, ("lst", "snow", "soc")), stratified_folds(labels, 1), FAST, Kept(), BLOCKS)
+    assert told == sorted(told) and 0 <= told[0] and told[-1] == 1 and len(set(told)) > 1
+
+
 def test_one_feature_is_refused(samples, labels):
     with pytest.raises(InputError, match="nothing can be eliminated"):
         select(restricted(samples, ("lst",)), stratified_folds(labels, 1), FAST, Progress(), BLOCKS)

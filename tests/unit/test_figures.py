@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -343,6 +344,70 @@ def test_the_confusion_matrix_has_classified_down_and_reference_across():
     image = pixels(figures.confusion_matrix(matrix, [str(code) for code in CODES]))
     rows, columns = np.nonzero(share_of(image, "#08397c"))
     assert rows.mean() / image.shape[0] < 0.3 and columns.mean() / image.shape[1] > 0.85
+
+
+def test_cells_of_the_confusion_matrix_that_hold_nothing_are_pale(monkeypatch):
+    from matplotlib.axes import Axes
+
+    colours, text = {}, Axes.text
+
+    def recorded(axes, x, y, words, **options):
+        if "color" in options:
+            colours[words] = options["color"]
+        return text(axes, x, y, words, **options)
+
+    monkeypatch.setattr(Axes, "text", recorded)
+    figures.confusion_matrix(np.array([[96, 0], [4, 100]]), ["11", "12"])
+    assert colours["96"] == colours["100"] == "#ffffff"
+    assert colours["4"] == figures.INK and colours["0"] == "#9aa4ac"
+
+
+class Recorder:
+    """Axes that keep what is drawn on them."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *values, **options: self.calls.append((name, values, options))
+
+    def named(self, name):
+        return [(values, options) for called, values, options in self.calls if called == name]
+
+
+def test_bars_of_the_calibration_stand_in_the_bins_they_count(monkeypatch):
+    from matplotlib.axes import Axes
+
+    bars, bar = [], Axes.bar
+    monkeypatch.setattr(Axes, "bar", lambda axes, places, heights, **options: (
+        bars.append((list(places), list(heights))) or bar(axes, places, heights, **options)))
+    figures.calibration_plot([{"expected": expected, "value": 50.0, "low": None, "high": None, "n": number}
+                              for expected, number in ((12.0, 3), (30.0, 4), (39.9, 5), (100.0, 6))])
+    assert bars[0] == ([15, 35, 35, 95], [3, 4, 5, 6])
+
+
+@pytest.mark.parametrize("south, kilometres", [(45.0, 1000), (65.0, 500)])
+def test_the_scale_bar_is_as_long_as_it_says_in_two_halves(south, kilometres):
+    axes, frame = Recorder(), SimpleNamespace(south=south, radius=4e6, scale_along_parallel=lambda latitude: 1.25)
+    figures._draw_scale_bar(axes, frame)
+    (first, _), (second, _) = axes.named("fill_between")
+    assert first[0][1] == second[0][0] and second[0][1] - first[0][0] == pytest.approx(kilometres * 1000 * 1.25)
+    assert first[0][1] - first[0][0] == pytest.approx(second[0][1] - second[0][0])
+    marks = {words[2]: words[0] for words, _ in axes.named("text")[:3]}
+    assert marks == {"0": first[0][0], f"{kilometres / 2:,.0f}": first[0][1],
+                     f"{kilometres:,.0f}": pytest.approx(second[0][1])}
+
+
+def test_ranks_of_the_legend_stand_below_the_number_of_their_trends():
+    axes = Recorder()
+    figures._draw_map_legend(axes, (-5, -1, 0), 10, True, (0, 0))
+    words = {options[0][2]: options[0][:2] for options in axes.named("text")}
+    for rank in RANKS:
+        if rank.code != 40:
+            of_tier = [other.code for other in RANKS if other.tier == rank.tier]
+            heading = ("none", "one", "both")[of_tier.index(rank.code)]
+            assert words[str(rank.code)][0] == pytest.approx(words[heading][0])
+            assert words[str(rank.code)][1] == pytest.approx(words[rank.tier.capitalize()][1])
 
 
 def test_the_confusion_matrix_refuses_a_shape_that_its_labels_do_not_fit():
