@@ -121,7 +121,8 @@ def core_files() -> list[str]:
 
 def common_digest() -> str:
     """Return what tells one state of the core and of the tests' helpers from another."""
-    return _digest([*core_files(), *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*.py"))])
+    helpers = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*.py"))
+    return _digest([*core_files(), *helpers])
 
 
 def measure(folders: list[str], words=print) -> Measured:

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from pti_plugin.core.common.errors import InputError, OutputError, PtiError
+from pti_plugin.core.common.profiles import profile
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.resources import resource
 from pti_plugin.core.common.staging import Staging
@@ -21,14 +23,19 @@ from pti_plugin.core.insitu.stations import ALT, MAGT
 from pti_plugin.core.insitu.validation import ValidationOptions
 from pti_plugin.core.learning.folds import block_folds
 from pti_plugin.core.learning.learner import TrainingOptions
+from pti_plugin.core.mapping import ubjson
 from pti_plugin.core.mapping.applicability import applicability
+from pti_plugin.core.mapping.class_boosters import class_boosters
+from pti_plugin.core.mapping.map_agreement import check_buffer
 from pti_plugin.core.rasters.align import AlignOptions, align
 from pti_plugin.core.rasters.blocks import OutputSpec, RasterWriter, Window
-from pti_plugin.core.rasters.dimensions import Dimension, parse_select
+from pti_plugin.core.rasters.dimensions import Dimension, parse_select, selected_bands
 from pti_plugin.core.rasters.raster import read_info
+from pti_plugin.core.rasters.tiles import mosaicked
 from pti_plugin.core.rasters.time_decoding import decode
 from pti_plugin.core.rasters.vector import write_points
 from pti_plugin.core.samples.sample_file import read_sample_features
+from pti_plugin.core.samples.sampling_rules import read_rules
 from pti_plugin.core.series.composites import CompositeOptions, composite_series
 from pti_plugin.core.series.trends import _REFERENCES, TrendOptions, trend_rasters
 from pti_plugin.core.zonal.zones import ZoneInputs, predictor_bands, summarize_zones
@@ -373,3 +380,87 @@ def test_the_largest_difference_in_elevation_is_a_number_of_metres(metres):
 def test_a_file_of_the_plugin_that_is_missing_asks_for_the_plugin_again():
     with pytest.raises(InputError, match=r"own file .*none\.csv is missing; install the plugin again"):
         resource("tables", "none.csv")
+
+
+# ---- what is chosen, and what belongs together ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("chosen, said", [
+    ({"level": "1"}, r"names the dimension 'level', which t\.nc does not have\. It has time, depth, member\."),
+    ({"depth": "3"}, r"SELECT is depth=3, but t\.nc has no such value\. Choose one of: .*1.*2"),
+    ({"depth": "deep"}, r"SELECT is depth=deep, but t\.nc has no such value"),
+    ({"depth": "2"}, r"t\.nc differ along 2 dimensions.*Set SELECT to one value of each other one, .*member=a"),
+])
+def test_a_choice_of_layers_is_one_that_the_file_has(chosen, said):
+    dimensions = (Dimension("time", (0, 0, 0, 0, 31, 31, 31, 31), "days since 2001-01-01"),
+                  Dimension("depth", (1.0, 1.0, 2.0, 2.0) * 2, "m"), Dimension("member", ("a", "b") * 4))
+    with pytest.raises(InputError, match=said):
+        selected_bands("t.nc", dimensions, 8, chosen)
+    assert selected_bands("t.nc", dimensions, 8, {"depth": "2", "member": "B"}) == [4, 8]
+    with pytest.raises(InputError, match="SELECT names the dimension 'depth'.*It has none"):
+        selected_bands("plain.tif", (), 3, {"depth": "1"})
+
+
+def test_tiles_that_would_lose_something_are_not_joined(tmp_path):
+    def tile(name, column, transform=None, **options):
+        transform = transform or (column * 1e5, 25000.0, 0.0, 0.0, 0.0, -25000.0)
+        return read_info(write_raster(tmp_path / name, np.ones((4, 4)), transform=transform, **options))
+
+    slanted = tile("slanted.tif", 0, (0.0, 25000.0, 500.0, 0.0, 500.0, -25000.0))
+    with pytest.raises(InputError, match=r"slanted\.tif is one of several tiles .* is rotated.*Merge them"):
+        mosaicked([slanted, tile("a.tif", 1)], [1, 1], Log())
+    masked = []
+    for column in (0, 1):
+        masked.append(tile(f"masked{column}.tif", column, dtype="uint8"))
+        dataset = gdal.Open(masked[-1].path, gdal.GA_Update)
+        dataset.CreateMaskBand(gdal.GMF_PER_DATASET)
+        dataset.GetRasterBand(1).GetMaskBand().WriteArray(np.eye(4, dtype="uint8") * 255)
+        dataset = None
+        masked[-1] = read_info(masked[-1].path)
+    with pytest.raises(InputError, match=r"masked0\.tif is one of several tiles .* has a mask.*with a nodata"):
+        mosaicked(masked, [1, 1], Log())
+
+
+def test_names_and_distances_are_among_those_there_are():
+    with pytest.raises(InputError, match="There is no profile 'best'; choose one of .*defensible"):
+        profile("best")
+    for distance in (-1.0, 5001.0, float("nan")):
+        with pytest.raises(InputError, match="BUFFER_KM is .*; it must lie between 0 and 5000"):
+            check_buffer(distance)
+    check_buffer(0.0), check_buffer(5000.0)
+
+
+@pytest.mark.parametrize("raw, said", [
+    (b"{}", r"the booster is not laid out as expected \(KeyError\)"), (b"{", "not UBJSON, or they are damaged or cut off"),
+    (b"", "not UBJSON, or they are damaged or cut off"),
+    (b"{U\x07learner{U\x09objective{U\x04nameSU\x04tree}U\x10gradient_booster{U\x04nameSU\x06gbtree}}}",
+     "only a multi:softprob booster of plain trees")],
+    ids=["empty", "cut", "nothing", "another objective"])
+def test_bytes_that_are_no_booster_of_classes_are_refused(raw, said):
+    xgboost = pytest.importorskip("xgboost")
+    with pytest.raises(InputError, match=said):
+        list(class_boosters(xgboost, raw, lambda: None))
+
+
+def test_an_array_of_a_type_has_a_length():
+    with pytest.raises(InputError, match="damaged or cut off at byte 8 .*a typed array without a length"):
+        ubjson.loads(b"{U\x01a[$d]}")
+
+
+def test_tables_that_are_no_text_are_refused(tmp_path):
+    rules = tmp_path / "rules.csv"
+    rules.write_bytes("rank,samples,spacing_km,edge_buffer_km\n11,5,1,é\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"sampling rules .*rules\.csv is not a CSV table in UTF-8"):
+        read_rules(rules)
+    (tmp_path / "samples.csv.features.json").write_bytes(b'{"version": 1, "features": ["\xe9"]}')
+    with pytest.raises(InputError, match=r"features\.json cannot be read: .*Draw the samples again"):
+        read_sample_features(tmp_path / "samples.csv")
+
+
+def test_a_layer_that_breaks_off_names_the_file(tmp_path):
+    # the header is whole and the last cells are missing
+    path = tmp_path / "series_2001.tif"
+    values = np.random.default_rng(3).normal(size=(20, 300, 300)).astype("float32")
+    write_raster(path, values, descriptions=[str(2001 + i) for i in range(20)], options=["INTERLEAVE=BAND"])
+    path.write_bytes(path.read_bytes()[:-path.stat().st_size // 3])
+    with pytest.raises(InputError, match=r"series_2001\.tif.*cannot be read"), Staging([str(path)]) as staging:
+        trend_rasters([str(path)], {"sign": str(tmp_path / "sign.tif")}, staging, Log(), TrendOptions())
