@@ -430,8 +430,8 @@ def test_names_and_distances_are_among_those_there_are():
 
 
 @pytest.mark.parametrize("raw, said", [
-    (b"{}", r"the booster is not laid out as expected \(KeyError\)"), (b"{", "not UBJSON, or they are damaged or cut off"),
-    (b"", "not UBJSON, or they are damaged or cut off"),
+    (b"{}", r"the booster is not laid out as expected \(KeyError\)"),
+    (b"{", "not UBJSON, or they are damaged or cut off"), (b"", "not UBJSON, or they are damaged or cut off"),
     (b"{U\x07learner{U\x09objective{U\x04nameSU\x04tree}U\x10gradient_booster{U\x04nameSU\x06gbtree}}}",
      "only a multi:softprob booster of plain trees")],
     ids=["empty", "cut", "nothing", "another objective"])

@@ -7,6 +7,7 @@ import pytest
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.insitu.station_files import read_stations
 from pti_plugin.core.insitu.stations import ALT, DEEPEST, MAGT, site_key
+from support import ROOT
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "insitu"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the shared field data are not present")
@@ -338,3 +339,24 @@ def test_the_pangaea_thaw_depth_table_reads_as_it_is():
     series, report = read_series(REAL / "GTN-P_CALM_ALT_1990-2024_PANGAEA972777.tab", ALT)
     assert (report.rows, report.values, len(series), report.unit_found) == (3819, 3663, 262, "as stated")
     assert report.skipped == {"empty cell": 122, "cell giving only a bound (>, <)": 34}
+
+
+def test_an_excerpt_of_the_pangaea_table_gives_every_value_of_its_rows():
+    path = ROOT / "tests" / "data" / "real" / "PANGAEA.972777_excerpt.tab"
+    lines = path.read_text(encoding="utf-8").split("*/\n", 1)[1].splitlines()
+    header, *rows = [line.split("\t") for line in lines]
+    of = {name: header.index(name) for name in ("Site", "Latitude", "Longitude", "Date/Time", "ALD [cm]")}
+    expected, left_out = {}, {"empty cell": 0, "cell giving only a bound (>, <)": 0}
+    for row in rows:
+        text = row[of["ALD [cm]"]].strip()
+        if not text or text[0] in "<>":
+            left_out["cell giving only a bound (>, <)" if text else "empty cell"] += 1
+            continue
+        place = row[of["Site"]], float(row[of["Latitude"]]), float(row[of["Longitude"]])
+        expected.setdefault(place, {})[int(row[of["Date/Time"]][:4])] = pytest.approx(float(text) / 100)
+    series, report = read_series(path, ALT)
+    assert {(station.site, station.latitude, station.longitude): station.values for station in series} == expected
+    assert len(series) > 20 and min(left_out.values()) > 0 and dict(report.skipped) == left_out
+    if REAL.is_dir():
+        whole = (REAL / "GTN-P_CALM_ALT_1990-2024_PANGAEA972777.tab").read_text(encoding="utf-8").splitlines()
+        assert set(lines) <= set(whole)
