@@ -187,6 +187,8 @@ DAYS = "".join(f"A,2010-{month:02d}-{day:02d},-3\n" for month in range(1, 13) fo
     ("site,date,temperature\n" + DAYS + ",2011-01-01,-3\n", MAGT, None, "line 338: the row has no site id"),
     ("site,date,temperature\nA,2010-01-01,-3\nA,2010-01-02,-3\n", MAGT, None,
      "holds no usable mean annual ground temperature.*at least 350 days"),
+    (LONG.replace("65.5", "65.5x"), MAGT, None, "the latitude '65.5x' .*71 19' N"),
+    (LONG.replace("-2.5", "cold"), MAGT, None, r"line 2: .*'cold' is not a number(?!.*19' N)"),
     (LONG + "A,65.5,-150.25,10,2010,-2.25\n", MAGT, None,
      r"1 value\(s\) for a site, depth and year that already has another: site A at 10 m in 2010 \(line 3\).*Keep one"),
     ("site latitude longitude\n", MAGT, None, "has no columns: none of semicolon, tab, comma and . divides its header"),
