@@ -37,6 +37,14 @@ def test_f1s_interval_covers_the_true_f1_as_often_as_it_says():
     assert 0.93 < covered / 2000 < 0.97
 
 
+@pytest.mark.parametrize("hit, over, under", [(40, 16, 10), (1, 0, 3), (300, 2, 1)])
+def test_f1s_interval_ends_where_its_share_is_just_not_refused(hit, over, under):
+    # the shares j whose score statistic is the limit: (hit / n - j)² = z² j (1 - j) / n; F1 is 2j / (1 + j)
+    n, z2 = hit + over + under, 1.959963984540054 ** 2
+    shares = np.sort(np.roots([1 + z2 / n, -(2 * hit / n + z2 / n), (hit / n) ** 2]))
+    assert f1_interval(hit, hit + over, hit + under) == pytest.approx(tuple(2 * shares / (1 + shares)), rel=1e-6)
+
+
 def test_figures_by_class_carry_their_counts_and_intervals():
     rows = {row["line"]: row for row in panel.matrix_rows(MATRIX, CODES)}
     row = rows["precision of rank 12 (out-of-bag)"]
