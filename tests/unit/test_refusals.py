@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from pti_plugin.core.assessment.accuracy_assessment import Points, compare_points
+from pti_plugin.core.assessment.confusion_table import read_classes
 from pti_plugin.core.common.errors import InputError, OutputError, PtiError
 from pti_plugin.core.common.profiles import profile
 from pti_plugin.core.common.progress import Progress
@@ -20,16 +22,18 @@ from pti_plugin.core.ensembles.features import Feature
 from pti_plugin.core.index.pti import check_trend_years
 from pti_plugin.core.insitu.station_files import read_stations
 from pti_plugin.core.insitu.stations import ALT, MAGT
+from pti_plugin.core.insitu.text_tables import decoded
 from pti_plugin.core.insitu.validation import ValidationOptions
 from pti_plugin.core.learning.folds import block_folds
 from pti_plugin.core.learning.learner import TrainingOptions
-from pti_plugin.core.mapping import ubjson
+from pti_plugin.core.mapping import tree_ensemble, ubjson
 from pti_plugin.core.mapping.applicability import applicability
 from pti_plugin.core.mapping.class_boosters import class_boosters
 from pti_plugin.core.mapping.map_agreement import check_buffer
 from pti_plugin.core.rasters.align import AlignOptions, align
 from pti_plugin.core.rasters.blocks import OutputSpec, RasterWriter, Window
 from pti_plugin.core.rasters.dimensions import Dimension, parse_select, selected_bands
+from pti_plugin.core.rasters.grid import epsg_wkt
 from pti_plugin.core.rasters.raster import read_info
 from pti_plugin.core.rasters.tiles import mosaicked
 from pti_plugin.core.rasters.time_decoding import decode
@@ -466,3 +470,106 @@ def test_a_layer_that_breaks_off_names_the_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-path.stat().st_size // 3])
     with pytest.raises(InputError, match=r"series_2001\.tif.*cannot be read"), Staging([str(path)]) as staging:
         trend_rasters([str(path)], {"sign": str(tmp_path / "sign.tif")}, staging, Log(), TrendOptions())
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"alpha": 0.0}, "ALPHA is 0; it must lie between 0 and 1"), ({"alpha": 1.0}, "ALPHA is 1; it must lie between"),
+    ({"period": 0}, "PERIOD is 0; it is the number of layers a year: 1 for annual, 12 for"),
+    ({"season_start": 0}, "SEASON_START is 0; it is the month the year begins with, 1 to 12"),
+    ({"season_start": 13}, "SEASON_START is 13; it is the month")])
+def test_choices_of_a_trend_out_of_their_range_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        TrendOptions(**options).check()
+
+
+def trend(paths, folder, **options):
+    with Staging(paths) as staging:
+        trend_rasters(paths, {"step": str(folder / "step.tif")}, staging, Log(), TrendOptions(**options))
+
+
+def test_a_step_lies_inside_the_series_and_a_series_has_layers(tmp_path):
+    paths = [write_raster(tmp_path / f"layer_{year}.tif", np.full((2, 2), year / 7), dtype="float32")
+             for year in range(1990, 2010)]
+    for year in (1980, 1990, 2010):
+        with pytest.raises(InputError, match=f"STEP_YEAR is {year}, which is not inside the series"):
+            trend(paths, tmp_path, step_at=year)
+    with pytest.raises(InputError, match="The series has no layer"):
+        trend([], tmp_path)
+    with pytest.raises(InputError, match="START is 'spring', which gives no year"):
+        trend(paths[:1], tmp_path, start="spring")
+
+
+@pytest.mark.parametrize("bins", [1, 257])
+def test_bins_of_training_are_2_to_256(bins):
+    with pytest.raises(InputError, match=f"MAX_BIN is {bins}; it must lie in 2 to 256"):
+        TrainingOptions(max_bin=bins).check()
+
+
+@pytest.mark.parametrize("text, said", [
+    ("shade,tint\nred,one\n", "has no column of codes. Name it code, class or rank; its"),
+    ("code,name\n", "has no line below its header|needs a header and at least one line below it"),
+    ("code,name\n1,one\n1,uno\n", "line 3: the class 1 has a second line. Keep one")])
+def test_a_table_of_classes_names_each_code_once(tmp_path, text, said):
+    path = tmp_path / "classes.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"classes\.csv.*{said}"):
+        read_classes(str(path))
+
+
+def test_a_map_without_a_class_has_nothing_to_compare(tmp_path):
+    path = write_raster(tmp_path / "empty.tif", np.zeros((3, 3)), nodata=0, dtype="uint8")
+    points = Points(np.array([0.0]), np.array([0.0]), epsg_wkt(6931), [1], [1], None)
+    with pytest.raises(InputError, match=r"empty\.tif holds no class at all: every cell is nodata"):
+        compare_points(path, points, Log())
+
+
+MONTHS = ("site,latitude,longitude,year,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec\n"
+          "A,65,20,2010" + ",-3" * 12 + "\n")
+
+
+@pytest.mark.parametrize("text, quantity, columns, said", [
+    ("site,latitude,longitude,2001 (cm),2002 (m)\nA,65,20,40,0.4\n", ALT, None,
+     "The year columns of .*stations.csv state different units .cm, m.; bring them to one"),
+    ("site,latitude,longitude,2001,X2001\nA,65,20,40,41\n", ALT, None, "has two columns for the year 2001; remove one"),
+    (MONTHS.replace("Feb", "Jan"), MAGT, None, "has two columns for the month 'Jan'; remove one"),
+    (MONTHS.replace("year,", "").replace("2010,", "").replace("Jan", "Jan 2010"), MAGT, None,
+     "month columns with and without a year; write the year into all or none"),
+    (LONG.replace("latitude", "latitude,northing").replace("65.5", "65.5,7200000"), MAGT, "latitude=northing",
+     "the column 'northing' named as latitude holds projected coordinates by its header. Convert them to degrees"),
+    ("site,date,temperature\nA,25.01.2010,-3\n" + DAYS, MAGT, "dates=month first",
+     r"line 2: '25\.01\.2010' is no date with the month first, as the column list states"),
+    ("date_yyyy-mm-dd,site_id,latitude,longitude\n2010-01-01,A,65,20\n", MAGT, None,
+     "has no column headed by a depth, such as 0.5 or 0.5_m"),
+    (LONG, MAGT, "unit=cm", "'unit=cm' in the column list is no unit of a mean annual ground temperature"),
+    (LONG.replace("-2.5", "85"), MAGT, None, "85 °C in line 2 cannot be a mean annual ground temperature"),
+    (LONG.replace("magt_degC", "magt_degC,unit").replace("-2.5", "-2.5,K"), MAGT, None,
+     "the header 'magt_degC' states °C, but its rows state K"),
+    ("\n\n", MAGT, None, "is empty; a station (table|file) needs a header line and rows below it"),
+])
+def test_what_columns_of_a_station_table_leave_open_is_refused(tmp_path, text, quantity, columns, said):
+    path = tmp_path / "stations.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        read_stations(path, quantity, columns)
+
+
+def test_a_spreadsheet_is_no_table_of_text():
+    with pytest.raises(InputError, match="rules.csv is a spreadsheet, not text; save the sheet as CSV"):
+        decoded("rules.csv", b"PK\x03\x04 and so on")
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda forest: forest.update(tree_info=[0]), "its trees do not match its classes"),
+    (lambda forest: forest["trees"][0].update(split_indices=[0]),
+     "the nodes of a tree lack some of their values: the booster is damaged"),
+])
+def test_a_booster_that_contradicts_itself_is_not_taken_apart(change, said):
+    xgboost = pytest.importorskip("xgboost")
+    rng = np.random.default_rng(1)
+    data = xgboost.DMatrix(rng.normal(size=(200, 3)), rng.integers(0, 3, 200))
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3, "max_depth": 2, "nthread": 1}, data, 2)
+    forest = ubjson.loads(bytes(booster.save_raw("ubj")))["learner"]["gradient_booster"]["model"]
+    change(forest)
+    with pytest.raises(tree_ensemble._NotRepresented, match=said):
+        tree_ensemble._flatten(forest["trees"], np.asarray(forest["tree_info"], dtype=np.int64), 3,
+                               np.zeros(3, dtype=np.float32), 0)
