@@ -10,7 +10,7 @@ PROFILE ?= defensible
 SEED ?= 1
 COUNT ?= 200
 WORKERS ?= 1
-MUTATION_TOOLS = $(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+MUTATION_TOOLS = $(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
 	--constraint .venv/constraints.txt --requirement scripts/requirements-mutants.txt
 
 help: ## show this list
