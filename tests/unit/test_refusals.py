@@ -508,6 +508,7 @@ def test_bins_of_training_are_2_to_256(bins):
 @pytest.mark.parametrize("text, said", [
     ("shade,tint\nred,one\n", "has no column of codes. Name it code, class or rank; its"),
     ("code,name\n", "has no line below its header|needs a header and at least one line below it"),
+    ("code,name\n1,one,x\n2,two,y\n", "line 2: 3 values for 2 columns of the header"),
     ("code,name\n1,one\n1,uno\n", "line 3: the class 1 has a second line. Keep one")])
 def test_a_table_of_classes_names_each_code_once(tmp_path, text, said):
     path = tmp_path / "classes.csv"
@@ -551,6 +552,13 @@ def test_what_columns_of_a_station_table_leave_open_is_refused(tmp_path, text, q
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=said):
         read_stations(path, quantity, columns)
+
+
+def test_a_column_of_a_model_between_months_is_passed_over(tmp_path):
+    path = tmp_path / "stations.csv"
+    path.write_text(MONTHS.replace("Jan,", "Jan_model,Jan,").replace("2010,", "2010,99,"), encoding="utf-8")
+    (station,), _ = read_stations(path, MAGT)
+    assert station.values == {2010: pytest.approx(-3)}
 
 
 def test_a_spreadsheet_is_no_table_of_text():
