@@ -360,7 +360,8 @@ FEATURE = '{"name": "lst", "group": "climate", "categorical": false, "low": null
     ('{"version": 1, "features": []}', "are damaged, draw the samples again: features has 0 items"),
     ('{"version": 1, "features": [%s, %s]}' % (FEATURE, FEATURE), "are damaged, draw .*: lst is there twice"),
     ('{"version": 1, "features": [{"name": "lst"}]}', r"are damaged, draw the .*features\[0\]\.group is missing"),
-    ('{"version": 1, "features": [%s], "area_km2": {"11": "wide"}}' % FEATURE, "are damaged, draw the .* is 'wide', not a number"),
+    ('{"version": 1, "features": [%s], "area_km2": {"11": "wide"}}' % FEATURE,
+     "are damaged, draw the .* is 'wide', not a number"),
     ("[]", "are damaged"), ("{", "are damaged"), ("", "are damaged")])
 def test_predictors_that_came_with_samples_are_whole_or_refused(tmp_path, text, said):
     path = tmp_path / "samples.csv"
