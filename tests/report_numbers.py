@@ -339,12 +339,13 @@ class Checks:
     def departures(self, table):
         paper = {(row["tool"], row["choice"]): row for row in reversed(PAPER_CHOICES)}
         reasons = {(row["tool"], row["choice"]): row["reason"] for row in PAPER_CHOICES if row["reason"]}
-        for steps, tool, shown, used, published, section, reason in table["rows"]:
-            choice = next(name for of_tool, name in paper if of_tool == tool and name.replace("_", " ") == shown)
-            for number in map(int, steps.split(", ")):
+        for shown, used, published, section, reason, tools, steps in table["rows"]:
+            choice = next(name for _, name in paper if name.replace("_", " ") == shown)
+            numbers = [int(number) for number in steps.split(", ")]
+            assert list(dict.fromkeys(self.steps[number - 1]["tool"] for number in numbers)) == tools.split(", ")
+            for number in numbers:
                 step = self.steps[number - 1]
-                value = step["choices"][choice]
-                assert step["tool"] == tool
+                tool, value = step["tool"], step["choices"][choice]
                 assert used == (("no", "yes")[value] if isinstance(value, bool) else
                                 f"{value:g}" if isinstance(value, float) else str(value) or "none given")
             lines = {(row["paper"] or "none given", row["section"]) for row in PAPER_CHOICES

@@ -74,7 +74,7 @@ def test_the_records_name_their_run_its_chain_and_the_runs_of_their_inputs(chain
     records = [json.loads(path.read_text(encoding="utf-8")) for path in chain.folder.glob("*.provenance.json")]
     runs = {record["run"]: record["tool"] for record in records}
     # the page for print is drawn after the chain, by a run of its own
-    assert len(runs) == 12 and len({record["chain"] for record in records if record["tool"] != "printlayout"}) == 1
+    assert len(runs) == 14 and len({record["chain"] for record in records if record["tool"] != "printlayout"}) == 1
     made = {os.path.basename(path): (record["run"], record["files_made"][name]["sha256"])
             for record in records for name, path in record["outputs"].items()}
     linked = 0

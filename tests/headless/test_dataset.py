@@ -39,7 +39,7 @@ FREEZE_THAW_DAYS = {2002: (280, 365), 2003: (1, 365), 2011: (1, 90), 2012: (310,
 #: longitudes and latitudes, none close to where something changes
 STATIONS = ((-156, 59), (-152, 71), (-150, 75), (-148, 60), (-120, 71), (-115, 75), (-110, 61), (-102, 70), (-94, 75),
             (-86, 61))
-NDVI_YEARS, LST_YEARS, SNOW_YEARS = range(2000, 2003), range(2000, 2006), range(2000, 2025)
+NDVI_YEARS, LST_YEARS, SNOW_YEARS = range(2000, 2006), range(2000, 2006), range(2000, 2025)
 
 
 # the page ------------------------------------------------------------------------------------------------------------

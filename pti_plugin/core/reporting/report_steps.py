@@ -77,11 +77,12 @@ def departure_section(report, steps):
         found = {}
         for departure in held.departures:
             paper = departure.choice
-            row = (paper.tool, paper.choice.replace("_", " "), departure.used, value_text(paper.value), paper.section,
+            row = (paper.choice.replace("_", " "), departure.used, value_text(paper.value), paper.section,
                    departure.reason or "Set by the user.")
-            found.setdefault(row, []).append(departure.step)
-        report.table(["Steps", "Tool", "Choice", "Here", "In the paper", "Stated in", "Reason"],
-                     [(", ".join(map(str, numbers)), *row) for row, numbers in found.items()],
+            found.setdefault(row, []).append((departure.step, paper.tool))
+        report.table(["Choice", "Here", "In the paper", "Stated in", "Reason", "Tools", "Steps"],
+                     [(*row, ", ".join(dict.fromkeys(tool for _, tool in made)),
+                       ", ".join(str(number) for number, _ in made)) for row, made in found.items()],
                      "Choices that depart from the paper",
                      note="Steps are numbered as under 'What was run'. Where the paper does not state a choice, the "
                           "column In the paper has what its text comes closest to.")
