@@ -18,7 +18,7 @@ import pytest
 
 from pti_plugin.core.common.departures import held_against_paper
 from pti_plugin.core.ensembles.features import PREDICTORS, read_stack
-from support import ROOT, read_raster
+from support import ROOT, read_raster, record_in
 
 TOOLS = ("alignrasters", "compositeseries", "depthmean", "slope", "ensemblepermafrost", "ensemblelandcover",
          "trendrasters", "predictorstack", "buildpti", "samplepoints", "compareprofiles", "trainxgboost",
@@ -71,7 +71,7 @@ def test_every_output_is_there_and_nothing_unfinished(chain):
 
 
 def test_the_records_name_their_run_its_chain_and_the_runs_of_their_inputs(chain):
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in chain.folder.glob("*.provenance.json")]
+    records = [record_in(path) for path in chain.folder.glob("*.provenance.json")]
     runs = {record["run"]: record["tool"] for record in records}
     # the page for print is drawn after the chain, by a run of its own
     assert len(runs) == 14 and len({record["chain"] for record in records if record["tool"] != "printlayout"}) == 1
