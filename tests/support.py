@@ -158,3 +158,14 @@ def record_in(path):
     """Return a provenance record, its paths as they are here."""
     path = Path(path)
     return absolute(json.loads(path.read_text(encoding="utf-8")), path.parent)
+
+
+def majority_filtered(place):
+    """3 × 3 majority cell by cell: nodata (-1) neither votes nor changes, a tie for the most keeps the centre."""
+    result = place.copy()
+    for row, column in np.ndindex(place.shape):
+        near = place[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
+        labels, counts = np.unique(near[near >= 0], return_counts=True)
+        if place[row, column] >= 0 and (counts == counts.max()).sum() == 1:
+            result[row, column] = labels[counts.argmax()]
+    return result

@@ -22,7 +22,7 @@ from pti_plugin.core.learning.folds import split, stratified_folds
 from pti_plugin.core.learning.model_file import read_model
 from pti_plugin.core.series.composites import GAPS, STATISTICS
 from pti_plugin.core.series.gap_filling import NIGHTS
-from support import TRANSFORM, read_raster, write_raster
+from support import TRANSFORM, majority_filtered, read_raster, write_raster
 
 TESTS = Path(__file__).resolve().parents[1]
 NODATA = -32768
@@ -732,17 +732,6 @@ def dissimilarities(learned, x):
             among[among <= high + 1.5 * (high - low)].max())
 
 
-def smoothed(place):
-    """3 × 3 majority: nodata (−1) neither votes nor changes, a tie for the most keeps the centre."""
-    result = place.copy()
-    for row, column in np.ndindex(place.shape):
-        near = place[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
-        labels, counts = np.unique(near[near >= 0], return_counts=True)
-        if place[row, column] >= 0 and (counts == counts.max()).sum() == 1:
-            result[row, column] = labels[counts.argmax()]
-    return result
-
-
 @pytest.mark.proves("predictxgboost", "OUTPUT", "OUTPUT_AGREEMENT", "OUTPUT_ENTROPY", "OUTPUT_MARGIN",
                     "OUTPUT_PROBABILITIES", "OUTPUT_OUTSIDE", "OUTPUT_DISSIMILARITY", "OUTPUT_APPLICABILITY",
                     "OUTPUT_MISSING", "OUTPUT_METRICS", "OUTPUT_TABLE", "OUTPUT_COVERAGE")
@@ -763,7 +752,7 @@ def test_the_predicted_map(run, learned, tmp_path):
     votes, chances = runs_on(learned, x)
     place = np.full(known.shape, -1)
     place[known] = voted(votes, chances * learned.model.factors)
-    final = smoothed(place)
+    final = majority_filtered(place)
     assert (final != place).any()
     index = np.where(known, codes[final], 0)
 

@@ -21,7 +21,7 @@ from pti_plugin.core.mapping.prediction import OUTPUTS, PredictionOptions, major
 from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.geodesic import distance_m
 from pti_plugin.core.samples.sampling import draw_samples
-from support import ROOT, Log, read_raster, write_raster
+from support import ROOT, Log, majority_filtered, read_raster, write_raster
 
 xgboost = pytest.importorskip("xgboost")
 
@@ -123,22 +123,11 @@ def test_the_map_is_the_direct_vote_with_agreement_and_entropy(learned, tmp_path
     assert (result["changed_percent"], result["unseen"]) == (0, 0)
 
 
-def filtered(place):
-    """3 × 3 majority cell by cell: nodata (-1) neither votes nor changes, a tie for the most keeps the centre."""
-    result = place.copy()
-    for row, column in np.ndindex(place.shape):
-        near = place[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
-        labels, counts = np.unique(near[near >= 0], return_counts=True)
-        if place[row, column] >= 0 and (counts == counts.max()).sum() == 1:
-            result[row, column] = labels[counts.argmax()]
-    return result
-
-
 @pytest.mark.parametrize("classes, seed", [(2, 1), (3, 2), (5, 3), (10, 4)])
 def test_the_majority_filter_equals_brute_force_with_ties_and_nodata(classes, seed):
     place = np.random.default_rng(seed).integers(-1, classes, (60, 70)).astype(np.int16)
     found = majority_filter(place, classes)
-    np.testing.assert_array_equal(found, filtered(place))
+    np.testing.assert_array_equal(found, majority_filtered(place))
     assert (found != place).any()
 
 
@@ -158,7 +147,7 @@ def test_the_smoothed_map_is_the_filter_of_the_vote(learned, tmp_path):
     votes, chances, known = direct(layers, training)
     place = np.full((ROWS, COLUMNS), -1)
     place[known] = [winner(votes[cell], chances[cell]) for cell in zip(*np.nonzero(known))]
-    expected = filtered(place)
+    expected = majority_filtered(place)
     np.testing.assert_array_equal(np.nan_to_num(index), np.where(known, np.array(training.codes)[expected], 0))
     assert result["changed_percent"] == pytest.approx(100 * (expected != place).sum() / known.sum(), abs=1e-3)
     assert result["changed_percent"] > 10

@@ -72,6 +72,7 @@ def _table() -> tuple[Mapping[str, str], ...]:
     return tuple(read_texts(resource("tables", "paper_choices.csv")))
 
 
+@lru_cache(maxsize=1)
 def paper_choices() -> tuple[PaperChoice, ...]:
     """Return everything that the paper states of the steps, in the order of the table."""
     return tuple(PaperChoice(row["tool"], row["role"], row["choice"], row["paper"], row["section"])
@@ -116,7 +117,7 @@ def held_against_paper(steps: Sequence[Mapping]) -> Held:
         if number not in counted:
             continue
         tool, choices = str(step.get("tool")), step.get("choices")
-        roles = {"", *(role for later, role in _readers(number, steps) if later in counted)}
+        roles = {"", *(role for later, role in readers(number, steps) if later in counted)}
         for paper in paper_choices():
             if paper.tool != tool or paper.role not in roles:
                 continue
@@ -166,7 +167,7 @@ def differences(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Dif
 def _by_place(steps: Sequence[Mapping]) -> dict[tuple[str, str], Mapping]:
     """Return {(tool, roles under which its result is read): record} of the steps of a map."""
     counted = _steps_of_the_map(steps)
-    return {(str(step.get("tool")), ", ".join(sorted({role for later, role in _readers(number, steps)
+    return {(str(step.get("tool")), ", ".join(sorted({role for later, role in readers(number, steps)
                                                       if later in counted}))): step
             for number, step in enumerate(steps, 1) if number in counted}
 
@@ -186,7 +187,7 @@ def _values(step: Mapping | None) -> dict[str, object] | None:
     return found
 
 
-def _readers(number: int, steps: Sequence[Mapping]) -> list[tuple[int, str]]:
+def readers(number: int, steps: Sequence[Mapping]) -> list[tuple[int, str]]:
     """Return [(later step, role)] under which the results of a step are read."""
     return [(later, str(entry.get("role"))) for later, step in enumerate(steps, 1)
             for entry in step.get("inputs") or () if entry.get("step") == number]

@@ -1,6 +1,6 @@
 """The sections of the report that stand on the records of a run: trends, departures from the paper, steps, citing."""
 
-from ..common.departures import held_against_paper, value_text
+from ..common.departures import held_against_paper, readers, value_text
 from ..common.profiles import ALWAYS
 from ..ensembles.features import PREDICTORS
 from ..rasters.products import read_products
@@ -127,9 +127,10 @@ def run_section(report, steps, sources):
 
 def _readers(number, steps):
     """Return which later steps read the outputs of a step, and as what."""
-    return "; ".join(f"{later} as {', '.join(dict.fromkeys(roles))}" for later, roles in (
-        (later, [str(entry.get("role")) for entry in step.get("inputs") or () if entry.get("step") == number])
-        for later, step in enumerate(steps, 1)) if roles)
+    roles = {}
+    for later, role in readers(number, steps):
+        roles.setdefault(later, {})[role] = None
+    return "; ".join(f"{later} as {', '.join(of_step)}" for later, of_step in roles.items())
 
 
 def _step_fold(report, number, step, source):
