@@ -18,6 +18,7 @@ import numpy as np
 
 from ..assessment.accuracy_panel import row
 from ..common import ranks
+from ..common.cancellation import check_stopped
 from ..common.errors import InputError
 from ..common.packages import require
 from ..rasters.grid import AREA_UNITS_PER_KM2
@@ -79,8 +80,11 @@ class Neighbours:
         tree = self._tree(pattern)
         if tree is not None:
             share = self._variances[pattern].sum() / self._variances.sum()
-            found = tree.query(place[np.ix_(rows, pattern)], k=[number])[0][:, 0]
-            distance[rows] = found if pattern.all() else found / np.sqrt(share)
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                check_stopped()
+                some = rows[start:start + _ROWS_AT_ONCE]
+                found = tree.query(place[np.ix_(some, pattern)], k=[number])[0][:, 0]
+                distance[some] = found if pattern.all() else found / np.sqrt(share)
 
     def _tree(self, pattern):
         """Return the k-d tree over the known dimensions of those that have them all, None where there are none."""

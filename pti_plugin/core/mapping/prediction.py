@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..common import ranks
+from ..common.cancellation import check_stopped
 from ..common.errors import InputError
 from ..ensembles.features import read_stack
 from ..index.pti import area_table, ranked_cells
@@ -96,7 +97,7 @@ class PredictionKernel:
             left_out = count_left_out(arrays["EXCLUDE"][inner], self.exclusion, inside[inner], window, grid)
             inside &= ~self.exclusion.holds(arrays["EXCLUDE"])
         x, valid, unseen, absent = predictors_of(arrays["STACK"], inside, self.look)
-        votes, chances = loaded.voter.votes(x) if len(x) else (np.zeros((0, len(codes)), np.uint16),
+        votes, chances = loaded.voter.votes(x, check_stopped) if len(x) else (np.zeros((0, len(codes)), np.uint16),
                                                                np.zeros((0, len(codes))))
         place = np.full(shape, -1, dtype=np.int16)
         place[valid] = ensemble_class(votes.astype(np.int32), chances * model.factors) if len(x) else 0

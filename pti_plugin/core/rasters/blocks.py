@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from osgeo import gdal
 
-from ..common.errors import InputError, OutputError
+from ..common.cancellation import stopped_by
+from ..common.errors import Cancelled, InputError, OutputError
 from .gdal_errors import GdalErrors, call, output_error
 from .grid import Grid
 from .process_state import bounded_cache
@@ -145,18 +146,27 @@ class ThreadExecutor:
         self.workers = workers
 
     def ordered(self, function, tasks, check):
-        """Yield ``function(task)`` for every task; ``check()`` is called while waiting and may raise to stop."""
-        tasks = iter(tasks)
+        """Yield ``function(task)`` for every task; ``check()`` is called while waiting and may raise to stop.
+
+        Tasks under way are stopped where they ask (``check_stopped``) when the consumer goes no further.
+        """
+        tasks, over = iter(tasks), threading.Event()
+
+        def watched(task):
+            with stopped_by(lambda: _refuse_to_go_on(over)):
+                return function(task)
+
         with ThreadPoolExecutor(self.workers) as pool:
             pending = deque()
             try:
                 for task in tasks:
-                    pending.append(pool.submit(function, task))
+                    pending.append(pool.submit(watched, task))
                     if len(pending) > self.workers:
                         yield self._wait(pending.popleft(), check)
                 while pending:
                     yield self._wait(pending.popleft(), check)
             finally:
+                over.set()
                 for future in pending:
                     future.cancel()
 
@@ -171,15 +181,22 @@ class ThreadExecutor:
                     return future.result()
 
 
+def _refuse_to_go_on(over):
+    if over.is_set():
+        raise Cancelled()
+
+
 class InlineExecutor:
     """Runs tasks one after the other on the calling thread, for formats whose library is not made for threads."""
 
     @staticmethod
     def ordered(function, tasks, check):
-        """Yield ``function(task)`` for every task, calling ``check()`` between them."""
+        """Yield ``function(task)`` for every task, calling ``check()`` between them and where they ask."""
         for task in tasks:
             check()
-            yield function(task)
+            with stopped_by(check):
+                result = function(task)
+            yield result
 
 
 def plan_windows(grid, sources, settings, bytes_per_cell):

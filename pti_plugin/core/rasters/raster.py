@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from osgeo import gdal, osr
 
+from ..common.cancellation import check_stopped
 from ..common.errors import GridError, InputError
 from ..common.escapes import seen
 from .containers import inner_paths
@@ -386,6 +387,7 @@ class SourceReader:
         Parts of the window outside the grid are nodata. Numbers: float64, NaN = nodata, converted and guarded.
         Classes: int32, NO_CLASS = nodata. Raises InputError for unreadable blocks and implausible values.
         """
+        check_stopped()
         if item.exclusion is not None:
             values = self.read(replace(item, exclusion=None), row, rows, column, columns)
             values[self._left_out(item, row, rows, column, columns)] = NO_CLASS if item.kind == CLASS else np.nan
@@ -417,6 +419,7 @@ class SourceReader:
         inside = 0 <= row and row + rows <= grid.height and 0 <= column and column + columns <= grid.width
         start = 0
         while start < len(items):
+            check_stopped()
             stop = start + 1
             if _as_stored(series, items[start]) and inside:
                 while stop < len(items) and items[stop].path == items[start].path:
@@ -574,6 +577,7 @@ class SourceReader:
         key = (item, row, column)
         tile = self._tiles.pop(key, None)
         if tile is None:
+            check_stopped()
             tile = self._warped_tile(item, row, min(WARP_TILE, item.target.height - row),
                                      column, min(WARP_TILE, item.target.width - column))
             if len(self._tiles) >= self._tiles_kept:

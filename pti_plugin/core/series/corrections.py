@@ -6,10 +6,12 @@ is NaN here. References: Yue & Wang 2002 (pre-whitening, trend-free pre-whitenin
 Hirsch & Slack 1984, Gilbert 1987; method, sections 8 and 9.
 """
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
+from ..common.cancellation import check_stopped
 from ..common.errors import InputError
 from ..common.packages import require
 from .mann_kendall import Trend, mann_kendall, significance
@@ -21,6 +23,23 @@ METHODS = (ORIGINAL, PREWHITENED, TREND_FREE, YUE_WANG, HAMED_RAO, HIRSCH_SLACK)
 ONE_SEASON = (PREWHITENED, TREND_FREE, YUE_WANG, HAMED_RAO)
 #: share of the range of a series within which values without their trend are alike; slopes are exact to it
 ROUNDING = 1e-6
+#: memory for what the series handled at once need
+_AT_ONCE = 1 << 26
+
+
+def _parts(number, bytes_each):
+    """Yield the places (arrays) of ``number`` series, as many at once as memory allows; raises Cancelled.
+
+    A single one comes twice: NumPy adds up a lone column in another order, and results must not depend on the parts.
+    """
+    size = max(2, _AT_ONCE // max(bytes_each, 1))
+    for start in range(0, number, size):
+        check_stopped()
+        yield _two_at_least(np.arange(start, min(start + size, number)))
+
+
+def _two_at_least(places):
+    return np.repeat(places, 2) if len(places) == 1 else places
 
 
 def check_method(method, period):
@@ -43,22 +62,35 @@ def trend_test(values, period=1, method=ORIGINAL, with_slope=True, alpha=0.05, e
     check_method(method, period)
     if method == ORIGINAL:
         return mann_kendall(values, period, with_slope, engine)
-    # corrections use the slope itself, so it must be exact
-    values = np.asarray(values, dtype=np.float64)
-    plain = mann_kendall(values, period, True, engine)
-    if method == HIRSCH_SLACK:
-        variance = covariance_variance(values, period)
-        # Hirsch & Slack's test as pymannkendall has it: no continuity correction
-        z, p = np.full(plain.s.shape, np.nan), np.full(plain.s.shape, np.nan)
-        zero = (plain.s == 0) & (plain.pairs > 0)
-        z[zero], p[zero] = 0.0, 1.0
-        tested = (plain.s != 0) & (variance > 1e-9)
-        z[tested] = plain.s[tested] / np.sqrt(variance[tested])
-        p[tested] = _two_sided(z[tested])
-        return Trend(plain.slope, plain.s, variance, z, p, plain.count, plain.pairs)
+    number = values.shape[1]
+    result = Trend(*(np.full(number, np.nan) for _ in range(5)), np.zeros(number, dtype=np.int32), np.zeros(number))
+    for part in _parts(number, 64 * len(values)):
+        # corrections use the slope itself, so it must be exact
+        series = np.asarray(values[:, part], dtype=np.float64)
+        plain = mann_kendall(series, period, True, engine)
+        corrected = (_correlated_seasons(series, plain, period) if method == HIRSCH_SLACK
+                     else _corrected(series, plain, method, alpha, engine))
+        for name in ("slope", "s", "variance", "z", "p", "count", "pairs"):
+            getattr(result, name)[part] = getattr(corrected, name)
+    return result
+
+
+def _correlated_seasons(values, plain, period):
+    """Hirsch & Slack's test as pymannkendall has it: no continuity correction."""
+    variance = covariance_variance(values, period)
+    z, p = np.full(plain.s.shape, np.nan), np.full(plain.s.shape, np.nan)
+    zero = (plain.s == 0) & (plain.pairs > 0)
+    z[zero], p[zero] = 0.0, 1.0
+    tested = (plain.s != 0) & (variance > 1e-9)
+    z[tested] = plain.s[tested] / np.sqrt(variance[tested])
+    p[tested] = _two_sided(z[tested])
+    return replace(plain, variance=variance, z=z, p=p)
+
+
+def _corrected(values, plain, method, alpha, engine):
     s, variance = np.full(plain.s.shape, np.nan), np.full(plain.s.shape, np.nan)
     for count in np.unique(plain.count):
-        columns = np.flatnonzero(plain.count == count)
+        columns = _two_at_least(np.flatnonzero(plain.count == count))
         if count < 4:
             continue
         closed = _closed_up(values[:, columns], int(count))
@@ -68,7 +100,7 @@ def trend_test(values, period=1, method=ORIGINAL, with_slope=True, alpha=0.05, e
     z, p = np.full(s.shape, np.nan), np.full(s.shape, np.nan)
     known = ~np.isnan(s)
     z[known], p[known] = significance(s[known], variance[known], engine)
-    return Trend(plain.slope, s, variance, z, p, plain.count, plain.pairs)
+    return replace(plain, s=s, variance=variance, z=z, p=p)
 
 
 def _two_sided(z):
@@ -90,6 +122,8 @@ def _autocorrelation(series, lags):
     n = len(series)
     result = np.empty((lags, series.shape[1]))
     for i, column in enumerate(np.ascontiguousarray(series.T)):
+        if i % 1024 == 0:
+            check_stopped()
         deviation = column - column.mean()
         covariance = (np.correlate(deviation, deviation, "full") / n)[n - 1:]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -172,7 +206,15 @@ def slope_limits(values, variance, period=1, alpha=0.05):
 
     ``variance`` is that of S. NaN where the rank falls outside the slopes.
     """
-    values = np.asarray(values, dtype=np.float64)
+    steps, number = values.shape
+    rows = sum(steps - gap * period for gap in range(1, (steps - 1) // period + 1))
+    low, high = np.full(number, np.nan), np.full(number, np.nan)
+    for part in _parts(number, 16 * rows):
+        low[part], high[part] = _limits(np.asarray(values[:, part], dtype=np.float64), variance[part], period, alpha)
+    return low, high
+
+
+def _limits(values, variance, period, alpha):
     steps, number = values.shape
     slopes = [(values[gap * period:] - values[:-gap * period]) / gap for gap in range(1, (steps - 1) // period + 1)]
     slopes = np.sort(np.concatenate(slopes), axis=0)
@@ -195,7 +237,13 @@ def step_change(values, slope, first_after, period=1):
     ROUNDING of the range of their series are ties: those that give the Sen slope are alike once it is taken out, and
     which of them is larger would hang on the last digit.
     """
-    values = np.asarray(values, dtype=np.float64)
+    shift, z = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    for part in _parts(values.shape[1], 64 * len(values)):
+        shift[part], z[part] = _step(np.asarray(values[:, part], dtype=np.float64), slope[part], first_after, period)
+    return shift, z
+
+
+def _step(values, slope, first_after, period):
     rest = values - (np.arange(len(values)) / period)[:, None] * slope
     before, after = rest[:first_after], rest[first_after:]
     n, m = (~np.isnan(before)).sum(axis=0), (~np.isnan(after)).sum(axis=0)

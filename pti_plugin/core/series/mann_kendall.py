@@ -15,8 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.cancellation import check_stopped
+
 #: series handled at once by the NumPy engine: their pairwise slopes stay near the processor
 _SLOPES_AT_ONCE = 1 << 18
+#: slopes that the compiled engine computes before it asks whether to stop
+_SLOPES_IN_A_PART = 1 << 24
 #: slopes of a series that bracket its median in the NumPy engine
 _SAMPLE = 1024
 
@@ -102,7 +106,12 @@ def _with_numba(values, period, with_slope, s, variance, count, pairs, slope):
     rows = sum(steps - gap * period for gap in range(1, years))
     integers = np.int32 if values.dtype == np.float32 else np.int64
     keys, one = np.empty(max(rows, 1), dtype=integers), np.empty(1, dtype=integers)
-    _compiled().trend(values, keys, one, one.view(values.dtype), period, with_slope, s, variance, count, pairs, slope)
+    # a run can be stopped between the parts; each is whole tiles of the kernel
+    number, part = values.shape[1], max(1024, _SLOPES_IN_A_PART // max(rows, 1) // 1024 * 1024)
+    for first in range(0, number, part):
+        check_stopped()
+        _compiled().trend(values, first, min(first + part, number), keys, one, one.view(values.dtype), period,
+                          with_slope, s, variance, count, pairs, slope)
 
 
 def _with_numpy(values, period, with_slope, s, variance, count, pairs, slope):
@@ -111,6 +120,7 @@ def _with_numpy(values, period, with_slope, s, variance, count, pairs, slope):
     rows = max(1, sum(steps - gap * period for gap in range(1, years)))
     chunk = max(16, _SLOPES_AT_ONCE // rows)
     for start in range(0, number, chunk):
+        check_stopped()
         part = slice(start, min(start + chunk, number))
         series = np.full((part.stop - start, years * period), np.nan, dtype=values.dtype)
         series[:, :steps] = values[:, part].T

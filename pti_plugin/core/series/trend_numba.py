@@ -138,14 +138,15 @@ def _annual_scores(values, start, score, ties, triples):
 
 
 @compiled
-def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, count, pairs, slope):
-    """Fill the statistics of every column of ``values``, shape (steps, cells), float32 or float64, NaN = gap.
+def trend(values, first, last, keys, one_key, one_slope, period, with_slope, s, variance, count, pairs, slope):
+    """Fill the statistics of the columns ``first`` to ``last`` (excluded) of ``values``, shape (steps, cells).
 
-    ``keys``: work space, signed integers as wide as the values, one for every pair of a cell; ``one_key`` and
-    ``one_slope``: one number seen as key and as value. ``s``, ``variance``, ``pairs`` (valid pairs within seasons) and
-    ``slope`` (a year) are float64 (cells,), ``count`` int32. The first step is season 0 of ``period``.
+    ``values``: float32 or float64, NaN = gap, the first step season 0 of ``period``; ``first``: a multiple of
+    ``_LANES``. ``keys``: work space, signed integers as wide as the values, one for every pair of a cell; ``one_key``
+    and ``one_slope``: one number seen as key and as value. ``s``, ``variance``, ``pairs`` (valid pairs within seasons)
+    and ``slope`` (per year) are float64 (cells,), ``count`` int32.
     """
-    steps, cells = values.shape
+    steps = values.shape[0]
     kind, signed = values.dtype.type, keys.dtype.type
     mask = signed(np.iinfo(keys.dtype).max)
     years = (steps + period - 1) // period
@@ -153,8 +154,8 @@ def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, cou
     slopes = keys.view(values.dtype)
     equal, number = np.empty(steps, np.int32), np.empty(period, np.int32)
     scores, ties_of, triples_of = np.empty(_LANES, np.int32), np.empty(_LANES, np.int32), np.empty(_LANES, np.int32)
-    for start in range(0, cells, _LANES):
-        used = min(_LANES, cells - start)
+    for start in range(first, last, _LANES):
+        used = min(_LANES, last - start)
         for step in range(steps):
             for lane in range(used):
                 tile[lane, step] = values[step, start + lane]
@@ -196,9 +197,9 @@ def trend(values, keys, one_key, one_slope, period, with_slope, s, variance, cou
                     triples += equal[step] * (equal[step] - 1) // 2
             for season in range(period):
                 number[season] = 0
-            for first in range(0, steps, period):
-                for season in range(min(period, steps - first)):
-                    number[season] += np.int32(series[first + season] == series[first + season])
+            for year in range(0, steps, period):
+                for season in range(min(period, steps - year)):
+                    number[season] += np.int32(series[year + season] == series[year + season])
             base, n_all, n_pairs = 0.0, 0, 0
             for season in range(period):
                 n = np.float64(number[season])
