@@ -1,7 +1,7 @@
 """Damages model files in seeded ways, and uses each in a process of its own that may be ended.
 
 Checksums are made anew after the damage, so that what is tried is the reader and not the checksum. PTI_FUZZ_MODELS sets
-the number of cases of each kind (25; the long form is 2000).
+the number of cases of each kind (12; the long form is 2000).
 """
 
 from __future__ import annotations

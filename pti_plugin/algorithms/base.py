@@ -217,7 +217,8 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         self.add_integer("BLOCK_SIZE", "Block size in cells (0 = automatic)",
                          "Side of the blocks read at once; 0 chooses it from the files. The result does not depend on "
                          "it.", 0, 0, advanced=True)
-        self.add_integer("MEMORY", "Memory for blocks (MB)", "How much memory the blocks under way may take.",
+        self.add_integer("MEMORY", "Memory for blocks (MB)", "How much memory the blocks under way may take. QGIS, the "
+                         "packages and the rows being written need about 300 MB beside it.",
                          DEFAULT_MEMORY_MB, 16, advanced=True)
 
     def add_raster_output(self, name, title, text, optional=False):

@@ -239,7 +239,7 @@ def test_the_chain_saved_by_a_user_runs_from_its_file_with_its_mandatory_outputs
                  for file in sorted(sample.glob(f"{pattern}.tif"))]
     arguments += [f"{name}={sample / file}" for name, file in single.items()]
     arguments += ["UNITS=obu_pp_fraction_3995.tif=fraction", "ABSENT=obu_pp_*; cci_pp_*",
-                  "FREEZE_THAW_FILES=freeze_thaw_*.nc", "RUNS=2", "ROUNDS=3", "PER_CLASS=30"]
+                  "FREEZE_THAW_FILES=freeze_thaw_*.nc", "RUNS=2", "ROUNDS=3", "PER_CLASS=30", "SELECT_ROUNDS=2"]
     endings = {"rasterDestination": "tif", "vectorDestination": "gpkg"}
     outputs = {item.name(): folder / f"{item.name().replace(':', '_')}."
                                      f"{endings.get(item.type()) or item.defaultFileExtension()}"

@@ -1,6 +1,7 @@
 """The rules of the code base, read from its syntax trees; each rule is shown to find a planted breach."""
 
 import ast
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,12 @@ BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal
                   "pty", "commands"}
 BANNED_NAMES = {"eval", "exec", "__import__"}
 BANNED_OF_OS = {"system", "popen", "fork", "forkpty", "startfile"}
+
+
+@cache
+def parsed(source):
+    """Return the syntax tree of a text; every rule looks at every file."""
+    return ast.parse(source)
 
 
 def source_files(folder=PLUGIN):
@@ -46,7 +53,7 @@ def imported(module, node, package=False):
 def imports(module, source):
     """Yield (line, name) of every import, also those by name: import_module("x") and require("x", …)."""
     package = module in PACKAGES
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for name in imported(module, node, package):
                 yield node.lineno, name
@@ -102,7 +109,7 @@ def heavy_at_import(module, source):
         for child in ast.iter_child_nodes(node):
             visit(child)
 
-    visit(ast.parse(source))
+    visit(parsed(source))
     return found
 
 
@@ -115,7 +122,7 @@ def dangerous(module, source):
     """No pickle, no other process, no shell, no code from text, no unseeded random."""
     found = [f"{module}:{line} imports {name}" for line, name in imports(module, source)
              if name.split(".")[0] in BANNED_MODULES]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "os":
             found.extend(f"{module}:{node.lineno} imports os.{alias.name}"
                          for alias in node.names if leaves_process(alias.name))
@@ -139,13 +146,13 @@ def leaves_process(name):
 
 def asserts(module, source):
     """An assert vanishes under python -O; errors are raised instead."""
-    return [f"{module}:{node.lineno} asserts" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
+    return [f"{module}:{node.lineno} asserts" for node in ast.walk(parsed(source)) if isinstance(node, ast.Assert)]
 
 
 def swallowed(module, source):
     """No error of whatever kind is passed over in silence."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.ExceptHandler):
             broad = node.type is None or getattr(node.type, "id", None) in ("Exception", "BaseException")
             if node.type is None or (broad and all(isinstance(part, (ast.Pass, ast.Continue)) for part in node.body)):
@@ -183,13 +190,13 @@ CELL_READERS = {"pti_plugin.core.rasters.raster": {"ReadAsArray"},
 def reads_cells(module, source):
     """One reader: nothing else takes stored values from GDAL, or decides what they mean."""
     allowed = CELL_READERS.get(module, set())
-    return [f"{module}:{node.lineno} calls {node.attr}" for node in ast.walk(ast.parse(source))
+    return [f"{module}:{node.lineno} calls {node.attr}" for node in ast.walk(parsed(source))
             if isinstance(node, ast.Attribute) and node.attr in (READS | MEANS) - allowed]
 
 
 def undocumented(module, source):
     """Every public function and class of a module has a docstring."""
-    return [f"{module}:{node.lineno} {node.name} has no docstring" for node in ast.parse(source).body
+    return [f"{module}:{node.lineno} {node.name} has no docstring" for node in parsed(source).body
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
             and not node.name.startswith("_") and not ast.get_docstring(node)]
 
@@ -214,7 +221,7 @@ def reads_times(module, source):
         return []
     found = [f"{module}:{line} imports {name}" for line, name in imports(module, source)
              if name.split(".")[0] in CLOCKS or {name, name.rpartition(".")[0]} & READERS]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         called = getattr(getattr(node, "func", None), "attr", None)
         if called in READING:
             found.append(f"{module}:{node.lineno} calls {called}")

@@ -23,7 +23,7 @@ from support import ROOT
 xgboost = pytest.importorskip("xgboost")
 pytest.importorskip("numba")
 
-CASES = int(os.environ.get("PTI_FUZZ_MODELS", "25"))
+CASES = int(os.environ.get("PTI_FUZZ_MODELS", "12"))
 FIRST = "boosters/0000.ubj"
 
 

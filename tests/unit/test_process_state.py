@@ -7,7 +7,7 @@ import threading
 import pytest
 from osgeo import gdal
 
-from pti_plugin.core.rasters.process_state import CACHE_BYTES, bounded_cache, gdal_options
+from pti_plugin.core.rasters.process_state import CACHE_BYTES, LEAST_CACHE_BYTES, bounded_cache, gdal_options
 from support import ROOT
 
 
@@ -29,6 +29,15 @@ def test_interleaved_runs_give_the_cache_back(cache):
     first.__exit__(None, None, None)
     assert gdal.GetCacheMax() == CACHE_BYTES
     second.__exit__(None, None, None)
+    assert gdal.GetCacheMax() == cache
+
+
+@pytest.mark.parametrize(("memory_mb", "size"), [
+    (512, CACHE_BYTES), (192, CACHE_BYTES), (191, 191 << 20), (64, 64 << 20), (32, LEAST_CACHE_BYTES),
+    (16, LEAST_CACHE_BYTES)])
+def test_a_run_of_little_memory_has_a_small_cache(cache, memory_mb, size):
+    with bounded_cache(memory_mb):
+        assert gdal.GetCacheMax() == size
     assert gdal.GetCacheMax() == cache
 
 

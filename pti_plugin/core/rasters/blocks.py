@@ -282,7 +282,7 @@ def run_blocks(grid, sources, kernel, outputs, staging, progress, settings=None,
             progress.warn(note)
     tallies = {}
     writers = {}
-    with bounded_cache():
+    with bounded_cache(settings.memory_mb):
         try:
             for name, spec in wanted.items():
                 writers[name] = RasterWriter(spec, grid, staging)

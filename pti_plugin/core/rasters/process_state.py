@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from osgeo import gdal
 
-#: bytes of GDAL's block cache while blocks are read; its default is a share of the machine's memory
-CACHE_BYTES = 192 << 20
+#: most bytes of GDAL's block cache while blocks are read, and the least; its default is a share of the machine's memory
+CACHE_BYTES, LEAST_CACHE_BYTES = 192 << 20, 32 << 20
 
 
 class _Shared:
@@ -56,9 +56,9 @@ _files = _Shared(_open_files, _set_open_files)
 
 
 @contextmanager
-def bounded_cache() -> Iterator[None]:
-    """Context in which GDAL's block cache holds CACHE_BYTES."""
-    _cache.take(CACHE_BYTES)
+def bounded_cache(memory_mb: int = CACHE_BYTES >> 20) -> Iterator[None]:
+    """Context in which GDAL's block cache holds CACHE_BYTES, or as much as blocks may take if that is less."""
+    _cache.take(min(max(memory_mb << 20, LEAST_CACHE_BYTES), CACHE_BYTES))
     try:
         yield
     finally:

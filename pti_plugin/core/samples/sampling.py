@@ -127,7 +127,7 @@ def sample_points(pti_path, stack, rules, progress, options=None, settings=None)
         raise InputError(f"{pti.name} is not on the grid of the predictor stack {stack.name}: "
                          f"{'; '.join(differences)}. Build the PTI with the stack as its target grid.")
     pti = excluding(pti, options.left_out, progress.part(0, 0.1), settings)
-    with bounded_cache():
+    with bounded_cache(settings.memory_mb):
         draw = _Draw(pti, stack, rules, options, settings)
         draw.prepare(progress.part(0.1 if options.left_out else 0, 0.6))
         draw.state_bounds(progress)
