@@ -6,14 +6,13 @@ import pytest
 from osgeo import gdal
 from scipy.stats import norm
 
-from pti_plugin.core.common.profiles import PROFILES
 from pti_plugin.core.common.tables import read_csv
 from pti_plugin.core.series.composites import STATISTICS
 from support import ROOT, read_raster, record_in, write_raster
 
 SAMPLE = ROOT / "resources" / "sample"
-DEFENSIBLE, AS_PUBLISHED = ([profile.name for profile in PROFILES].index(name) for name in ("defensible",
-                                                                                            "as_published"))
+#: values of PROFILE
+DEFENSIBLE, AS_PUBLISHED = 0, 1
 
 
 def layers_of(path):
