@@ -121,6 +121,74 @@ def test_every_cell_of_the_base_map_has_a_rank_or_a_reason(chain):
     assert not np.isnan(reason[base == 1]).any()
 
 
+@pytest.fixture(scope="module")
+def high_arctic(chain):
+    """Where the index is cold, north of 72° N, and the snow of three months or more is never seen."""
+    pyproj = pytest.importorskip("pyproj")
+    from osgeo import gdal
+
+    ranks = read_raster(chain.folder / "pti_conceptual.tif")
+    west, cell, _, north, _, _ = gdal.Open(str(chain.folder / "pti_conceptual.tif")).GetGeoTransform()
+    middle = west + cell * (np.arange(ranks.shape[1]) + 0.5), north - cell * (np.arange(ranks.shape[0]) + 0.5)
+    latitude = pyproj.Transformer.from_crs("EPSG:6931", "EPSG:4326", always_xy=True).transform(
+        *np.meshgrid(*middle))[1]
+    snow = gdal.Open(str(ROOT / "resources" / "sample" / "series" / "snow_monthly_2000-2025.tif")).ReadAsArray()
+    night = np.stack([(snow[month::12] > 100).all(axis=0) for month in range(12)]).sum(axis=0)
+    # four cells of the target along a cell of the snow
+    night = np.kron(np.where((snow <= 100).any(axis=0), night, 0), np.ones((4, 4), dtype=int))
+    return np.isin(ranks, (11, 12, 13)) & (latitude > 72) & (night >= 3)
+
+
+def cells_of(path, points):
+    """Return (rows, columns) of the cells of a raster that hold the points of a layer."""
+    from osgeo import gdal, ogr, osr
+
+    grid, source = gdal.Open(str(path)), ogr.Open(str(points))
+    layer, system = source.GetLayer(0), osr.SpatialReference(grid.GetProjection())
+    given = layer.GetSpatialRef()
+    for each in (system, given):
+        each.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    change = osr.CoordinateTransformation(given, system)
+    x, y = np.array([change.TransformPoint(feature.geometry().GetX(), feature.geometry().GetY())[:2]
+                     for feature in layer]).T
+    west, cell, _, north, _, _ = grid.GetGeoTransform()
+    return ((north - y) // cell).astype(int), ((x - west) // cell).astype(int)
+
+
+def test_nothing_stands_on_water_or_glaciers(chain):
+    """A tenth of the ranked cells lay there, and 489 of 6,000 training points."""
+    out = np.isin(read_raster(chain.folder / "land_cover.tif"), (210, 220))
+    base, reason = (read_raster(chain.folder / name) for name in ("base_map.tif", "pti_reason.tif"))
+    assert ((reason == 6) == (out & (base == 1))).all()
+    for name in ("pti_conceptual.tif", "pti_map.tif", "pti_agreement.tif", "rank_stability.tif"):
+        assert np.isnan(read_raster(chain.folder / name)[out]).all(), name
+    ranked = (~np.isnan(read_raster(chain.folder / "pti_conceptual.tif"))).sum()
+    assert 0.09 < (reason == 6).sum() / (ranked + (reason == 6).sum()) < 0.11
+    rows, columns = cells_of(chain.folder / "land_cover.tif", chain.folder / "samples.gpkg")
+    assert len(rows) > 800 and not out[rows, columns].any()
+
+
+def test_no_ranked_cell_is_lost_without_a_reason(chain):
+    concept, learned = (~np.isnan(read_raster(chain.folder / name)) for name in ("pti_conceptual.tif", "pti_map.tif"))
+    told = {row["line"]: row for row in rows_of(chain.folder / "metrics_of_the_map.csv")
+            if row["section"] == "coverage"}
+    whole = {what: told[f"{what}: rank all, latitude all"] for what in ("ranked", "predicted", "not_predicted")}
+    lost = concept & ~learned
+    assert [int(float(row["n"])) for row in whole.values()] == [concept.sum(), (concept & learned).sum(), lost.sum()]
+    assert lost.sum() < 0.001 * concept.sum()
+    # cells in brackets, of every reason
+    assert sum(map(int, re.findall(r"\((\d+) cells?\)", whole["not_predicted"]["meaning"]))) == lost.sum()
+
+
+def test_the_high_arctic_is_tested_sampled_and_predicted(chain, stack, high_arctic):
+    assert high_arctic.sum() > 1000
+    # three months of night are a quarter of all steps, and say nothing about the others
+    assert not np.isnan(stack["snow_trend"][0][high_arctic]).any()
+    assert not np.isnan(read_raster(chain.folder / "pti_map.tif")[high_arctic]).any()
+    rows, columns = cells_of(chain.folder / "land_cover.tif", chain.folder / "samples.gpkg")
+    assert high_arctic[rows, columns].sum() > 20
+
+
 def test_all_rasters_share_the_target_grid(chain):
     from osgeo import gdal
 

@@ -42,6 +42,54 @@ def test_bundled_model_validates_and_finds_all_its_steps(chain, provider):
     assert chain.canExecute()[0]
 
 
+def test_the_profile_decides_in_every_step_that_has_one(chain):
+    """Also where the profile of a tool cannot: which layers are filled, and from which year on the trends begin."""
+    steps = chain.childAlgorithms()
+    having = {name for name, child in steps.items() if child.algorithm().parameterDefinition("PROFILE")}
+    assert {"magt_trend", "lst_trend", "snow", "landcover", "index", "samples", "train", "validate"} <= having
+    for name in having:
+        # a value of its own would keep a step out of the profile
+        for definition in steps[name].algorithm().parameterDefinitions():
+            source, = steps[name].parameterSources().get(definition.name()) or [None]
+            if definition.name() == "PROFILE":
+                assert source.parameterName() == "PROFILE", name
+            elif definition.type() == "enum" and "by_profile" in definition.options():
+                assert definition.options()[source.staticValue()] == "by_profile", (name, definition.name())
+    for name in ("lst_trend", "snow_trend"):
+        source, = steps[name].parameterSources()["FILL"]
+        assert [of_expression(source.expression(), PROFILE=number) for number in (0, 1)] == [False, True]
+    for name in ("later_magt_trend", "later_alt_trend"):
+        source, = steps[name].parameterSources()["FIRST_YEAR"]
+        assert [of_expression(source.expression(), START_YEAR=year) for year in (None, 2010)] == [2003, 2010]
+
+
+def of_expression(text, **variables):
+    """Return what QGIS makes of an expression with these variables."""
+    from qgis.core import QgsExpression, QgsExpressionContext, QgsExpressionContextScope
+
+    context, scope = QgsExpressionContext(), QgsExpressionContextScope()
+    for name, value in variables.items():
+        scope.setVariable(name, value)
+    context.appendScope(scope)
+    value = QgsExpression(text).evaluate(context)
+    return bool(value) if "=" in text else int(value)
+
+
+def test_samples_elimination_and_the_classes_left_out_are_always_in_the_chain(chain):
+    steps = chain.childAlgorithms()
+    sources = {name: child.parameterSources() for name, child in steps.items()}
+    assert sources["train"]["SAMPLES"][0].outputChildId() == "samples"
+    assert sources["train"]["SELECT"][0].staticValue() == "rfecv"
+    for name in ("index", "later_index", "compare", "validate"):
+        assert sources[name]["EXCLUDE"][0].outputChildId() == "landcover", name
+        assert sources[name]["EXCLUDE_CODES"][0].parameterName() == "EXCLUDE_CODES", name
+    codes, = (item for item in chain.parameterDefinitions() if item.name() == "EXCLUDE_CODES")
+    assert codes.defaultValue() == "210, 220"
+    # what is drawn, predicted and compared has its ranks from the index, which lacks the classes
+    for name, parameter in (("samples", "PTI"), ("predict", "BASE"), ("predict", "REFERENCE"), ("zones", "REFERENCE")):
+        assert sources[name][parameter][0].outputChildId() == "index", name
+
+
 def test_bundled_model_has_its_name_and_group_in_the_toolbox(chain):
     assert (chain.name(), chain.displayName()) == ("fullchain", TITLE)
     assert (chain.groupId(), chain.group()) == ("models", "6 Models")

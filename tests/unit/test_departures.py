@@ -16,6 +16,8 @@ from pti_plugin.core.common.departures import (
     value_text,
 )
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
+from pti_plugin.core.reporting.report_page import Report
+from pti_plugin.core.reporting.report_steps import departure_section
 from support import ROOT
 
 with open(ROOT / "resources" / "tables" / "paper_choices.csv", encoding="utf-8", newline="") as stream:
@@ -72,6 +74,33 @@ def test_every_planted_departure_is_found_alone(row):
     assert departure.used == value_text(planted) and departure.choice.value == row["paper"]
     assert departures_of(row["tool"], step["choices"], [step["role"]]) == {
         row["choice"]: {"used": planted, "as_published": row["paper"]}}
+
+
+def page_of(steps):
+    """The section of the report as text."""
+    report = Report("A title")
+    departure_section(report, steps)
+    return report.to_html()
+
+
+def test_the_report_calls_nothing_but_the_paper_s_own_chain_the_paper_s():
+    whole = "Every step of the paper was run, and no choice that the paper states was made otherwise."
+    assert whole in page_of(chain())
+    for row in TABLE:
+        for planted in (True, False):
+            steps = chain()
+            step = next(step for step in steps if step["tool"] == row["tool"] and row["role"] in ("", step["role"]))
+            if planted:
+                step["choices"][row["choice"]] = "another"
+            else:
+                del step["choices"][row["choice"]]
+            text = page_of(steps)
+            assert whole not in text, row
+            assert ("Choices that depart from the paper" if planted else f"does not hold {row['choice']}") in text, row
+    without = [step for step in chain()[:-1] if step["tool"] != "samplepoints"]
+    last = chain()[-1]
+    last["inputs"] = last["inputs"][:len(without)]
+    assert whole not in page_of([*without, last])
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row['tool']}-{row['role']}-{row['choice']}")

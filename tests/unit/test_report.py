@@ -270,7 +270,9 @@ def test_calibration_stands_with_promise_result_and_number():
     assert ["probability 0.9 to 1.0", "96.0", "88.8", "88.10 to 89.40", "9,001"] in page.rows
 
 
-def test_calibration_stands_before_and_after_with_its_temperature():
+def test_calibration_stands_before_and_after_with_its_temperature(monkeypatch):
+    drawn, plot = [], report_model.calibration_plot
+    monkeypatch.setattr(report_model, "calibration_plot", lambda *given: drawn.append(given) or plot(*given))
     before = [{**row, "section": "calibration before", "value": row["value"] + 10} for row in CALIBRATION]
     after = [{**row, "section": "calibration"} for row in CALIBRATION]
     temperature = {"section": "temperature", "line": "temperature of the probabilities", "value": 0.745, "low": None,
@@ -279,6 +281,8 @@ def test_calibration_stands_before_and_after_with_its_temperature():
     assert "a temperature of 0.745. Made surer." in page.text
     assert ["probability 0.4 to 0.5", "45.5", "53.2", "5,210"] in page.rows
     assert ["probability 0.4 to 0.5", "45.5", "43.2", "41.90 to 44.60", "5,210"] in page.rows
+    # both curves in one figure
+    assert [[row["value"] for row in curve] for curve in drawn[0]] == [[43.21, 88.8], [53.21, 98.8]]
 
 
 def test_each_table_given_adds_a_picture():

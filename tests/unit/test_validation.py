@@ -375,6 +375,11 @@ def test_profiles_differ_for_series_of_three_years():
     published = validate([magt], [alt], constant_map(23), ValidationOptions(profile=AS_PUBLISHED))
     assert (published.rows[0]["site_rank"], published.rows[0]["magt_trend"]) == (21, 0)
     assert any("can never show a trend" in warning for warning in published.warnings)
+    # four years reach p = 0.083, which the defensible profile believes at no level
+    four = [station("T", 65, 10, -2, RISING, 4)], [station("A", 65, 10, 1, RISING, 4)]
+    ranks = {profile.name: validate(*four, constant_map(23), ValidationOptions(profile=profile, alpha=0.1)).rows[0][
+        "site_rank"] for profile in (DEFENSIBLE, AS_PUBLISHED)}
+    assert ranks == {"defensible": None, "as_published": 23}
     two = replace(magt, values={2000: -2.0, 2001: -1.0})
     too_short = validate([two], [alt], constant_map(23), ValidationOptions(profile=AS_PUBLISHED))
     assert too_short.rows[0]["site_rank"] is None and too_short.rows[0]["site_tier"] == "cool"
