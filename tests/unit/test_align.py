@@ -547,6 +547,26 @@ def test_codes_that_the_product_does_not_have_are_refused(tmp_path):
     refused(tmp_path, path, "holds the value 1.5 where whole-numbered codes are expected", target=GRID)
 
 
+@pytest.mark.parametrize("place", [(600, 600), (7, 9), (1199, 2)])
+def test_a_single_cell_of_another_code_is_refused(tmp_path, place):
+    grid = Grid(GRID.wkt, (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 1200, 1200)
+    values = np.full((1200, 1200), 21, "uint8")
+    values[place] = 50
+    path = write_raster(tmp_path / "raster_cavm_v1.tif", values, nodata=127, transform=grid.transform)
+    refused(tmp_path, path, "raster_cavm_v1.tif holds the codes 50, which CAVM raster does not have.", target=grid)
+    # wide codes of a table of one's own
+    own = tmp_path / "own.csv"
+    own.write_text("product,kind,files,codes\nlithology,class,litho*,1;2;900000\n", encoding="utf-8")
+    wide = np.where(values == 50, 900000, 2).astype("int32")
+    path = write_raster(tmp_path / "litho.tif", wide, transform=grid.transform)
+    assert set(np.unique(run(path, tmp_path, grid, products=str(own))[0])) == {2, 900000}
+    shutil.rmtree(tmp_path / "out")
+    path = write_raster(tmp_path / "litho.tif", np.where(values == 50, 3, wide).astype("int32"),
+                        transform=grid.transform)
+    refused(tmp_path, path, "litho.tif holds the codes 3, which lithology does not have", products=str(own),
+            target=grid)
+
+
 # what stops a run ---------------------------------------------------------------------------------------------------
 
 def test_a_subdataset_that_does_not_exist_lists_those_that_do(tmp_path):

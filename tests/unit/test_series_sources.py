@@ -212,6 +212,20 @@ def test_files_of_two_products_or_of_none_are_not_one_series(tmp_path):
     assert len(opened([*snow, own], 12, product="mod10cm").items) == 3
 
 
+def test_two_versions_given_as_layers_are_not_one_series(tmp_path):
+    name = "ESACCI-PERMAFROST-L4-ALT-MODISLST_CRYOGRID-AREA4_PP-{}-fv{}.tif"
+    first, second, third = (write_raster(tmp_path / name.format(*of), np.full(SHAPE, 2.0, "float32"), **DEGREES)
+                            for of in ((2005, "04.0"), (2006, "05.0"), (2006, "04.0")))
+    with pytest.raises(InputError, match=r"The layers are of two versions of Permafrost_CCI active layer thickness.*: "
+                                         r".*-2005-fv04\.0\.tif and .*-2006-fv05\.0\.tif\. They are not to be mixed; "):
+        opened([first, second])
+    assert len(opened([first, third]).items) == len(opened([first, second], product="cci_alt").items) == 2
+    # two makers of one product number their versions each by itself
+    cover = [write_raster(tmp_path / f"{stem}.tif", np.full(SHAPE, 10, "uint8"), **DEGREES) for stem in (
+        "ESACCI-LC-L4-LCCS-Map-300m-P1Y-2015-v2.0.7", "C3S-LC-L4-LCCS-Map-300m-P1Y-2016-v2.1.1")]
+    assert len(opened(cover).items) == 2
+
+
 def test_what_the_plugin_made_of_a_product_is_not_scaled_again(tmp_path):
     paths, values = deliver(tmp_path, "glass_lst", 12, "tif", "", (0,))
     found, _, outputs = composite(paths, tmp_path, ("composite", "series"), period=12, fill=False)
