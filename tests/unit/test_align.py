@@ -304,6 +304,15 @@ def test_years_that_must_be_there(years, tmp_path):
             years="2000-2009", target=SMALL)
 
 
+def test_all_years_of_a_land_cover_in_one_file(tmp_path):
+    values = np.repeat(np.array([10, 20, 30, 40, 50], "uint8"), 24).reshape(5, 4, 6)
+    path = write_raster(tmp_path / "ESACCI-LC-L4-LCCS-Map-300m-P1Y-1992_1996-v2.0.7.tif", values)
+    found, result, _ = run(path, tmp_path, GRID)
+    np.testing.assert_array_equal(found, values)
+    assert result["layers"] == ["1992", "1993", "1994", "1995", "1996"]
+    np.testing.assert_array_equal(run(path, tmp_path, GRID, band=3)[0][0], 30)
+
+
 @pytest.mark.parametrize("text", ["2009-2000", "2000", "all"])
 def test_years_are_two(years, tmp_path, text):
     refused(tmp_path, years, f"YEARS is '{text}'; write the first and the last, such as 1997-2021.", years=text)

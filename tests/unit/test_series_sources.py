@@ -168,6 +168,11 @@ def test_with_none_the_codes_are_numbers_and_valid_leaves_them_out(tmp_path):
     # what the user states goes before the preset
     stated = read(opened(paths, 12, flags=(7.0,), valid=(0.0, 100.0)))
     assert np.isnan(stated[np.isnan(values) | (values == 7)]).all() and np.nanmax(stated) <= 100
+    # and instead of it
+    codes = np.arange(48, dtype="uint8").reshape(SHAPE) % 3 * 10
+    cover = write_raster(tmp_path / "C3S-LC-L4-LCCS-Map-300m-P1Y-2016-v2.1.1.tif", codes, **DEGREES)
+    np.testing.assert_array_equal(read(opened([cover]))[0], np.where(codes == 0, np.nan, codes))
+    np.testing.assert_array_equal(read(opened([cover], flags=(10.0,)))[0], np.where(codes == 10, np.nan, codes))
 
 
 def test_cloud_and_night_are_no_snow(tmp_path):
