@@ -561,8 +561,10 @@ def test_a_single_cell_of_another_code_is_refused(tmp_path, place):
     grid = Grid(GRID.wkt, (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 1200, 1200)
     values = np.full((1200, 1200), 21, "uint8")
     values[place] = 50
-    path = write_raster(tmp_path / "raster_cavm_v1.tif", values, nodata=127, transform=grid.transform)
-    refused(tmp_path, path, "raster_cavm_v1.tif holds the codes 50, which CAVM raster does not have.", target=grid)
+    path = write_raster(tmp_path / "raster_cavm_v1.tif", np.stack([np.full_like(values, 21), values]), nodata=127,
+                        transform=grid.transform)
+    refused(tmp_path, path, "raster_cavm_v1.tif (band 2) holds the codes 50, which CAVM raster does not have.",
+            target=grid)
     # wide codes of a table of one's own
     own = tmp_path / "own.csv"
     own.write_text("product,kind,files,codes\nlithology,class,litho*,1;2;900000\n", encoding="utf-8")

@@ -119,7 +119,9 @@ class AlignKernel:
         south = grid.south_of(self.min_latitude, window.row, window.rows, window.column, window.columns)
         layers[:, south] = NO_CLASS if self.kind == CLASS else np.nan
         missing = layers == NO_CLASS if self.kind == CLASS else np.isnan(layers)
-        unmapped, unknown = Counter(), Counter(_others(layers[~missing], self.codes) if self.codes else ())
+        unmapped = Counter()
+        unknown = Counter((self.place + i, code) for i, layer in enumerate(layers if self.codes else ())
+                          for code in _others(layer[~missing[i]], self.codes))
         if self.recode:
             layers = recoded(layers, self.recode, unmapped)
         tally = Counter(valid=int((~missing).sum()), cells=layers.size, anywhere=int((~missing).any(axis=0).sum()))
@@ -216,7 +218,9 @@ def align(files, output, staging, progress, options=None, target=None, settings=
         unmapped.update(tallies["unmapped"])
         limits.update(tallies["limits"])
         if tallies["unknown"]:
-            raise other_codes(items[start].name, sorted(tallies["unknown"]), product)
+            first = min(place for place, _ in tallies["unknown"])
+            raise other_codes(items[first].name, sorted(code for place, code in tallies["unknown"] if place == first),
+                              product)
         for place, blocks in tallies["level_blocks"].items():
             means[place] = tallies["levels"][place] / blocks
         refuse_unit_change(means, [layer.label for layer in layers], infos[0].units[0])
