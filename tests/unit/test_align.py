@@ -629,7 +629,13 @@ def test_a_netcdf_with_a_damaged_middle_is_refused(tmp_path):
 def test_a_web_page_with_the_name_of_a_product_is_refused(tmp_path):
     path = tmp_path / "MOD10CM.A2001001.061.2020039000000.hdf"
     path.write_text("<!DOCTYPE html><html><body>Earthdata Login</body></html>", encoding="utf-8")
-    refused(tmp_path, str(path), f"The raster {path} cannot be opened")
+    refused(tmp_path, str(path), f"The raster {path} cannot be opened", "such as a web page under the name of the file")
+
+
+def test_a_raw_file_without_its_header_is_refused(tmp_path):
+    path = p.ipa(tmp_path)
+    Path(path).with_suffix(".hdr").unlink()
+    refused(tmp_path, path, f"The raster {path} cannot be opened", "a raw file without its .hdr file beside it")
 
 
 def test_a_request_that_the_disk_cannot_hold_is_refused_before_it_begins(tmp_path, monkeypatch):
