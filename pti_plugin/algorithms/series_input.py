@@ -43,9 +43,10 @@ def add_series(tool, title="Layers of the series", crs_title="CRS of files that 
 def add_nodata(tool, advanced=False):
     """Add the parameters VALID and FLAGS, which say what else is nodata."""
     tool.add_text("VALID", "Valid range", "Lowest and highest value, such as 0..100, in units after the file's own "
-                  "scale and offset; anything else is nodata. The presets of products know theirs.", advanced=advanced)
+                  "scale and offset; anything else is nodata. The presets of products know theirs, which this "
+                  "replaces.", advanced=advanced)
     tool.add_text("FLAGS", "Flag codes", "Codes that mean nodata, as they are stored, with commas between: "
-                  "211, 250, 255.", advanced=advanced)
+                  "211, 250, 255. The presets of products know theirs, which these replace.", advanced=advanced)
 
 
 def time_of(tool, parameters, context):

@@ -304,6 +304,15 @@ def test_years_that_must_be_there(years, tmp_path):
             years="2000-2009", target=SMALL)
 
 
+def test_all_years_of_a_land_cover_in_one_file(tmp_path):
+    values = np.repeat(np.array([10, 20, 30, 40, 50], "uint8"), 24).reshape(5, 4, 6)
+    path = write_raster(tmp_path / "ESACCI-LC-L4-LCCS-Map-300m-P1Y-1992_1996-v2.0.7.tif", values)
+    found, result, _ = run(path, tmp_path, GRID)
+    np.testing.assert_array_equal(found, values)
+    assert result["layers"] == ["1992", "1993", "1994", "1995", "1996"]
+    np.testing.assert_array_equal(run(path, tmp_path, GRID, band=3)[0][0], 30)
+
+
 @pytest.mark.parametrize("text", ["2009-2000", "2000", "all"])
 def test_years_are_two(years, tmp_path, text):
     refused(tmp_path, years, f"YEARS is '{text}'; write the first and the last, such as 1997-2021.", years=text)
@@ -547,6 +556,28 @@ def test_codes_that_the_product_does_not_have_are_refused(tmp_path):
     refused(tmp_path, path, "holds the value 1.5 where whole-numbered codes are expected", target=GRID)
 
 
+@pytest.mark.parametrize("place", [(600, 600), (7, 9), (1199, 2)])
+def test_a_single_cell_of_another_code_is_refused(tmp_path, place):
+    grid = Grid(GRID.wkt, (0.0, 1000.0, 0.0, 0.0, 0.0, -1000.0), 1200, 1200)
+    values = np.full((1200, 1200), 21, "uint8")
+    values[place] = 50
+    path = write_raster(tmp_path / "raster_cavm_v1.tif", np.stack([np.full_like(values, 21), values]), nodata=127,
+                        transform=grid.transform)
+    refused(tmp_path, path, "raster_cavm_v1.tif (band 2) holds the codes 50, which CAVM raster does not have.",
+            target=grid)
+    # wide codes of a table of one's own
+    own = tmp_path / "own.csv"
+    own.write_text("product,kind,files,codes\nlithology,class,litho*,1;2;900000\n", encoding="utf-8")
+    wide = np.where(values == 50, 900000, 2).astype("int32")
+    path = write_raster(tmp_path / "litho.tif", wide, transform=grid.transform)
+    assert set(np.unique(run(path, tmp_path, grid, products=str(own))[0])) == {2, 900000}
+    shutil.rmtree(tmp_path / "out")
+    path = write_raster(tmp_path / "litho.tif", np.where(values == 50, 3, wide).astype("int32"),
+                        transform=grid.transform)
+    refused(tmp_path, path, "litho.tif holds the codes 3, which lithology does not have", products=str(own),
+            target=grid)
+
+
 # what stops a run ---------------------------------------------------------------------------------------------------
 
 def test_a_subdataset_that_does_not_exist_lists_those_that_do(tmp_path):
@@ -598,7 +629,13 @@ def test_a_netcdf_with_a_damaged_middle_is_refused(tmp_path):
 def test_a_web_page_with_the_name_of_a_product_is_refused(tmp_path):
     path = tmp_path / "MOD10CM.A2001001.061.2020039000000.hdf"
     path.write_text("<!DOCTYPE html><html><body>Earthdata Login</body></html>", encoding="utf-8")
-    refused(tmp_path, str(path), f"The raster {path} cannot be opened")
+    refused(tmp_path, str(path), f"The raster {path} cannot be opened", "such as a web page under the name of the file")
+
+
+def test_a_raw_file_without_its_header_is_refused(tmp_path):
+    path = p.ipa(tmp_path)
+    Path(path).with_suffix(".hdr").unlink()
+    refused(tmp_path, path, f"The raster {path} cannot be opened", "a raw file without its .hdr file beside it")
 
 
 def test_a_request_that_the_disk_cannot_hold_is_refused_before_it_begins(tmp_path, monkeypatch):

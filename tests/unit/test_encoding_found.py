@@ -84,6 +84,13 @@ def test_only_a_number_that_holds_now_is_nodata(tmp_path, attributes, right):
     assert_every_way(path, right[None], [1])
 
 
+def test_attributes_of_converted_real_numbers_do_not_count(tmp_path):
+    """They may speak of the stored integers that a file was made from."""
+    leftover = {"_FillValue": "3", "missing_value": "20", "valid_range": "0 10", "scale_factor": "0.1"}
+    path = write_raster(tmp_path / "a.tif", CELLS.astype("float32"), metadata=leftover)
+    assert_every_way(path, CELLS[None].astype(float), [1])
+
+
 def netcdf(path, dtype, stored, **attributes):
     with netCDF4.Dataset(path, "w") as file:
         for name, values in (("lat", 70.0 - np.arange(len(CELLS))), ("lon", np.arange(CELLS.shape[1]) + 10.0)):

@@ -4,6 +4,7 @@ by name and variable."""
 import csv
 import re
 
+import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import InputError
@@ -129,6 +130,17 @@ def test_what_the_presets_say_of_scales_flags_and_meaning():
     assert PRODUCTS["cci_pfr"].absent == PRODUCTS["cci_pfr_v3"].absent == 0 and PRODUCTS["cci_alt"].absent is None
     assert {name: PRODUCTS[f"soilgrids_{name}"].scale for name in ("soc", "cfvo", "bdod", "wv0033")} == {
         "soc": 0.1, "cfvo": 0.1, "bdod": 0.01, "wv0033": 0.1}
+
+
+def test_the_sphere_of_glcc_is_far_from_wgs_84():
+    """docs/dataset.md: north of 45° the map would lie 6 to 40 km off."""
+    pyproj = pytest.importorskip("pyproj")
+    longitude, latitude = np.meshgrid(np.arange(-170.0, 180.0, 20.0), np.arange(45.0, 90.0, 10.0))
+    # places on the sphere, whose latitudes are not changed
+    x, y = pyproj.Proj(PRODUCTS["glcc_goode"].crs)(longitude, latitude)
+    taken_for = pyproj.Proj("+proj=igh +datum=WGS84 +units=m")(x, y, inverse=True)
+    off = np.array(pyproj.Geod(ellps="WGS84").inv(longitude, latitude, *taken_for)[2]) / 1000
+    assert 5 < off.min() < 7 and 35 < off.max() < 45
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

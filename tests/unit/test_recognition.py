@@ -104,10 +104,12 @@ def test_whole_numbers_under_a_name_that_comes_near_stop_until_it_is_stated(tmp_
         assert any("comes near" in warning for warning in log.warnings)
 
 
-def test_a_near_name_of_a_product_that_is_stored_as_it_is_only_warns(tmp_path):
+@pytest.mark.parametrize("name, said", [("wc2.1_30s_bio_1.tif", "are climate"), ("gbog_other.tif", "have no header"),
+                                        ("my_cavm.tif", "comes near that of CAVM"), ("C3S-LC-L4-WB-Map.tif", "(WB)")])
+def test_a_near_name_of_a_product_that_is_stored_as_it_is_only_warns(tmp_path, name, said):
     log = Log()
-    path = write_raster(tmp_path / "wc2.1_30s_bio_1.tif", np.arange(12, dtype="int16").reshape(3, 4))
-    assert open_files([path], Reading(), log).product is None and "are climate" in log.warnings[0]
+    path = write_raster(tmp_path / name, np.arange(12, dtype="int16").reshape(3, 4))
+    assert open_files([path], Reading(), log).product is None and said in log.warnings[0]
 
 
 def test_a_file_that_cannot_be_opened_is_explained_where_its_name_is_known(tmp_path):

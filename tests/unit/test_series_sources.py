@@ -168,6 +168,11 @@ def test_with_none_the_codes_are_numbers_and_valid_leaves_them_out(tmp_path):
     # what the user states goes before the preset
     stated = read(opened(paths, 12, flags=(7.0,), valid=(0.0, 100.0)))
     assert np.isnan(stated[np.isnan(values) | (values == 7)]).all() and np.nanmax(stated) <= 100
+    # and instead of it
+    codes = np.arange(48, dtype="uint8").reshape(SHAPE) % 3 * 10
+    cover = write_raster(tmp_path / "C3S-LC-L4-LCCS-Map-300m-P1Y-2016-v2.1.1.tif", codes, **DEGREES)
+    np.testing.assert_array_equal(read(opened([cover]))[0], np.where(codes == 0, np.nan, codes))
+    np.testing.assert_array_equal(read(opened([cover], flags=(10.0,)))[0], np.where(codes == 10, np.nan, codes))
 
 
 def test_cloud_and_night_are_no_snow(tmp_path):
@@ -210,6 +215,20 @@ def test_files_of_two_products_or_of_none_are_not_one_series(tmp_path):
         with pytest.raises(InputError, match="The layers are not of one product: .* Leave the others out, or set "):
             opened(paths, 12)
     assert len(opened([*snow, own], 12, product="mod10cm").items) == 3
+
+
+def test_two_versions_given_as_layers_are_not_one_series(tmp_path):
+    name = "ESACCI-PERMAFROST-L4-ALT-MODISLST_CRYOGRID-AREA4_PP-{}-fv{}.tif"
+    first, second, third = (write_raster(tmp_path / name.format(*of), np.full(SHAPE, 2.0, "float32"), **DEGREES)
+                            for of in ((2005, "04.0"), (2006, "05.0"), (2006, "04.0")))
+    with pytest.raises(InputError, match=r"The layers are of two versions of Permafrost_CCI active layer thickness.*: "
+                                         r".*-2005-fv04\.0\.tif and .*-2006-fv05\.0\.tif\. They are not to be mixed; "):
+        opened([first, second])
+    assert len(opened([first, third]).items) == len(opened([first, second], product="cci_alt").items) == 2
+    # two makers of one product number their versions each by itself
+    cover = [write_raster(tmp_path / f"{stem}.tif", np.full(SHAPE, 10, "uint8"), **DEGREES) for stem in (
+        "ESACCI-LC-L4-LCCS-Map-300m-P1Y-2015-v2.0.7", "C3S-LC-L4-LCCS-Map-300m-P1Y-2016-v2.1.1")]
+    assert len(opened(cover).items) == 2
 
 
 def test_what_the_plugin_made_of_a_product_is_not_scaled_again(tmp_path):

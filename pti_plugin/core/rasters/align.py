@@ -14,7 +14,7 @@ from .blocks import FLOAT_NODATA, OutputSpec, run_blocks
 from .dimensions import parse_select, selected_bands
 from .gdal_errors import open_raster
 from .grid import Grid, epsg_wkt, require_same, spatial_reference
-from .product_sources import Reading, open_files, sources_of
+from .product_sources import Reading, open_files, other_codes, sources_of
 from .products import AUTO, OTHER, RECOGNISE, RESAMPLINGS, parse_recode
 from .raster import CLASS, NO_CLASS, NUMBER, on_grid
 from .recognition import PRODUCT_TAG
@@ -101,12 +101,16 @@ def polar_grid(wkt="", cell=0.0, extent=()):
 
 @dataclass(frozen=True)
 class AlignKernel:
-    """Takes layers that are on the target grid already, the first one in ``place``: southern limit, recode, tallies."""
+    """Takes layers that are on the target grid already, the first one in ``place``: southern limit, recode, tallies.
+
+    ``codes``: all that a class product has, () where they are not known.
+    """
 
     kind: str
     nodata: float
     min_latitude: float
     recode: tuple
+    codes: tuple = ()
     place: int = 0
 
     def __call__(self, arrays, window, grid):
@@ -116,6 +120,8 @@ class AlignKernel:
         layers[:, south] = NO_CLASS if self.kind == CLASS else np.nan
         missing = layers == NO_CLASS if self.kind == CLASS else np.isnan(layers)
         unmapped = Counter()
+        unknown = Counter((self.place + i, code) for i, layer in enumerate(layers if self.codes else ())
+                          for code in _others(layer[~missing[i]], self.codes))
         if self.recode:
             layers = recoded(layers, self.recode, unmapped)
         tally = Counter(valid=int((~missing).sum()), cells=layers.size, anywhere=int((~missing).any(axis=0).sum()))
@@ -124,7 +130,7 @@ class AlignKernel:
         known = {place: level for place, level in levels.items() if np.isfinite(level)}
         if self.kind == CLASS:
             layers = np.where(missing, int(self.nodata), layers)
-        return {"aligned": layers}, {"cells": tally, "unmapped": unmapped, "limits": limits,
+        return {"aligned": layers}, {"cells": tally, "unmapped": unmapped, "unknown": unknown, "limits": limits,
                                      "levels": Counter(known), "level_blocks": Counter(known.keys())}
 
 
@@ -137,6 +143,20 @@ class _Limits:
     def update(self, other):
         """Take in those of another block."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+
+def _others(codes, known):
+    """Return those of ``codes``, a vector of int, that are not among the ``known`` ones, once each."""
+    known = np.array(known, dtype=np.int64)
+    first, span = known.min(), known.max() - known.min() + 1
+    if span > 1 << 16:
+        return np.unique(codes[~np.isin(codes, known)]).tolist()
+    # by a table, several times as fast as a search
+    table = np.zeros(span + 1, dtype=bool)
+    table[known - first] = True
+    place = codes - first
+    place[(place < 0) | (place > span)] = span
+    return np.unique(codes[~table[place]]).tolist()
 
 
 def recoded(codes, pairs, unmapped):
@@ -185,7 +205,8 @@ def align(files, output, staging, progress, options=None, target=None, settings=
     recode = parse_recode(options.recode) or (product.recode if product and kind == CLASS else ())
     spec = _spec(output, layers, by_path, kind, product, recode, options)
     staging.check_space(output, target.width * target.height * len(layers) * np.dtype(spec.dtype).itemsize)
-    kernel = AlignKernel(kind, spec.nodata, options.min_latitude, recode)
+    kernel = AlignKernel(kind, spec.nodata, options.min_latitude, recode,
+                         product.codes if product and kind == product.kind == CLASS else ())
     cells, unmapped, limits, means = Counter(), Counter(), _Limits(np.empty(0)), [np.nan] * len(items)
     for start in range(0, len(items), LAYERS_AT_ONCE):
         stop = min(start + LAYERS_AT_ONCE, len(items))
@@ -196,6 +217,10 @@ def align(files, output, staging, progress, options=None, target=None, settings=
         cells.update(tallies["cells"])
         unmapped.update(tallies["unmapped"])
         limits.update(tallies["limits"])
+        if tallies["unknown"]:
+            first = min(place for place, _ in tallies["unknown"])
+            raise other_codes(items[first].name, sorted(code for place, code in tallies["unknown"] if place == first),
+                              product)
         for place, blocks in tallies["level_blocks"].items():
             means[place] = tallies["levels"][place] / blocks
         refuse_unit_change(means, [layer.label for layer in layers], infos[0].units[0])

@@ -104,11 +104,9 @@ def one_version(paths, progress=None, products=None):
     product, which are not to be mixed, and for a file that is there twice."""
     granules, versions = {}, {}
     for path in paths:
-        stem = stem_of(os.path.basename(path))
-        key, version, made = _parts(stem)
-        product = recognise(products or {}, stem)
-        family = (product.name, re.split(r"[-_.]", stem)[0]) if product else re.sub(r"\d+", "#", key)
-        versions.setdefault(family, {}).setdefault(version, path)
+        name = os.path.basename(path)
+        key, version, made = _parts(stem_of(name))
+        versions.setdefault(family_of(name, recognise(products or {}, name)), {}).setdefault(version, path)
         granules.setdefault((key, version), {}).setdefault(made, []).append(path)
     for known in versions.values():
         if len(known) > 1:
@@ -124,6 +122,18 @@ def one_version(paths, progress=None, products=None):
         progress.warn(f"Of granules that were produced more than once the newest production is used; left out: "
                       f"{_some(sorted(older))}.")
     return [path for path in paths if path in kept]
+
+
+def family_of(name, product=None):
+    """Return what files have in common that may differ in nothing but date and place: the ``product`` of the name and
+    its maker, or the name without its numbers. Two versions of one family are not to be mixed."""
+    stem = stem_of(name)
+    return (product.name, re.split(r"[-_.]", stem)[0]) if product else re.sub(r"\d+", "#", _parts(stem)[0])
+
+
+def version_of(name):
+    """Return the version that a file's name states, as 061, v10 or fv05.0, or ''."""
+    return _parts(stem_of(name))[1]
 
 
 def _only(paths, progress):

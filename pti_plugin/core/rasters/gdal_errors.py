@@ -111,7 +111,9 @@ def open_raster(path):
         if no_file_can_be_opened():
             raise InputError(f"The raster {path} cannot be opened: too many open files. Allow more, on Linux with "
                              f"'ulimit -n 4096' before QGIS is started, or give fewer layers at once.")
-        raise InputError(f"The raster {path} cannot be opened: {failure or 'GDAL does not know its format'}.")
+        unknown = ("GDAL does not know its format. It may be a download that failed, such as a web page under the name "
+                   "of the file, or a raw file without its .hdr file beside it")
+        raise InputError(f"The raster {path} cannot be opened: {failure or unknown}.")
     if dataset.RasterCount == 0:
         names = [name for name, _ in dataset.GetSubDatasets()]
         hint = f" Choose one of its variables: {', '.join(names)}." if names else ""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..common.errors import InputError
 from .containers import file_of, inner_paths
+from .folders import family_of, version_of
 from .opening import opened
 from .products import RECOGNISE, Product, read_products
 from .raster import CLASS, NUMBER, RasterInfo, Source, SourceReader, display_name, source
@@ -89,11 +90,13 @@ def open_files(paths: Sequence[str], reading: Reading, progress, role: str = "")
     found.tell(progress)
     if role:
         refuse_other_role(found.name, product, role, products)
-    infos = []
+    infos, versions = [], {}
     for path in paths:
         progress.check()
         if infos and reading.product == RECOGNISE and found.how != BY_RECORD:
             _refuse_other_product(found, path, products)
+        if reading.product == RECOGNISE and found.how == BY_NAME:
+            _refuse_other_version(product, path, versions)
         infos.append(opened(path, product, None if infos else progress, reading.variable, reading.wkt, reading.extent))
     if reading.product == RECOGNISE:
         _refuse_mixed_records(infos)
@@ -134,6 +137,17 @@ def _refuse_other_product(first, path, products):
         one, two = (f"{place} is {'' if it else 'not '}named like {it.title if it else 'a product'}"
                     for place, it in ((first.name, first.product), (name, other)))
         raise InputError(f"The layers are not of one product: {one}, but {two}. Leave the others out, or set PRODUCT.")
+
+
+def _refuse_other_version(product, path, known):
+    """Raise InputError where a file's name states another version than those before it; ``known``: {family: (version,
+    name)} of these. A series of two versions has a step where one follows the other."""
+    name = os.path.basename(file_of(inner_paths(str(path))[0]))
+    version = version_of(name)
+    other, first = known.setdefault(family_of(name, product), (version, name))
+    if version != other:
+        raise InputError(f"The layers are of two versions of {product.title}: {first} and {name}. They are not to be "
+                         f"mixed; leave those of one version out, or set PRODUCT.")
 
 
 def _refuse_mixed_records(infos):
@@ -346,11 +360,15 @@ def _refuse_other_codes(item, product):
     sample = reader.sample(item)
     reader.close()
     found = np.unique(sample[~np.isnan(sample)]).astype(int)
-    unknown = [str(code) for code in found if product.codes and code not in product.codes]
+    unknown = [code for code in found.tolist() if product.codes and code not in product.codes]
     if unknown:
-        raise InputError(f"{item.name} holds the codes {', '.join(unknown[:10])}, which {product.title} does not have. "
-                         f"Set PRODUCT to the right one or to none, or add the codes to a table of your own "
-                         f"(PRODUCTS).")
+        raise other_codes(item.name, unknown, product)
+
+
+def other_codes(name: str, codes: Sequence[int], product: Product) -> InputError:
+    """Return the error for a file, or layers from it on, that hold ``codes`` which the product does not have."""
+    return InputError(f"{name} holds the codes {', '.join(map(str, codes[:10]))}, which {product.title} does not have. "
+                      f"Set PRODUCT to the right one or to none, or add the codes to a table of your own (PRODUCTS).")
 
 
 def _stored_unit(product, declared, sample):
