@@ -36,6 +36,7 @@ from ..core.rasters.folders import DEFAULT_PATTERN, files_in, takes
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.input_files import files_behind
 from ..core.rasters.raster import read_info
+from ..crs_lookup import restore_crs_lookup
 from . import compat
 from .parameter_check import holds_archive, layers_problem, rasters_packed, refuse_null, words_problem
 from .styling import style_beside, style_on_completion
@@ -326,12 +327,15 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             refuse_null(parameters)
             with _stopped_by_signals(progress):
                 _recover_beside(parameters.values(), progress)
+                restore_crs_lookup()
                 return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
         except MemoryError as error:
             raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
                 from error
+        finally:
+            restore_crs_lookup()
 
     def compute(self, parameters, context, progress):
         """Do the work; return {output name: path}. Not called run: that is QGIS's own way into an algorithm."""

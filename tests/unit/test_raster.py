@@ -1,6 +1,9 @@
 """A source delivers the same values however it is stored, and the right ones on another grid."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ from pti_plugin.core.rasters.raster import (
     source,
     values_at,
 )
-from support import TRANSFORM, read_raster, write_raster
+from support import ROOT, TRANSFORM, read_raster, write_raster
 
 EXPECTED = np.array([[np.nan, -2.5, 0.0, 1.0], [7.5, np.nan, -9.0, 0.0]])
 SPHERE = "+proj=laea +lat_0=90 +lon_0=180 +R=6371228 +units=m"
@@ -290,12 +293,31 @@ def test_a_sample_is_decimated_but_never_blind(tmp_path):
     assert sample.shape == (512, 512) and 1390 < np.nanmax(sample) <= 1399
 
 
-def test_more_files_than_may_be_open_are_read_in_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr(raster, "OPEN_DATASETS", 3)
-    paths = [write_raster(tmp_path / f"{i}.tif", np.full((2, 2), i), dtype="float32") for i in range(8)]
-    reader = SourceReader()
-    for _ in range(2):
-        assert [reader.read(source(path), 0, 1, 0, 1)[0, 0] for path in paths] == list(range(8))
+OPEN = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+from pti_plugin.core.rasters.raster import SourceReader, source
+paths = [os.path.join(sys.argv[1], f"{i}.tif") for i in range(150)]
+items = [source(path) for path in paths]
+readers, most = [SourceReader() for _ in range(4)], 0
+for number in (*range(150), *range(150)):
+    for reader in readers:
+        assert reader.read(items[number], 0, 1, 0, 1)[0, 0] == number, number
+    most = max(most, sum(os.readlink(f"/proc/self/fd/{name}").startswith(sys.argv[1])
+                         for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")))
+print(most)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files cannot be counted here")
+def test_more_files_than_may_be_open_are_read_in_turn_by_all_readers_together(tmp_path):
+    """Half of the 200 files that may be open are left to others, whatever the number of readers."""
+    for number in range(150):
+        write_raster(tmp_path / f"{number}.tif", np.full((2, 2), number), dtype="float32")
+    done = subprocess.run([sys.executable, "-c", OPEN, str(tmp_path)], capture_output=True, text=True, cwd=ROOT,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert 20 < int(done.stdout) <= 104
 
 
 # warping ---------------------------------------------------------------------------------------------------------

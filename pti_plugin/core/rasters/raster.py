@@ -6,6 +6,7 @@ NaN for nodata; classes as int32 with ``NO_CLASS``.
 """
 
 import os
+import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -347,6 +348,10 @@ def _cells_along(footprint, here, there):
     return float(np.sqrt(np.median(step))) if step.size else 0.0
 
 
+#: readers that have datasets open
+_holding, _holding_lock = weakref.WeakSet(), threading.Lock()
+
+
 class SourceReader:
     """Reads windows of Sources, keeping their datasets open. One reader a thread: GDAL datasets are not shared."""
 
@@ -359,8 +364,8 @@ class SourceReader:
         files = OpenFiles(OPEN_DATASETS + FILES_OF_OTHERS)
         # half of the usual few hundred are left to others, of thousands as many as they may want
         number = files.number
-        share = number - FILES_OF_OTHERS if number > 1024 else number // 2 if number > 128 else number // 8
-        self._most_open = max(1, share // readers)
+        self._share = number - FILES_OF_OTHERS if number > 1024 else number // 2 if number > 128 else number // 8
+        self._readers = readers
         # readers are not always closed
         self._give_back = weakref.finalize(self, files.close)
 
@@ -368,6 +373,8 @@ class SourceReader:
         """Close every dataset."""
         self._give_back()
         self._datasets.clear()
+        with _holding_lock:
+            _holding.discard(self)
         self._tiles.clear()
         self._footprints.clear()
         self._samples.clear()
@@ -375,7 +382,11 @@ class SourceReader:
     def _dataset(self, path):
         dataset = self._datasets.pop(path, None)
         if dataset is None:
-            if len(self._datasets) >= self._most_open:
+            with _holding_lock:
+                _holding.add(self)
+                # runs side by side share what may be open, and QGIS needs the rest
+                most = max(1, self._share // max(self._readers, len(_holding)))
+            while len(self._datasets) >= most:
                 self._datasets.popitem(last=False)
             dataset = open_raster(path)
         self._datasets[path] = dataset
