@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""The gate of the QGIS plugin repository, run here first: structure, metadata, Bandit and detect-secrets on the zip.
+"""The gate of the QGIS plugin repository, run here first: structure, metadata, and what it scans every upload for.
+
+Bandit, secrets and suspicious files keep a plugin from being published there; executable files and Python that an
+interpreter or a linter stumbles over are shown beside it. Here all of them are problems
+(https://plugins.qgis.org/docs/security-scanning).
 
 Prints every problem and exits 1, or prints a line with size and number of files and exits 0.
 """
@@ -19,6 +23,9 @@ MOST_BYTES = 25 * 1000 * 1000
 REQUIRED_KEYS = ("name", "description", "version", "qgisMinimumVersion", "author", "email", "about", "tracker",
                  "repository")
 REQUIRED_FILES = ("__init__.py", "metadata.txt", "LICENSE")
+SCRIPTS = (".bat", ".cmd", ".ps1", ".sh")
+#: what the repository's linter warns of: errors of syntax and of names, and lines over LONGEST_LINE
+LINTED, LONGEST_LINE = "E1,E4,E7,E9,E501,F,W6", 120
 BINARIES = (".so", ".pyd", ".dll", ".dylib", ".exe", ".whl", ".egg", ".jar", ".a", ".o")
 
 
@@ -31,7 +38,8 @@ def problems(path):
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
         plugin = Path(folder, PLUGIN)
-        return metadata_problems(plugin, path) + bandit_problems(plugin) + secret_problems(plugin)
+        return (metadata_problems(plugin, path) + bandit_problems(plugin) + secret_problems(plugin)
+                + lint_problems(plugin))
 
 
 def file_problems(path):
@@ -55,6 +63,11 @@ def file_problems(path):
             found.append(f"{entry.filename} is compiled Python.")
         if entry.filename.lower().endswith(BINARIES):
             found.append(f"{entry.filename} is a binary.")
+        if entry.filename.lower().endswith(SCRIPTS):
+            found.append(f"{entry.filename} is a script of a shell.")
+        if entry.external_attr >> 16 & 0o111 and not stat.S_ISDIR(entry.external_attr >> 16) \
+                and not stat.S_ISLNK(entry.external_attr >> 16):
+            found.append(f"{entry.filename} is executable.")
         if entry.filename.endswith(".partial"):
             found.append(f"{entry.filename} is an unfinished file.")
         if stat.S_ISLNK(entry.external_attr >> 16):
@@ -103,6 +116,14 @@ def secret_problems(plugin):
     answer = _run(plugin.parent, "detect_secrets", "scan", "--all-files", "--no-verify", PLUGIN)
     return [f"detect-secrets in {Path(name).relative_to(PLUGIN)} line {finding['line_number']}: {finding['type']}"
             for name, findings in sorted(answer["results"].items()) for finding in findings]
+
+
+def lint_problems(plugin):
+    """Return what a linter warns of, without the settings and exceptions of this repository."""
+    answer = _run(plugin.parent, "ruff", "check", "--isolated", "--no-cache", "--ignore-noqa", "--preview", "--select",
+                  LINTED, "--line-length", str(LONGEST_LINE), "--output-format", "json", PLUGIN)
+    return [f"Lint {finding['code']} in {Path(finding['filename']).relative_to(plugin.resolve())} line "
+            f"{finding['location']['row']}: {finding['message']}" for finding in answer]
 
 
 def _run(folder, module, *arguments):

@@ -99,6 +99,9 @@ def test_gate_passes_a_zip_without_faults(tmp_path):
     ({"pti_plugin/__pycache__/a.cpython-311.pyc": ""}, "compiled Python"),
     ({"pti_plugin/fast.so": ""}, "is a binary"),
     ({"pti_plugin/a.tif.partial": ""}, "unfinished"),
+    *[({f"pti_plugin/install{ending}": ""}, "is a script of a shell") for ending in (".bat", ".cmd", ".ps1", ".sh")],
+    ({"pti_plugin/check.py": "def run():\n    return missing  # noqa: F821\n"}, "Lint F821 in check.py line 2"),
+    ({"pti_plugin/check.py": "import os\n"}, "Lint F401 in check.py line 1"),
     ({"pti_plugin/check.py": "def run(x):\n    assert x\n"}, "Bandit B101 in check.py line 2"),
     ({"pti_plugin/check.py": "import pickle  # nosec\n"}, "Bandit B403"),
     ({"pti_plugin/check.py": "def run(:\n"}, "Bandit could not read"),
@@ -119,6 +122,7 @@ def test_gate_names_a_planted_file_fault(tmp_path, files, said):
 def test_gate_names_a_planted_metadata_fault(tmp_path, monkeypatch, metadata, said):
     monkeypatch.setattr(check_zip, "bandit_problems", lambda plugin: [])
     monkeypatch.setattr(check_zip, "secret_problems", lambda plugin: [])
+    monkeypatch.setattr(check_zip, "lint_problems", lambda plugin: [])
     assert said in "\n".join(check_zip.problems(planted_zip(tmp_path, metadata=metadata)))
 
 
@@ -134,3 +138,12 @@ def test_gate_refuses_a_link(tmp_path):
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "../resources")
     assert "pti_plugin/resources is a link." in check_zip.problems(path)
+
+
+def test_gate_refuses_an_executable_file(tmp_path):
+    path = planted_zip(tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        tool = zipfile.ZipInfo("pti_plugin/tool.py")
+        tool.external_attr = 0o100755 << 16
+        archive.writestr(tool, "VALUE = 1\n")
+    assert check_zip.problems(path) == ["pti_plugin/tool.py is executable."]
