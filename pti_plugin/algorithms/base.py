@@ -22,6 +22,7 @@ from qgis.PyQt.QtCore import QThread
 from qgis.PyQt.QtGui import QIcon
 
 from ..core.common import provenance
+from ..core.common.cancellation import stopped_by
 from ..core.common.commit_journal import recover
 from ..core.common.errors import InputError, OutputError, PtiError
 from ..core.common.one_set import refuse_mixed
@@ -325,7 +326,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         progress = FeedbackProgress(feedback)
         try:
             refuse_null(parameters)
-            with _stopped_by_signals(progress):
+            with _stopped_by_signals(progress), stopped_by(progress.check):
                 _recover_beside(parameters.values(), progress)
                 restore_crs_lookup()
                 return self.compute(parameters, context, progress)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..common.cancellation import check_stopped
 from ..common.errors import InputError
 from ..common.escapes import for_figure
 from ..common.packages import require
@@ -594,6 +595,7 @@ def _draw_map_legend(axes, limits, isolated, with_land, stations):
 @contextmanager
 def _figure(width, height, width_px):
     """Yield (figure, function that returns its PNG bytes): ``width`` × ``height`` inches, ``width_px`` pixels wide."""
+    check_stopped()
     matplotlib = require("matplotlib", "drawing figures")
     style = require("matplotlib.style", "drawing figures")
     canvas = require("matplotlib.backends.backend_agg", "drawing figures").FigureCanvasAgg
@@ -604,6 +606,7 @@ def _figure(width, height, width_px):
         canvas(figure)
 
         def png():
+            check_stopped()
             stream = io.BytesIO()
             figure.canvas.print_png(stream, metadata={"Software": None})
             return stream.getvalue()
