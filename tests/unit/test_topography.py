@@ -12,7 +12,7 @@ from pti_plugin.core.ensembles.topography import SlopeOptions, horn_differences,
 from pti_plugin.core.rasters.blocks import Settings, Window
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
 from pti_plugin.core.rasters.raster import read_info
-from support import Log, read_raster, standing, write_raster
+from support import ROOT, Log, read_raster, standing, write_raster
 
 LAEA = "+proj=laea +lat_0=68 +lon_0=120 +datum=WGS84 +units=m"
 
@@ -201,13 +201,13 @@ def test_gdaldem_agrees_on_the_central_meridian_of_utm(tmp_path):
     assert ours[inner].mean() > 20
 
 
-def test_a_real_model_in_degrees_agrees_with_gdaldem_on_utm(shared_data, tmp_path):
+def test_a_real_model_in_degrees_agrees_with_gdaldem_on_utm(tmp_path):
     from osgeo import gdal
 
     dem = tmp_path / "dem.tif"
-    dem.write_bytes((shared_data / "dem" / "cop30_healy_alaska_sample.tif").read_bytes())
+    dem.write_bytes((ROOT / "tests" / "data" / "real" / "cop30_healy_excerpt.tif").read_bytes())
     ours, cells, _ = run(str(dem), tmp_path)
-    assert cells["slope"] == 288 * 288
+    assert cells["slope"] == 200 * 200
     gdal.Warp(str(tmp_path / "utm.tif"), str(dem), dstSRS="EPSG:32606", xRes=20, yRes=20, resampleAlg="cubic",
               dstNodata=-9999)
     gdal.DEMProcessing(str(tmp_path / "gdal.tif"), str(tmp_path / "utm.tif"), "slope", alg="Horn")
@@ -216,7 +216,7 @@ def test_a_real_model_in_degrees_agrees_with_gdaldem_on_utm(shared_data, tmp_pat
     theirs, again = read_raster(tmp_path / "gdal.tif"), read_raster(tmp_path / "ours_utm.tif")
     both = ~np.isnan(theirs) & ~np.isnan(again)
     difference = (again - theirs)[both]
-    assert both.sum() > 50_000 and theirs[both].mean() > 3
+    assert both.sum() > 25_000 and theirs[both].mean() > 3
     assert abs(difference.mean()) < 0.01 and np.abs(difference).mean() < 0.2
     # taking degrees for equal metres both ways, as gdaldem with one scale does, is a sixth too flat here
     gdal.DEMProcessing(str(tmp_path / "naive.tif"), str(dem), "slope", alg="Horn", scale=111120)
