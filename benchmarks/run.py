@@ -40,7 +40,7 @@ def report(quick, full):
     import sampling
     import trends
     from measure import HEAD
-    compiled, loaded = trends.compile_seconds()
+    compiled, loaded = trends.compile_seconds(quick)
     rows = trends.kernel_rows(quick) + trends.end_to_end_rows(quick)
     if full or quick:
         rows += memory.rows(FULL_SIDE if full else QUICK_SIDE)

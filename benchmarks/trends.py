@@ -108,13 +108,18 @@ def _against_xarray(values, cells, repeats):
     return Row(work, "xarrayMannKendall (theilslopes)", 1e6 * mine / values.shape[1], 1e6 * reference / cells)
 
 
-def compile_seconds():
-    """Return (first call that compiles, first call that loads from the cache), each in a process of its own."""
+def compile_seconds(quick):
+    """Return (first call that compiles, first call that loads from the cache), each in a process of its own.
+
+    The quick form does not compile anew.
+    """
     code = ("import numpy as np, time; from pti_plugin.core.series.mann_kendall import mann_kendall; "
             "t = time.perf_counter(); mann_kendall(np.zeros((25, 64), dtype=np.float32)); "
             "print(time.perf_counter() - t)")
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        if not quick:
+            environment["NUMBA_CACHE_DIR"] = cache
         return [float(subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True,
                                      text=True).stdout) for _ in range(2)]
 
