@@ -25,12 +25,14 @@ import importlib
 
 import numpy as np
 
+from ..common.cancellation import check_stopped
+
 #: what stands in for the outline of a cell that an interruption of the source's projection tears apart
 AT_CENTRE = {"mode": "near", "average": "bilinear", "min": "near", "max": "near", "med": "near"}
 #: source cells that are mixed round a centre, along a side
 SUPPORT = {"near": 1, "bilinear": 2, "cubic": 4}
 #: most source cells read at once; larger windows are read in parts
-SOURCE_CELLS = 8_000_000
+SOURCE_CELLS = 4_000_000
 #: a position no further than this beyond an edge of the source lies on it, as a share of a cell: they are rounded
 EDGE = 2.0 ** -13
 #: columns between the cells of a window from which on they are read apart
@@ -64,6 +66,7 @@ class Target:
         placement = self.footprint.placement(*self.place, error)
         if placement is None:
             return empty
+        check_stopped()
         found, nodata = empty.reshape(-1), empty.flat[0]
         if not (placement.smooth and self._at_once(empty, placement, resampling)):
             centres = self._centres(placement)
@@ -137,9 +140,11 @@ class Target:
 
     def _mixed(self, found, window, function, positions, resampling):
         """Fill ``found`` with what ``function`` makes of a window of the source; returns False where that is empty."""
+        check_stopped()
         cells = self.read(window)
         if cells is None:
             return False
+        check_stopped()
         values, nodata, codes = cells
         if codes is None and resampling == "mode":
             # of numbers too
