@@ -6,10 +6,10 @@ PYTHON := .venv/bin/python
 ARGS ?=
 # profile of the demo: defensible or as_published
 PROFILE ?= defensible
-# make mutants
+# make mutants: stopped, it goes on where it was (build/mutants); further arguments as in ARGS="--at trends.py:376"
 SEED ?= 1
 COUNT ?= 200
-WORKERS ?= 1
+WORKERS ?= 2
 MUTATION_TOOLS = $(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
 	--constraint .venv/constraints.txt --requirement scripts/requirements-mutants.txt
 
@@ -29,10 +29,10 @@ folders: ## test folders of products with the real number of files (make test: a
 	@scripts/setup develop
 	@PTI_FOLDERS=full $(PYTHON) -m pytest tests/headless/test_delivered.py -s
 
-mutants: ## change the core in COUNT small ways drawn by SEED; which ones do the tests notice? (1 to 3 hours)
+mutants: ## change the core in COUNT small ways drawn by SEED; which ones do the tests notice? (stopped, it goes on)
 	@scripts/setup develop
 	@$(MUTATION_TOOLS)
-	@$(PYTHON) scripts/mutants.py --seed $(SEED) --count $(COUNT) --workers $(WORKERS)
+	@$(PYTHON) scripts/mutants.py --seed $(SEED) --count $(COUNT) --workers $(WORKERS) $(ARGS)
 
 raises: ## list the refusals of the core that no test reaches
 	@scripts/setup develop

@@ -1,6 +1,6 @@
 """Which tests reach which line of the core: measured with coverage.py, one test file a run, and kept in build/reach.
 
-A test file is measured again only when it, a helper of the tests or the core has changed. As a pytest plugin
+A test file is measured again only when it, a helper of the tests or the plugin has changed. As a pytest plugin
 (``-p reach``) this module writes the measurement of one run to the file that PTI_REACH names; imported, it gives the
 measurements of all test files. Code in other processes (qgis_process) and in compiled kernels is not seen: a line of a
 kernel counts as reached where a line that names the kernel is.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,18 +27,24 @@ CORE = "pti_plugin/core"
 CACHE = ROOT / "build" / "reach"
 #: a test file that takes longer than this, in seconds, is given up
 LIMIT = 1800
+#: tests that look at what modules state, and so reach every line outside functions
+LOOKING = "tests/unit/test_stated_values.py"
 
 
 class Measured(NamedTuple):
-    """The measurements of all test files: ``lines`` {(file, line): keys of tests}, ``seconds`` {key: duration}.
+    """The measurements of all test files: ``lines`` {(file, line): keys of tests}, ``seconds`` {node id: seconds of
+    processor time}.
 
     A key is (node id, False), or (node id, True) for a test that the line serves only through a fixture it shares
-    with others. ``run`` holds all lines that were run at all, the ones run at import too.
+    with others. ``run`` holds all lines that were run at all, the ones run at import too. ``shared`` {node id: the
+    fixtures it shares}, ``setup`` {shared fixture: seconds to make it}.
     """
 
     lines: dict[tuple[str, int], set[tuple[str, bool]]]
     seconds: dict[str, float]
     run: set[tuple[str, int]]
+    shared: dict[str, list[str]] = {}
+    setup: dict[str, float] = {}
 
 
 # -- the plugin: one run of pytest ------------------------------------------------------------------------------
@@ -52,6 +59,9 @@ class _Recorder:
         self.coverage = coverage.Coverage(data_file=None, source=[str(ROOT / CORE)], config_file=False)
         self.contexts = [""]
         self.tests: dict[str, dict] = {}
+        #: {shared fixture: seconds of processor time to make it, without the shared ones that it asks for}
+        self.setup: dict[str, float] = {}
+        self.within = [0.0]
         self.coverage.start()
 
     def switch(self, context: str) -> None:
@@ -67,27 +77,32 @@ class _Recorder:
         definitions = item._fixtureinfo.name2fixturedefs
         shared = [_context(definitions[name][-1]) for name in item.fixturenames
                   if name in definitions and definitions[name][-1].scope != "function"]
-        self.tests[item.nodeid] = {"shared": shared, "seconds": 0.0, "passed": True}
+        test = self.tests[item.nodeid] = {"shared": shared, "seconds": 0.0, "passed": True}
+        started, self.within = _processor_seconds(), [0.0]
         self.switch(item.nodeid)
         try:
             return (yield)
         finally:
             self.back()
+            test["seconds"] = max(0.0, _processor_seconds() - started - self.within[0])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
         if fixturedef.scope == "function":
             return (yield)
-        self.switch(_context(fixturedef))
+        context, started = _context(fixturedef), _processor_seconds()
+        self.switch(context)
+        self.within.append(0.0)
         try:
             return (yield)
         finally:
             self.back()
+            whole = _processor_seconds() - started
+            self.setup[context] = self.setup.get(context, 0.0) + whole - self.within.pop()
+            self.within[-1] += whole
 
     def pytest_runtest_logreport(self, report):
-        test = self.tests[report.nodeid]
-        test["seconds"] += report.duration if report.when == "call" else 0.0
-        test["passed"] &= report.passed
+        self.tests[report.nodeid]["passed"] &= report.passed
 
     def pytest_sessionfinish(self):
         self.coverage.stop()
@@ -98,8 +113,14 @@ class _Recorder:
             lines[Path(path).relative_to(ROOT).as_posix()] = {
                 line: [numbers.setdefault(context, len(numbers)) for context in contexts]
                 for line, contexts in data.contexts_by_lineno(path).items()}
-        record = {"tests": self.tests, "contexts": list(numbers), "lines": {k: v for k, v in lines.items() if v}}
+        record = {"tests": self.tests, "contexts": list(numbers), "lines": {k: v for k, v in lines.items() if v},
+                  "setup": self.setup}
         Path(self.path).write_text(json.dumps(record), encoding="utf-8")
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of this process and of those that it has waited for: a busy machine does not add."""
+    return sum(os.times()[:4])
 
 
 def _context(fixturedef) -> str:
@@ -120,28 +141,39 @@ def core_files() -> list[str]:
 
 
 def common_digest() -> str:
-    """Return what tells one state of the core and of the tests' helpers from another."""
-    helpers = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*.py"))
-    return _digest([*core_files(), *helpers])
+    """Return what tells one state of the plugin and of the tests' helpers from another."""
+    helpers = [path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_")]
+    files = [*(ROOT / "pti_plugin").rglob("*.py"), *helpers]
+    return _digest(sorted(path.relative_to(ROOT).as_posix() for path in files))
 
 
-def measure(folders: list[str], words=print) -> Measured:
-    """Measure the test files of ``folders`` that are not measured yet; return all their measurements."""
+def measure(places: list[str], workers: int = 1, words=print) -> Measured:
+    """Measure the test files, in folders or named, that are not measured yet; return all their measurements."""
     CACHE.mkdir(parents=True, exist_ok=True)
     common = common_digest()
-    lines, seconds, run = defaultdict(set), {}, set()
-    for test_file in [path for folder in folders for path in sorted((ROOT / folder).rglob("test_*.py"))]:
-        name = test_file.relative_to(ROOT).as_posix()
-        kept = CACHE / f"{Path(name).parent.name}-{test_file.stem}-{_digest([name], common)}.json"
-        if not kept.exists():
-            for old in CACHE.glob(f"{Path(name).parent.name}-{test_file.stem}-*.json"):
-                old.unlink()
-            started = time.monotonic()
-            _run(name, kept)
-            words(f"{name}: measured in {time.monotonic() - started:.0f} s")
-        if kept.exists():
-            _add(json.loads(kept.read_text(encoding="utf-8")), lines, seconds, run)
-    return Measured(dict(lines), seconds, run)
+    kept = {}
+    for path in [path for place in places for path in sorted([ROOT / place, *(ROOT / place).rglob("test_*.py")])
+                 if path.is_file()]:
+        name = path.relative_to(ROOT).as_posix()
+        kept[name] = CACHE / f"{path.parent.name}-{path.stem}-{_digest([name], common)}.json"
+    missing = [name for name, file in kept.items() if not file.exists()]
+
+    def one(number: int) -> None:
+        name = missing[number]
+        for old in CACHE.glob(f"{Path(name).parent.name}-{Path(name).stem}-*.json"):
+            old.unlink()
+        started = time.monotonic()
+        _run(name, kept[name])
+        words(f"{number + 1} of {len(missing)}: {name} measured in {time.monotonic() - started:.0f} s"
+              + ("" if kept[name].exists() else ", without a result"), flush=True)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one, range(len(missing))))
+    measured = Measured(defaultdict(set), {}, set(), {}, {})
+    for file in kept.values():
+        if file.exists():
+            _add(json.loads(file.read_text(encoding="utf-8")), measured)
+    return measured
 
 
 def _run(name: str, kept: Path) -> None:
@@ -157,22 +189,25 @@ def _run(name: str, kept: Path) -> None:
         partial.rename(kept)
 
 
-def _add(record: dict, lines, seconds: dict, run: set) -> None:
+def _add(record: dict, measured: Measured) -> None:
     passed = {name: test for name, test in record["tests"].items() if test["passed"]}
     sharing = defaultdict(list)
     for name, test in passed.items():
-        seconds[name] = test["seconds"]
+        measured.seconds[name] = test["seconds"]
+        measured.shared[name] = test["shared"]
         for context in test["shared"]:
             sharing[context].append(name)
+    for context, seconds in record["setup"].items():
+        measured.setup[context] = max(seconds, measured.setup.get(context, 0.0))
     for path, contexts_by_line in record["lines"].items():
         for line, contexts in contexts_by_line.items():
             place = (path, int(line))
-            run.add(place)
+            measured.run.add(place)
             for context in map(record["contexts"].__getitem__, contexts):
                 if context in passed:
-                    lines[place].add((context, False))
+                    measured.lines[place].add((context, False))
                 else:
-                    lines[place].update((name, True) for name in sharing.get(context, ()))
+                    measured.lines[place].update((name, True) for name in sharing.get(context, ()))
 
 
 def _digest(names: list[str], start: str = "") -> str:
@@ -213,6 +248,7 @@ class Reached:
 
     def __init__(self, measured: Measured) -> None:
         self.lines = measured.lines
+        self.looking = [test for test in measured.seconds if test.startswith(LOOKING)]
         self.trees = {file: ast.parse((ROOT / file).read_text(encoding="utf-8")) for file in core_files()}
         self.named = defaultdict(set)
         for file, tree in self.trees.items():
@@ -222,7 +258,7 @@ class Reached:
 
     def tests(self, file: str, line: int) -> dict[str, bool]:
         """Return {test: whether only through a shared fixture} of the tests that reach the statement at ``line``."""
-        found: dict[str, bool] = {}
+        found: dict[str, bool] = {} if self._in_function(file, line) else dict.fromkeys(self.looking, True)
         self._collect(file, line, found, set())
         return found
 

@@ -1,7 +1,9 @@
 """Helpers that tests share: small rasters, and qgis_process as a function."""
 
+import difflib
 import json
 import os
+import re
 import subprocess
 from collections import namedtuple
 from pathlib import Path
@@ -152,6 +154,27 @@ class Log(Progress):
     def info(self, message):
         """Keep the message."""
         self.lines.append(message)
+
+
+def assert_as_looked_at(name, text):
+    """Compare a text with tests/data/looked_at/``name``: what a person has looked at and found right.
+
+    After a change that is meant, write it anew with PTI_FREEZE=1 and look at the difference before committing it.
+    """
+    path = ROOT / "tests" / "data" / "looked_at" / name
+    if os.environ.get("PTI_FREEZE"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    difference = list(difflib.unified_diff(path.read_text(encoding="utf-8").splitlines(), text.splitlines(),
+                                           "looked at", "now", lineterm="", n=2))
+    assert not difference, "\n".join(difference[:60])
+
+
+def page_text(html):
+    """What an HTML page says and how it is marked up, a line a tag, without pictures and style."""
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    html = re.sub(r'src="data:[^"]*"', 'src=""', html)
+    return re.sub(r"(?<=>)\s*(?=<(?!/))|\n+", "\n", html).strip() + "\n"
 
 
 def record_in(path):

@@ -135,12 +135,14 @@ def test_points_and_zones_have_the_colour_and_the_name_of_their_rank(provider, t
 
 def test_codes_that_no_table_names_are_found_in_the_raster(provider, tmp_path):
     rng = np.random.default_rng(4)
-    values = rng.choice([0, 7, 12, 220], (300, 40))
+    values = rng.choice([0, 7, 12], (300, 40))
+    # one code in the first row alone, one in the last
+    values[0, 3], values[-1, 5] = 220, 9
     path = write_raster(tmp_path / "codes.tif", values, dtype="uint8", nodata=0)
     calls = []
     found = output_styles.codes_found(path, lambda: calls.append(1))
-    assert {code: name for code, (name, _) in found.items()} == {7: "7", 12: "12", 220: "220"}
-    assert len({rgb for _, rgb in found.values()}) == 3 and len(calls) == 2
+    assert {code: name for code, (name, _) in found.items()} == {7: "7", 9: "9", 12: "12", 220: "220"}
+    assert len({rgb for _, rgb in found.values()}) == 4 and len(calls) == 2
     many = write_raster(tmp_path / "many.tif", np.arange(100).reshape(10, 10), dtype="int16")
     floats = write_raster(tmp_path / "floats.tif", values.astype("float32"))
     assert output_styles.codes_found(many, lambda: None) == output_styles.codes_found(floats, lambda: None) == {}

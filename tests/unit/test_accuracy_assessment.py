@@ -30,7 +30,7 @@ from pti_plugin.core.rasters.blocks import Settings
 from pti_plugin.core.rasters.grid import coordinate_transformation, epsg_wkt, transform_points
 from pti_plugin.core.rasters.raster import read_info
 from pti_plugin.core.reporting.accuracy_page import accuracy_page
-from support import write_raster
+from support import assert_as_looked_at, page_text, write_raster
 
 # The paper's Table 4: rows classified, columns reference.
 TABLE_4 = """classified,11,12,13,21,22,23,31,32,33,40
@@ -100,9 +100,10 @@ def turned(text):
     ",predicted" + 9 * "," + "\n" + turned(TABLE_4).replace("classified", ""),
     TABLE_4.replace(",", ";").replace("\n", "\r\n"),
     "\n".join(f"rank {line}" if line[0].isdigit() else line for line in TABLE_4.splitlines()),
+    "\n".join([",".join(["", *(f"ground truth class {code}" for code in ranks.CODES)]), *TABLE_4.splitlines()[1:]]),
 ], ids=["as it is", "reference in the corner", "truth in the corner", "reference on the columns",
         "classified on the columns", "reference on the rows", "predicted above the columns", "semicolons",
-        "rank 11 on the rows"])
+        "rank 11 on the rows", "three words on the columns"])
 def test_a_matrix_is_read_the_right_way_round_whatever_its_labels(tmp_path, text):
     table = read_matrix(saved(tmp_path, text))
     assert table.classes == ranks.CODES and not table.warnings
@@ -162,6 +163,14 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
             read_matrix(str(tmp_path / name))
 
 
+def test_only_the_first_words_of_a_label_say_the_side(tmp_path):
+    # "count" and "map" further on belong to the names
+    table = read_matrix(saved(tmp_path, "predicted,true dry count,ground truth ice on map\n"
+                                        "dry count,8,2\nice on map,1,9\n"))
+    assert table.classes == ("dry count", "ice on map")
+    np.testing.assert_array_equal(table.matrix, [[8, 2], [1, 9]])
+
+
 def test_a_class_on_one_side_only_is_zeros_on_the_other_and_said(tmp_path):
     table = read_matrix(saved(tmp_path, "classified,1,2,3\n1,8,2,0\n2,1,9,4\n"))
     np.testing.assert_array_equal(table.matrix, [[8, 2, 0], [1, 9, 4], [0, 0, 0]])
@@ -200,6 +209,8 @@ def test_classes_are_matched_by_code_or_name_and_unknown_ones_refused(tmp_path):
     ("rank,label,cells,area_km2\n11,cold,5,12.5\n12,,6,13\n", ({11: 12.5, 12: 13.0}, "km²")),
     ("class;pixels\n1;5\ntotal;5\n", ({1: 5.0}, "pixels")),
     ("stratum,area (ha)\nnorth,7\n", ({"north": 7.0}, "ha")),
+    # lines without a size or a name, and totals, are no classes; of several sizes, that of the area counts
+    ("class,count,area_km2\nice,,7\nbog,5,\n,4,8\nsum,5,15\nlake,0,0\n", ({"ice": 7.0, "lake": 0.0}, "km²")),
 ])
 def test_areas_are_read_with_their_unit(tmp_path, text, expected):
     assert read_sizes(saved(tmp_path, text)) == expected
@@ -433,6 +444,11 @@ def test_points_that_cannot_be_compared_are_listed_with_the_reason(tmp_path):
                               "were drawn as one sample of cells, keep one a cell.",)
     assert "Not compared: 3 points (1 on nodata of the classified map, 1 off the map, 1 without a reference class)." \
         in assess(found).sentences
+    page = accuracy_page(assess(found), [], "table.csv").to_html()
+    table = page[page.index("What could not be compared, and why"):]
+    for what, number, why in found.left_out:
+        cells = (rf"\s*<t[hd][^>]*>{re.escape(str(text))}</t[hd]>" for text in (what, number, why))
+        assert re.search("".join(("<tr[^>]*>", *cells)), table), what
     with pytest.raises(InputError, match="None of the 1 reference points can be compared with map.tif: 1 off the map"):
         compare_points(one, points_at([(10, 90)], [1]), Progress())
 
@@ -558,3 +574,20 @@ def test_mapped_areas_outside_the_interval_are_named_and_those_inside_not(tmp_pa
     even = with_sizes(compare_table(read_matrix(saved(tmp_path, "classified,1,2\n1,90,10\n2,10,90\n"))),
                       {1: 50.0, 2: 50.0}, "km²")
     assert not any("lies outside" in sentence for sentence in assess(even, BY_CLASS).sentences)
+
+
+def test_the_pages_read_as_they_were_looked_at(tmp_path):
+    pytest.importorskip("matplotlib")
+    table = compare_table(read_matrix(saved(tmp_path, OLOFSSON)))
+    text = "classified,1,2,3\n1,90,10,0\n2,0,100,0\n3,0,0,100\n"
+    sized = with_sizes(compare_table(read_matrix(saved(tmp_path, text))), {1: 50.1, 2: 20.25, 3: 30.125}, "km²")
+    (one, other), _ = pair_of_rasters(tmp_path)
+    points = compare_points(one, points_at([(10, 10), (1, 5), (10, 90), (12, 12), (10, 10)], [0, 1, 1, None, 2]),
+                            Progress())
+    found = [assess(table), assess(table, BY_CLASS), assess(sized, BY_CLASS), assess(points),
+             assess(compare_rasters(one, other, Progress()))]
+    pages = [page_text(accuracy_page(each, [("Confusion matrix", "matrix.csv")], "table.csv").to_html())
+             for each in found]
+    rows = [tables.to_csv(table_rows(each), COLUMNS) for each in found]
+    assert_as_looked_at("accuracy_pages.txt", "\n".join(pages).replace(str(tmp_path), ""))
+    assert_as_looked_at("accuracy_tables.txt", "\n".join(rows).replace(str(tmp_path), ""))

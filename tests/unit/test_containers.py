@@ -19,6 +19,7 @@ from pti_plugin.core.rasters.containers import (
     variable_of,
     variables,
 )
+from pti_plugin.core.rasters.dimensions import _has_time, _of_array
 from pti_plugin.core.rasters.folders import files_in
 from pti_plugin.core.rasters.grid import spatial_reference
 from pti_plugin.core.rasters.raster import NUMBER, SourceReader, display_name, read_info, source
@@ -279,3 +280,21 @@ def test_limits_of_coordinates_are_no_variable_to_choose(tmp_path, limits):
         file.createVariable("tas", "f4", ("time", "lat", "lon"))[:] = np.arange(60).reshape(3, 4, 5)
     assert variable_of(path).endswith(":tas")
     assert variable_of(path, limits).endswith(f":{limits}")
+
+
+@pytest.mark.parametrize("places", [("am/FT", "pm/count"), ("pm/count", "am/FT"), ("FT", "pm/count")])
+def test_the_dimensions_of_a_variable_are_found_by_its_short_name_in_any_group(tmp_path, places):
+    import h5py
+
+    path = str(tmp_path / "groups.h5")
+    with h5py.File(path, "w") as file:
+        for place in places:
+            group, _, name = place.rpartition("/")
+            group = file.require_group(group or "/")
+            group[f"t_{name}"] = np.array([3.0, 4.0] if name == "FT" else [8.0, 9.0])
+            group[f"t_{name}"].attrs["units"] = "days since 2001-01-01"
+            group[f"t_{name}"].make_scale()
+            group.create_dataset(name, data=np.zeros((2, 4, 6), "uint8")).dims[0].attach_scale(group[f"t_{name}"])
+    assert [tuple(found.values) for found in _of_array(path, "FT", 2) if _has_time(found)] == [(3.0, 4.0)]
+    assert [tuple(found.values) for found in _of_array(path, "count", 2) if _has_time(found)] == [(8.0, 9.0)]
+    assert _of_array(path, "none", 2) == ()

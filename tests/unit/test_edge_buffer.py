@@ -88,10 +88,11 @@ def test_every_cell_of_a_projected_grid_is_judged_by_its_true_distance(epsg, lat
     np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
 
 
-@pytest.mark.parametrize("top", [45.5, 60.5, 80.5])
-def test_every_cell_of_a_grid_in_degrees_is_judged_by_its_true_distance(top, monkeypatch):
-    grid = Grid(epsg_wkt(4326), (20.0, 0.02, 0.0, top, 0.0, -0.01), 120, 90)
-    cells, buffers = patches(90, 120, seed=2), {1: 10.0, 2: 4.3, 3: 0.0}
+# 64 cells are looked at together: a single one may be left at the end of a row
+@pytest.mark.parametrize("top, width", [(45.5, 120), (60.5, 129), (80.5, 65)])
+def test_every_cell_of_a_grid_in_degrees_is_judged_by_its_true_distance(top, width, monkeypatch):
+    grid = Grid(epsg_wkt(4326), (20.0, 0.02, 0.0, top, 0.0, -0.01), width, 90)
+    cells, buffers = patches(90, width, seed=2), {1: 10.0, 2: 4.3, 3: 0.0}
     expected, _ = brute_force(cells, grid, buffers)
     np.testing.assert_array_equal(inside(cells, grid, buffers)[0], expected)
     monkeypatch.setattr(edge_buffer, "kernels", lambda: sampling_numpy)
@@ -109,6 +110,29 @@ def test_a_grid_round_the_earth_has_no_edge_at_its_seam():
     # half of it has edges on both sides
     half = Grid(grid.wkt, grid.transform, 360, 40)
     assert (inside(cells[:, :360].copy(), half, buffers)[0][:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("north", [True, False])
+def test_the_border_of_a_grid_in_degrees_that_ends_at_a_pole_lies_at_the_pole(north):
+    # centres 27.9, 83.8 and 139.6 km from the pole
+    transform = (-180.0, 30.0, 0.0, 90.0, 0.0, -0.5) if north else (-180.0, 30.0, 0.0, -80.0, 0.0, -0.5)
+    grid = Grid(epsg_wkt(4326), transform, 12, 20)
+    for buffer, rows in ((25.0, 0), (30.0, 1), (80.0, 1), (90.0, 2), (135.0, 2)):
+        found = inside(np.ones((20, 12), dtype=np.uint8), grid, {1: buffer})[0]
+        # on the other side, the row beyond the grid is the border: as many rows are lost as lie within the buffer
+        lost = int(np.ceil(buffer / 55.85)) - 1
+        expected = np.repeat((np.arange(20) >= rows) & (np.arange(20) < 20 - lost), 12).reshape(20, 12)
+        np.testing.assert_array_equal(found == 1, expected if north else expected[::-1], err_msg=str(buffer))
+
+
+def test_the_variation_round_tiles_that_mirror_each_other_is_the_same():
+    # round the pole, the ground differs most towards the corner of a tile that is furthest from it: all four in turn
+    grid = grid_at(6931, 90.0, 0.0, 25000.0, 160, 160)
+    ground = Ground(grid)
+    variation = ground._variation(np.arange(ground.tiles), 300.0).reshape(ground.tiles_down, ground.tile[2])
+    assert ground.tiles_down > 4 and np.ptp(variation) > 0.01
+    for mirrored in (variation[::-1], variation[:, ::-1], variation.T):
+        np.testing.assert_allclose(mirrored, variation, rtol=1e-6)
 
 
 @pytest.mark.parametrize("latitude", [45.0, 60.0, 80.0])

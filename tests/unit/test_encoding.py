@@ -18,6 +18,7 @@ from ways_of_reading import assert_every_way
 from pti_plugin.core.common.errors import GridError, InputError
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.blocks import OutputSpec, RasterWriter
+from pti_plugin.core.rasters.encoding import _valid_range
 from pti_plugin.core.rasters.raster import (
     CLASS,
     NO_CLASS,
@@ -153,16 +154,18 @@ def test_a_virtual_raster_that_computes_values_keeps_its_own_statement(tmp_path)
 
 
 @pytest.mark.parametrize("dtype, unsigned, fills, limited", [
-    case for case in itertools.product(("i1", "i2", "f4"), (False, True), ("none", "fill", "missing", "both"),
+    case for case in itertools.product(("i1", "i2", "i4", "f4"), (False, True), ("none", "fill", "missing", "both"),
                                        (False, True)) if not (case[0] == "f4" and case[1])])
 def test_a_netcdf_variable_means_what_cf_says(tmp_path, dtype, unsigned, fills, limited):
     rng = np.random.default_rng(5)
-    meant = np.dtype({"i1": "u1", "i2": "u2"}[dtype] if unsigned else dtype)
+    meant = np.dtype(dtype.replace("i", "u") if unsigned else dtype)
     stored = rng.integers(2, 200 if meant == np.uint8 else 100, (LAYERS, ROWS, COLUMNS)).astype(meant)
     if meant == np.uint16:
         stored[:, 0, 1] = 60000
     if meant == np.uint8:
         stored[:, 0, 1] = 199
+    # beyond what the signed type holds, in which netCDF writes the range of an unsigned one
+    most = 50000 if meant == np.uint16 else 90
     codes = {"none": (), "fill": (50,), "missing": (60,), "both": (50, 60)}[fills]
     for place, code in enumerate(codes):
         stored[:, 1 + place, 2:4] = code
@@ -182,14 +185,18 @@ def test_a_netcdf_variable_means_what_cf_says(tmp_path, dtype, unsigned, fills, 
         if fills in ("missing", "both"):
             variable.missing_value = np.array(60, dtype)
         if limited:
-            variable.valid_range = np.array([10, 90], dtype)
+            variable.valid_range = np.array([10, most], meant).view(dtype)
         variable.scale_factor, variable.add_offset = 0.5, 3.0
         variable[:] = stored.view(dtype) if unsigned else stored
     values = stored * 0.5 + 3.0
     for code in codes:
         values[stored == code] = np.nan
     if limited:
-        values[(stored < 10) | (stored > 90)] = np.nan
+        values[(stored < 10) | (stored > most)] = np.nan
+    if dtype == "i4" and unsigned:
+        with pytest.raises(InputError, match="from 2,147,483,648 on would become negative"):
+            read_info(path)
+        return
     if dtype == "i1" and unsigned and not limited and SIGNED_BYTES:
         # older GDAL cannot convert unsigned bytes of netCDF at all; that must not pass in silence
         with pytest.raises(InputError, match="cannot be read"):
@@ -460,3 +467,10 @@ def test_every_product_reads_the_same_by_every_way_in(case, tmp_path):
         known = ~np.isnan(found)
         np.testing.assert_allclose(found[known], (stored * (case.scale or 1.0))[known], rtol=1e-6)
         assert_every_way(place, found[None], [1])
+
+
+@pytest.mark.parametrize("stated, unsigned, valid", [
+    ("{10, -1}", True, (10, 255)), ("{0, -128}", True, (0, 128)), ("{5, 0}", True, ()), ("{10, -1}", False, ()),
+    ("{-5, -1}", True, (-5, -1)), ("{7, 7}", True, ()), ("{1, 2, 3}", True, ()), ("{0, 90}", True, (0, 90))])
+def test_a_range_of_unsigned_bytes_is_written_in_signed_ones(stated, unsigned, valid):
+    assert _valid_range({"valid_range": stated}, "Byte", 1.0, 0.0, False, unsigned) == valid

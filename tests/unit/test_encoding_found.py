@@ -3,6 +3,7 @@
 They are made with GDAL's own tools, netCDF4 and h5py; what is right is what NumPy wrote.
 """
 
+import re
 
 import h5py
 import netCDF4
@@ -274,6 +275,18 @@ def test_a_virtual_raster_that_scales_leaves_nodata_out(tmp_path):
     blind = tmp_path / "b.vrt"
     blind.write_text((tmp_path / "a.vrt").read_text().replace("<NODATA>20</NODATA>", ""))
     refused(blind, "does not leave those cells out")
+
+
+def test_a_virtual_raster_that_makes_0_of_nodata_is_refused(tmp_path):
+    path = write_raster(tmp_path / "a.tif", CELLS.astype("int16"), nodata=20, scale=0.5)
+    # cells of nodata are left out, and so stay 0, without a nodata value of its own
+    gdal.Translate(str(tmp_path / "a.vrt"), path, format="VRT", unscale=True, outputType=gdal.GDT_Float32).FlushCache()
+    gdal.Warp(str(tmp_path / "b.vrt"), path, format="VRT").FlushCache()
+    for name in "ab":
+        text = (tmp_path / f"{name}.vrt").read_text()
+        stated = re.search(r"<NoDataValue>[^<]*</NoDataValue>", text).group()
+        (tmp_path / f"{name}.vrt").write_text(text.replace(stated, ""))
+        refused(str(tmp_path / f"{name}.vrt"), f"{name}.vrt computes its values from files with the nodata value 20, ")
 
 
 def test_a_warped_virtual_raster_keeps_type_mask_and_scale(tmp_path):

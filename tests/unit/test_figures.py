@@ -461,6 +461,23 @@ def test_the_band_of_the_elimination_is_as_wide_as_the_standard_deviation():
     assert heights == pytest.approx([2, 2], rel=0.05)
 
 
+@pytest.mark.parametrize("means, spread, paper, low, high", [
+    ([50.0, 60.0, 70.0], 0.0, None, 48.0, 72.0), ([50.0, 60.0, 70.0], 5.0, None, 42.0, 78.0),
+    ([50.0, 60.0, 70.0], 0.0, 90.0, 46.0, 94.0), ([50.0, 60.0, 70.0], 0.0, 30.0, 26.0, 74.0),
+    # one value: two per cent points of room; no accuracy is below 0, and little is drawn above 100
+    ([80.0, 80.0], 0.0, None, 79.8, 80.2), ([90.0, 100.0], 0.0, None, 89.0, 100.2),
+    ([1.0, 41.0], 0.0, None, 0.0, 45.0)])
+def test_the_axes_of_the_elimination_leave_a_tenth_of_room(monkeypatch, means, spread, paper, low, high):
+    from matplotlib.figure import Figure
+
+    drawn, added = [], Figure.add_axes
+    monkeypatch.setattr(Figure, "add_axes", lambda self, *given, **options: drawn.append(added(self, *given, **options))
+                        or drawn[-1])
+    figures.rfecv_curve(curve(means, 1, spread), paper and {"features": 2, "mean_accuracy": paper})
+    assert drawn[0].get_ylim() == pytest.approx((low, high))
+    assert drawn[0].get_xlim() == (0.5, len(means) + 0.5)
+
+
 def test_the_elimination_needs_one_chosen_row():
     with pytest.raises(InputError, match="0 of the 0 rows of the feature elimination are marked"):
         figures.rfecv_curve([])

@@ -403,6 +403,18 @@ def test_an_own_crosswalk_may_give_a_class_to_what_is_nodata_by_the_plugins_own(
     assert read_raster(tmp_path / "cover.tif").tolist() == [[200, 202, 10]]
 
 
+@pytest.mark.parametrize("wanted, years, cover", [("2018-2019", [2018, 2019], 150),
+                                                  ("2019-2019", [2019], 150), ("2017-2018", [2017, 2018], 210),
+                                                  ("", [2017, 2018, 2019, 2020], 200)])
+def test_the_years_asked_for_are_used_the_first_and_the_last_too(tmp_path, wanted, years, cover):
+    paths = [write_raster(tmp_path / f"lc_{year}.tif", np.full((1, 2), code), dtype="uint8")
+             for year, code in ((2020, 200), (2017, 10), (2019, 150), (2018, 210))]
+    result = run(tmp_path, paths, years=wanted, tie=RECENT)
+    assert result["years"] == years
+    # a tie goes to the most recent year
+    assert read_raster(tmp_path / "cover.tif").tolist() == [[cover, cover]]
+
+
 def test_without_years_in_the_names_the_lowest_code_still_decides(tmp_path):
     paths = [write_raster(tmp_path / f"{name}.tif", np.array([codes]), dtype="uint8")
              for name, codes in (("b", [60, 70]), ("a", [10, 70]))]

@@ -188,6 +188,17 @@ def test_ones_own_table_goes_before_the_plugins(tmp_path):
     assert recognise(found, "bdod_0-5cm_mean_1000.tif").name == "soilgrids_bdod"
 
 
+def test_a_row_may_leave_all_columns_but_two_empty(tmp_path):
+    product = read_products(table(tmp_path, {"files": "a.tif"}))["mine"]
+    quantity = product.quantity
+    assert (quantity.title, quantity.unit, quantity.conversions) == ("mine", "", {})
+    # any number will do, of whatever sign
+    assert (quantity.low, quantity.high, quantity.least_high) == (-1e30, 1e30, -1e30)
+    assert (product.title, product.input, product.kind, product.stored_unit) == ("mine", "", NUMBER, "")
+    assert (product.scale, product.offset, product.flags, product.keep, product.codes) == (1.0, 0.0, (), (), ())
+    assert (product.crs, product.crs_wrong, product.extent, product.period) == ("", False, (), 0)
+
+
 def test_all_columns_of_a_row_are_read(tmp_path):
     product = read_products(table(tmp_path, {
         "title": "My layer", "input": "I1", "files": "a*.nc; b*.nc", "variables": "T;U", "unit": "degC",

@@ -757,3 +757,15 @@ def test_a_raster_that_is_one_file_too_many_is_not_called_of_unknown_format(tmp_
             file.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert open_raster(path) is not None
+
+
+@pytest.mark.parametrize("east", ["degrees_east", "degree_east", "degrees_E", "degree_E", "m", ""])
+@pytest.mark.parametrize("north", ["degrees_north", "degree_north", "degrees_N", "degree_N", "m", ""])
+def test_units_of_the_coordinates_state_the_crs_where_both_do(tmp_path, east, north):
+    path = write_raster(tmp_path / "a.tif", np.ones((2, 3)), crs=None, transform=(10.0, 1.0, 0.0, 70.0, 0.0, -1.0),
+                        metadata={"lon#units": east, "lat#units": north, "lon#long_name": "degrees_east degrees_north"})
+    if east.startswith("degree") and north.startswith("degree"):
+        assert read_info(path).grid.is_geographic
+    else:
+        with pytest.raises(GridError, match="a.tif has no CRS"):
+            read_info(path)

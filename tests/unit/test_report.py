@@ -13,11 +13,13 @@ pytest.importorskip("matplotlib")
 from pti_plugin.core.common import profiles  # noqa: E402
 from pti_plugin.core.common.errors import InputError, OutputError  # noqa: E402
 from pti_plugin.core.common.ranks import BY_CODE, RANKS  # noqa: E402
+from pti_plugin.core.mapping import area_comparison, coverage  # noqa: E402
 from pti_plugin.core.reporting import report, report_model, report_stations, report_steps  # noqa: E402
 from pti_plugin.core.reporting.figures import relative_luminance, shap_bars, text_colour_on  # noqa: E402
 from pti_plugin.core.reporting.report import validation_report  # noqa: E402
 from pti_plugin.core.reporting.report_page import MOST_INPUTS, RANK, YEAR, Column, Report, format_number  # noqa: E402
 from pti_plugin.core.reporting.report_print import print_version  # noqa: E402
+from support import assert_as_looked_at, page_text  # noqa: E402
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -619,3 +621,73 @@ def test_paper_holds_what_the_page_holds():
         assert title in paper.text
     doubled, _ = print_version(page, 2.0)
     assert int(Page(doubled).all("img")[0]["width"]) == 2 * int(paper.all("img")[0]["width"])
+
+
+def test_the_pages_read_as_they_were_looked_at():
+    # values with more digits than any column shows
+    def long(row):
+        return {key: value + 0.123456 if isinstance(value, float) and value == value else value
+                for key, value in row.items()}
+
+    before = [{**row, "section": "calibration before", "value": row["value"] + 10} for row in CALIBRATION]
+    temperature = {"section": "temperature", "line": "temperature of the probabilities", "value": 0.7451234,
+                   "low": None, "high": None, "n": 9, "expected": None, "meaning": "Made surer."}
+    compared = [{"compared_cells": 300.0, "compared_km2": 187500.0, "agreement_percent": 66.66789,
+                 "within_one_percent": 80.12345}] * 2
+    latitudes = [metric("agreement by latitude", f"{kind}: latitude {place}", value, cells, "Map and index, 25 km.")
+                 for place, cells, same in (("all", 300, 66.66789), ("50 to 55° N", 100, 54.32109),
+                                            ("70 to 75° N", 200, 73.97531))
+                 for kind, value in (("agreement", same), ("within one rank", same + 9), ("compared", 625.0 * cells))]
+    transition = {"section": "transition", "item": None, "from_rank": 11.0, "to_rank": 12.0, "cells": 1.0,
+                  "area_km2": 100.4567, "share_percent": 10.04567}
+    compares = [{"section": "summary", "item": item, "from_rank": None, "to_rank": None, "cells": 1234.0,
+                 "area_km2": 98765.4321, "share_percent": share} for item, share in (
+                     ("same rank", 90.01234), ("ranked in either", 100.0), ("different rank", 17.51234),
+                     ("higher in second map", 5.25123), ("lower in second map", 12.26123))]
+    runs = {"section": "runs", "item": "trendrasters (MAGT_TREND): FIRST_YEAR", "first": 0.0, "second": 2003.0}
+    index = {"tool": "buildpti", "inputs": [{"role": "MAGT_TREND", "path": "x", "step": 2}],
+             "choices": {"COLD": -4.0, "COOL": -1.5, "WARM": 3, "ISOLATED": 10, "EXCLUDE_CODES": "210, 220",
+                         "report_untestable_trend": True}}
+    stack = {"tool": "predictorstack", "inputs": [{"role": "LST_TREND", "path": "/x/slope.tif", "step": 2}],
+             "results": {"predictors": [{"role": "lst", "unit": "K"}]}}
+    lines = [*map(long, METRICS), long(BLOCKS), long(VOTE), {
+        "line": "random 5-fold cross-validation", "value": 67.33333, "low": 66.0, "high": 69.0, "n": 5, "meaning": ""}]
+    areas = [{**metric(area_comparison.SECTION, f"{kind} area of rank {rank}", value, 5), "unit": "km²"}
+             for rank, values in ((11, (900123.4, 1000234.5, 950345.6)), (40, (0.0, 10.6, 5.5)))
+             for kind, value in zip(("conceptual", "predicted", "adjusted"), values)]
+    areas.append({**metric(area_comparison.SECTION, "net area that changes its rank", 12.34567, 5, "Of both."),
+                  "unit": "%"})
+    covered = [metric(coverage.SECTION, f"{kind}: rank {rank}, latitude {latitude}", value + shift, 12 + shift,
+                      "steep" if kind == "not_predicted" else "")
+               for shift, (rank, latitude) in enumerate((("all", "all"), (11, "all"), ("all", "70 to 75° N")))
+               for kind, value in (("ranked", 1000.4), ("sampled", 10.6), ("predicted", 900.5), ("incomplete", 44.4),
+                                   ("not_predicted", 99.9))]
+    stations = SimpleNamespace(
+        rows=[{**row, "map_magt": row["magt"] + miss, "magt_diff": miss} for row, miss in
+              zip(STATIONS.rows, (0.25, -1.5, 0.125, 3.0, 0.0))],
+        summary={**STATIONS.summary, "cold_below": -3.0, "cool_up_to": -1.5, "warm_up_to": 3.0,
+                 "within": {**share(0, 1), "of": 0},
+                 "magt": {"bias": -0.12345, "rmse": 1.23456, "mae": 0.98765, "r": 0.87654, "n": 5},
+                 "kendall": {"r": 0.51234, "p": 0.0123456, "n": 26, "low": None, "high": None, "method": "Kendall"},
+                 "tier_confusion": {"labels": ["cold", "cool"], "matrix": [[3, 1], [0, 12]]}},
+        sentences=STATIONS.sentences, warnings=[], side_by_side=[
+            {"map": name, "kind": "map", "with_rank": 26, "ranks_compared": 25, "exact_percent": 12.3456,
+             "within_one_percent": 45.6789, "spearman": -0.694321, "tiers_compared": 24, "tier_percent": 65.4321,
+             "magt_compared": 23, "magt_bias": -0.123456, "magt_rmse": 1.234567, "magt_mae": mae}
+            for name, mae in (("a.tif", 0.987654), ("b.tif", None))])
+    names = ("map", "areas", "zones", "stations", "metrics", "shap", "confusion", "selection", "comparison",
+             "applicability", "record", "side_by_side")
+    everything = full_report(
+        area_rows=list(map(long, AREAS)), zone_rows=[{**long(zone), **more} for zone, more in zip(ZONES, compared)],
+        metrics_rows=lines, map_rows=[*map(long, reach_rows()), *latitudes, *areas, *covered], applicability_png=PNG,
+        station_result=stations,
+        selection_rows=SELECTION, calibration_rows=[temperature, *CALIBRATION, *before],
+        comparison_rows=[*compares, transition], start_rows=[*compares, transition, runs],
+        steps=[RECORD, {**TREND, "choices": {"METHOD": "hirsch_slack"}}, index, stack],
+        citations=[("calm.tab", "Someone 2020, PANGAEA", "CC-BY")],
+        sources={name: f"/some/folder/{name}.csv" for name in names})
+    pages = [everything, full_report(), validation_report(), full_report(
+        station_result=None, metrics_rows=[dict(long(VOTE), low=None, high=None)], map_rows=reach_rows(),
+        zone_rows=[ZONES[0], *(dict(ZONES[1], zone=f"zone {number}") for number in range(8))])]
+    assert_as_looked_at("report_pages.txt", "\n".join(page_text(page.to_html()) for page in pages))
+    assert_as_looked_at("report_print.txt", page_text(print_version(everything)[0]))

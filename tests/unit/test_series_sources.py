@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import products as p
-from pti_plugin.core.common.errors import InputError
+from pti_plugin.core.common.errors import GridError, InputError
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.folders import files_in
 from pti_plugin.core.rasters.grid import Grid, epsg_wkt
@@ -346,6 +346,19 @@ def test_tiles_of_a_day_are_one_layer_and_missing_ones_are_said(tmp_path):
     np.testing.assert_allclose(read(series), values, atol=1e-9)
     assert [layer.index for layer in series.layers] == sorted(layer.index for layer in series.layers)
     assert any("h21v02" in warning and "2001-02-01" in warning for warning in log.warnings), log.warnings
+
+
+def test_rasters_on_parts_of_a_grid_are_tiles_where_times_repeat_and_refused_otherwise(tmp_path):
+    values = np.arange(48.0).reshape(2, 4, 6)
+
+    def part(name, year, left):
+        return write_raster(tmp_path / f"{name}_{year}.tif", values[year - 2001, :, left:left + 3].astype("float32"),
+                            transform=(1000.0 * left, 1000.0, 0.0, 0.0, 0.0, -1000.0))
+
+    paths = [part(name, year, left) for year in (2001, 2002) for name, left in (("west", 0), ("east", 3))]
+    np.testing.assert_array_equal(read(opened(paths, 1)), values)
+    with pytest.raises(GridError, match="All layers of a series must share one grid"):
+        opened([paths[0], paths[3]], 1)
 
 
 def test_one_tile_twice_is_refused_by_name(tmp_path):

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common.errors import InputError
-from pti_plugin.core.rasters.stamp_names import Ambiguous, Stamp, natural_order, stamp_in, stamps_in, years_of_span
+from pti_plugin.core.rasters.stamp_names import (
+    Ambiguous,
+    Stamp,
+    _agree,
+    natural_order,
+    stamp_in,
+    stamps_in,
+    years_of_span,
+)
 from pti_plugin.core.rasters.time_axis import DAILY, index_of, stamp_of, stamp_text
 
 #: how a day is written, and how exact that is: 3 the day, 2 the month, 1 the year
@@ -191,3 +199,13 @@ def test_a_height_a_wavelength_or_a_level_is_no_year(number, unit):
 @pytest.mark.parametrize("text", ["ALT 2001 m", "alt_2001_cm", "2001magt", "2001_mean", "2001max", "depth 2001, m"])
 def test_a_year_may_stand_before_the_unit_of_the_values(text):
     assert stamp_in(text) == Stamp(2001)
+
+
+@pytest.mark.parametrize("year", [2003, 2004])
+def test_a_day_of_the_year_agrees_with_its_own_month_and_date_alone(year):
+    for number in range(1, 366 + (year == 2004)):
+        day = datetime.date(year, 1, 1) + datetime.timedelta(number - 1)
+        counted = Stamp(year, day_of_year=number)
+        assert [month for month in range(1, 13) if _agree(counted, Stamp(year, month))] == [day.month]
+        assert _agree(Stamp(year, day.month, day.day), counted) and _agree(Stamp(year), counted)
+        assert not _agree(counted, Stamp(year, day_of_year=number % 365 + 1)) and not _agree(counted, Stamp(year + 1))

@@ -209,6 +209,24 @@ def test_kelvin_is_converted_and_said_unless_the_header_states_another_unit(tmp_
     assert "in K, which is the unit stated" in refusal(table(tmp_path, "site,lat,lon,year,temp_K\nA,65,10,2000,-3\n"))
 
 
+@pytest.mark.parametrize("values, header, kept", [
+    # depths: from 5 cm to 20 m, both ends among them; temperatures: between -60 and 45 °C
+    ((50, 5, 2000, 4.99, 2000.1), "alt_cm", 3), ((0.5, 0.05, 20, 0.0499, 20.001), "alt_m", 3)])
+def test_the_limits_of_thaw_depths_are_possible_themselves(tmp_path, values, header, kept):
+    series, report = read_series(alt_table(tmp_path, values, header), ALT)
+    assert [station.site for station in series] == [f"S{i}" for i in range(kept)]
+    assert sum(report.skipped.values()) == len(values) - kept
+
+
+@pytest.mark.parametrize("value, possible", [(-59.99, True), (-60, False), (44.99, True), (45, False)])
+def test_the_limits_of_ground_temperatures_are_impossible_themselves(tmp_path, value, possible):
+    path = table(tmp_path, f"site,lat,lon,year,temp_degC\nA,65,10,2000,-1\nA,65,10,2001,{value}\n")
+    if possible:
+        assert read_series(path, MAGT)[0][0].values[2001] == value
+    else:
+        assert f"{value:g} °C in line 3 cannot be a mean annual ground temperature" in refusal(path)
+
+
 def test_an_impossible_temperature_is_refused_with_its_line(tmp_path):
     assert "line 3" in refusal(table(tmp_path, "site,lat,lon,year,temp\nA,65,10,2000,-1\nA,65,10,2001,85\n"))
 

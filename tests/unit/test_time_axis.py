@@ -11,7 +11,9 @@ import pytest
 from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.raster import read_info
-from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, dated, layer_stamps, series, stamp_text
+from pti_plugin.core.rasters.stamp_names import Stamp
+from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, dated, index_of, layer_stamps, series, stamp_text
+from pti_plugin.core.rasters.time_decoding import Moment
 from pti_plugin.core.series.composites import CompositeOptions, composite_series
 from pti_plugin.core.series.trends import TrendOptions, trend_rasters
 from support import Log, read_raster, write_raster
@@ -290,3 +292,19 @@ def test_many_bands_are_decoded_at_once(tmp_path):
     start = time.process_time()
     found = layer_stamps([info], DAILY, Log())
     assert len(set(found)) == 7300 and time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("period", [2, 4, 24, 36, 52, 73, 365])
+def test_steps_of_a_year_are_of_equal_length_and_take_every_day(period):
+    for year in (2003, 2004):
+        for number in range(1, 366 + (year == 2004)):
+            day = datetime.date(year, 1, 1) + datetime.timedelta(number - 1)
+            # the last day of a leap year is of the last step
+            expected = [year * period + max(step for step in range(period) if step * length / period <= number - 1)
+                        for length in (365, 360)]
+            for moment in (Stamp(year, day_of_year=number), Stamp(year, day.month, day.day),
+                           Moment(year, day.month, day.day, number, 365)):
+                assert index_of(moment, period) == expected[0], (moment, period)
+            if number <= 360:
+                assert index_of(Moment(year, 1 + (number - 1) // 30, 1, number, 360), period) == expected[1]
+    assert index_of(Stamp(2003, 7), period) is None

@@ -166,6 +166,9 @@ def test_composites_of_8_days_keep_their_place_in_the_year(tmp_path, calendar):
      [f"{1960 + month // 12}-{month % 12 + 1:02d}" for month in range(24)]),
     (np.round(np.arange(60) / 12, 4), {"units": "years since 1960-01-01"}, 12,
      [f"{1960 + month // 12}-{month % 12 + 1:02d}" for month in range(60)]),
+    # a thousandth of a month beside a whole one is no rounding any more
+    ([-0.001, 0.999], {"units": "months since 2000-01-01"}, 12, ["1999-12", "2000-01"]),
+    ([-0.0009, 0.9991], {"units": "months since 2000-01-01"}, 12, ["2000-01", "2000-02"]),
     (np.arange(40), {"units": "years since 1960-07-01"}, 1, [str(year) for year in range(1960, 2000)]),
     (np.arange(40) + 0.5, {"units": "years since 1960-01-01"}, 12, [f"{year}-07" for year in range(1960, 2000)]),
     # more units and dates to count from
@@ -528,3 +531,23 @@ def test_moments_say_how_long_their_year_is(tmp_path):
                                                                     "calendar": calendar})})
         assert [moment.days_in_year for moment in moments(path)] == expected
     assert Moment(2000).month == 0
+
+
+@pytest.mark.parametrize("words, in_a_day", [
+    ("nanosecond nanoseconds nsec nsecs ns", 86400e9), ("microsecond microseconds us µs", 86400e6),
+    ("millisecond milliseconds msec msecs ms", 86400e3), ("second seconds sec secs s", 86400.0),
+    ("minute minutes min mins", 1440.0), ("hour hours hr hrs h", 24.0), ("day days d", 1.0), ("week weeks", 1 / 7)])
+def test_every_word_for_a_unit_of_time(tmp_path, words, in_a_day):
+    for word in words.split():
+        held = np.array([0.0, 31.0, 59.0, 365.0]) * in_a_day
+        path = write_nc(tmp_path / f"{word}.nc", {"time": (held, {"units": f"{word} since 2001-01-01"})})
+        assert stamps(path, DAILY) == ["2001-01-01", "2001-02-01", "2001-03-01", "2002-01-01"], word
+
+
+@pytest.mark.parametrize("words, months", [("month months mon mons", 1),
+                                           ("year years yr yrs common_year common_years", 12)])
+def test_every_word_for_months_and_years(tmp_path, words, months):
+    for word in words.split():
+        path = write_nc(tmp_path / f"{word}.nc", {"time": (np.arange(4), {"units": f"{word} since 2001-01-01"})})
+        expected = [f"{2001 + months * i // 12}-{months * i % 12 + 1:02d}" for i in range(4)]
+        assert stamps(path, 12) == expected, word

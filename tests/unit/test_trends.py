@@ -296,11 +296,18 @@ def test_first_and_last_year_leave_out_the_layers_beyond(tmp_path):
     for name in ("whole", "part", "none"):
         (tmp_path / name).mkdir()
     whole = run(paths, tmp_path / "whole")[0]
-    part = run(paths, tmp_path / "part", first_year=2003, last_year=2012)[0]
+    part, _, log = run(paths, tmp_path / "part", first_year=2003, last_year=2012)
+    assert "Of the years 1995 to 2014, 2003 to 2012 are used." in log.lines
     for row, column in np.ndindex(6, 7):
         expected = pymannkendall.original_test(values[8:18, row, column].astype(np.float32).astype(float))
         assert part["p"][row, column] == pytest.approx(expected.p, rel=1e-5)
         assert part["slope"][row, column] == pytest.approx(expected.slope, rel=1e-4, abs=1e-6)
     assert (whole["p"] < 0.05).all() and (part["p"] < 0.05).mean() < 0.3
+    for name, options, kept in (("from", {"first_year": 2003}, slice(8, 20)),
+                                ("to", {"last_year": 2005}, slice(0, 11))):
+        (tmp_path / name).mkdir()
+        found = run(paths, tmp_path / name, **options)[0]
+        expected = pymannkendall.original_test(values[kept, 2, 3].astype(np.float32).astype(float))
+        assert found["p"][2, 3] == pytest.approx(expected.p, rel=1e-5)
     with pytest.raises(InputError, match="years 1995 to 2014, of which none"):
         run(paths, tmp_path / "none", first_year=2050)

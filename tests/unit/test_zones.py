@@ -19,6 +19,7 @@ from pti_plugin.core.rasters.exclusion import LeftOutClasses
 from pti_plugin.core.rasters.grid import Grid, coordinate_transformation, epsg_wkt
 from pti_plugin.core.zonal import zones
 from pti_plugin.core.zonal.polygon_area import polygon_area_km2
+from pti_plugin.core.zonal.polygon_rings import edges_of
 from pti_plugin.core.zonal.zone_polygons import NO_NAME, Zone, ZoneCells, ZoneLayer, read_zones
 from pti_plugin.core.zonal.zones import FIELDS, WHOLE, ZoneInputs, summarize_zones
 from support import TRANSFORM, Log, standing, write_raster
@@ -682,3 +683,12 @@ def test_without_a_reference_the_table_has_no_agreement_and_a_model_alone_is_ref
     other = write_raster(tmp_path / "small.tif", np.full((9, 9), 11), nodata=0, dtype="uint8", transform=POLAR)
     with pytest.raises(GridError, match=r"small\.tif"):
         summarize(tmp_path, pti[0], reference=other)
+
+
+def test_an_edge_is_the_same_from_either_side():
+    rng = np.random.default_rng(2)
+    # whole numbers, so that many edges stand upright or lie flat
+    ring = rng.integers(0, 4, (200, 2)).astype(float)
+    starts, ends = edges_of([np.vstack([ring, ring[:1]])])
+    expected = [tuple(sorted((tuple(a), tuple(b)))) for a, b in zip(ring, np.roll(ring, -1, axis=0))]
+    assert [(tuple(a), tuple(b)) for a, b in zip(starts, ends)] == expected

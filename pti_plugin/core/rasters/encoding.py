@@ -221,6 +221,10 @@ def _stated(dataset, band, driver, shared, name, number):
     meant = "Int8" if dtype == "Byte" and signed else dtype
     if meant == "Int8" and unsigned:
         meant = "Byte"
+    if driver == "netCDF" and unsigned and meant in ("Int32", "Int64"):
+        raise InputError(f"{_band_of(name, number)} holds unsigned integers (its attribute _Unsigned), which GDAL "
+                         f"reads as signed ones: values from {1 << int(meant[3:]) - 1:,} on would become negative. "
+                         f"Bring it to a floating-point type first.")
     floating = meant.startswith("Float")
     # attributes of integers are in stored numbers; a float that was converted may carry those of its origin
     trusted = native or not floating
@@ -361,7 +365,7 @@ def _valid_range(attributes, dtype, scale, offset, in_units, unsigned):
     if not low < high or limits == [-math.inf, math.inf]:
         return ()
     if not dtype.startswith("Float") and (scale, offset) != (1.0, 0.0) and (
-            in_units or any(math.isfinite(limit) and not fits(limit, _STORED[dtype]) for limit in limits)):
+            in_units or any(math.isfinite(limit) and not fits(limit, _STORED[dtype]) for limit in (low, high))):
         # fractions, and numbers that the type does not hold, are no stored integers
         low, high = sorted(((low - offset) / scale, (high - offset) / scale))
         # the limits themselves are valid
