@@ -136,6 +136,29 @@ def test_a_moved_folder_is_still_followed_and_a_changed_file_is_not(tmp_path):
     assert told(collect_records([tmp_path / "new" / "index.tif"])) == [("index", [None])]
 
 
+def sums(*paths):
+    return {"files_made": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in paths}}
+
+
+def test_a_file_that_was_made_anew_since_has_another_record(tmp_path):
+    """Of the same size, as uncompressed rasters are."""
+    slope, = keep(tmp_path, "trend", {"OUTPUT": "slope.tif"}, **sums(("OUTPUT", b"0123")))
+    entry = {"role": "SLOPE", "path": slope, "size_bytes": 4, "sha256": hashlib.sha256(b"0123").hexdigest()}
+    keep(tmp_path, "index", {"OUTPUT": "index.tif"}, **sums(("OUTPUT", b"0123")))
+    record = json.loads((tmp_path / "index.provenance.json").read_text(encoding="utf-8"))
+    (tmp_path / "index.provenance.json").write_text(json.dumps({**record, "inputs": [entry]}), encoding="utf-8")
+    assert told(collect_records([tmp_path / "index.tif"])) == [("trend", []), ("index", [1])]
+    (tmp_path / "slope.tif").write_bytes(b"4567")
+    keep(tmp_path, "trend", {"OUTPUT": "slope.tif"}, finished="2026-02-02", **sums(("OUTPUT", b"4567")))
+    assert told(collect_records([tmp_path / "index.tif"])) == [("index", [None])]
+    # warped over itself by another program
+    (tmp_path / "index.tif").write_bytes(b"89ab")
+    assert collect_records([tmp_path / "index.tif"]) == []
+    # databases change when they are opened
+    points, = keep(tmp_path, "samples", {"OUTPUT": "points.gpkg"}, **sums(("OUTPUT", b"4567")))
+    assert told(collect_records([points])) == [("samples", [])]
+
+
 def test_the_search_is_bounded_and_survives_what_is_no_record(tmp_path, monkeypatch):
     before = ()
     for number in range(6):
