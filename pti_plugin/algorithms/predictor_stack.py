@@ -1,5 +1,7 @@
 """Tool: predictor stack."""
 
+import os
+
 from ..core.ensembles.features import GROUPS, PREDICTORS
 from ..core.learning.predictor_stack import OTHER, SCALINGS, StackOptions, predictor_stack
 from .base import PtiAlgorithm
@@ -96,5 +98,8 @@ class PredictorStack(PtiAlgorithm):
             result = predictor_stack(
                 given, own, base, {"stack": outputs["OUTPUT"], "ranges": outputs["OUTPUT_RANGES"]}, staging, progress,
                 options, self.target_grid(parameters, context), self.settings(parameters, context))
+            others = sum(row["role"] not in PREDICTORS for row in result["predictors"])
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
-                               choices={"predictors": sum(row["role"] in PREDICTORS for row in result["predictors"])})
+                               choices={"predictors": f"{len(result['predictors']) - others}"
+                                                      + (f" and {others} of one's own" if others else ""),
+                                        "RANGES": os.path.basename(ranges)})

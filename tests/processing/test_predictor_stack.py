@@ -51,6 +51,9 @@ def test_slope_and_stack_follow_one_another(run, layers, tmp_path):
     assert (float(rows["soc"]["low"]), float(rows["soc"]["high"])) == pytest.approx((low, high), rel=1e-6)
     record = record_in(tmp_path / "stack.provenance.json")
     assert record["parameters"]["SOC"] == layers["SOC"] and record["parameters"]["OWN"] == layers["OWN"]
+    # a predictor of one's own does not stand for one of the paper's sixteen
+    known = len(record["results"]["predictors"]) - 1
+    assert record["choices"]["predictors"] == f"{known} and 1 of one's own" and record["choices"]["RANGES"] == ""
     assert any("soc 1 (" in warning for warning in record["warnings"])
     assert {row["role"] for row in record["results"]["predictors"]} == set(rows)
     second = run("predictorstack", {"SOC": layers["SOC"], "RANGES": made["OUTPUT_RANGES"],
