@@ -44,8 +44,8 @@ class PredictorStack(PtiAlgorithm):
             "ranges: give the table, or the trained model, as RANGES. Predictors of your own go under OWN and get a "
             "role in OWN_ROLES; the bands of a raster with several take their names as roles. Values outside the "
             "plausible range of their role stop the run, and so do whole numbers of an unknown file that may be "
-            "packed. The log says which predictor is missing on how many cells: a cell that lacks one cannot be "
-            "predicted.")
+            "packed. The log says which predictor is missing on how many cells; MAX_MISSING of the later tools says "
+            "how many a cell may lack. Trends are those of OUTPUT_SLOPE_SIGNIFICANT; others are told.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -102,4 +102,4 @@ class PredictorStack(PtiAlgorithm):
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
                                choices={"predictors": f"{len(result['predictors']) - others}"
                                                       + (f" and {others} of one's own" if others else ""),
-                                        "RANGES": os.path.basename(ranges)})
+                                        "RANGES": os.path.basename(ranges), "slopes": result["slopes"]})

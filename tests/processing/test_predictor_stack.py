@@ -62,6 +62,24 @@ def test_slope_and_stack_follow_one_another(run, layers, tmp_path):
     assert "OUTPUT_RANGES" not in second
 
 
+def test_slopes_that_are_not_significant_are_told(run, layers, tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 0.1, (9, 12, 14)) + 0.1 * np.arange(9)[:, None, None] * (np.arange(14) < 7)
+    series = write_raster(tmp_path / "series.tif", values, dtype="float32", unit="degC",
+                          descriptions=[str(year) for year in range(2001, 2010)])
+    trend = run("trendrasters", {"INPUT": [series], **{name: str(tmp_path / f"{name}.tif") for name in (
+        "OUTPUT_SIGN", "OUTPUT_SLOPE", "OUTPUT_SLOPE_SIGNIFICANT")}})
+    plain = write_raster(tmp_path / "plain.tif", rng.normal(0, 0.1, (12, 14)), dtype="float32", unit="degC/year")
+    for given, taken in ((trend["OUTPUT_SLOPE_SIGNIFICANT"], "where significant"), (plain, "lst_trend not known"),
+                         (trend["OUTPUT_SLOPE"], "lst_trend everywhere")):
+        run("predictorstack", {"LST_TREND": given, "SOC": layers["SOC"], "OUTPUT": str(tmp_path / "stack.tif")})
+        record = record_in(tmp_path / "stack.provenance.json")
+        assert record["choices"]["slopes"] == taken
+        assert any("significant or not" in warning for warning in record["warnings"]) == (given ==
+                                                                                           trend["OUTPUT_SLOPE"])
+        assert ("slopes" in record["departures_from_the_paper"]) == (taken != "where significant")
+
+
 def test_elevation_is_brought_to_the_target_before_its_slope(run, layers, tmp_path):
     coarse = write_raster(tmp_path / "coarse.tif", np.zeros((6, 7), dtype="uint8"),
                           transform=(-100000.0, 50000.0, 0.0, 100000.0, 0.0, -50000.0))
