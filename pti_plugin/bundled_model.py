@@ -5,7 +5,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms import compat
 from .algorithms.base import HELP_PAGE
-from .algorithms.parameter_check import layers_problem
+from .algorithms.parameter_check import layers_problem, values_problem
 from .core.common.provenance import one_chain
 from .core.common.resources import resource
 
@@ -51,7 +51,8 @@ class BundledModel(QgsProcessingModelAlgorithm):
 
     def checkParameterValues(self, parameters, context):
         """Return (True, "") or (False, what is wrong)."""
-        problem = layers_problem(self.parameterDefinitions(), parameters, context)
+        definitions = self.parameterDefinitions()
+        problem = layers_problem(definitions, parameters, context) or values_problem(definitions, parameters)
         return (False, problem) if problem else super().checkParameterValues(parameters, context)
 
     def processAlgorithm(self, parameters, context, feedback):

@@ -39,7 +39,7 @@ from ..core.rasters.input_files import files_behind
 from ..core.rasters.raster import read_info
 from ..crs_lookup import restore_crs_lookup
 from . import compat
-from .parameter_check import holds_archive, layers_problem, rasters_packed, refuse_null, words_problem
+from .parameter_check import holds_archive, layers_problem, rasters_packed, refuse_null, values_problem
 from .styling import style_beside, style_on_completion
 
 #: parameters that say how to run; they never change a result
@@ -238,7 +238,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
     def checkParameterValues(self, parameters, context):
         """Return (True, "") or (False, what is wrong)."""
         definitions = self.parameterDefinitions()
-        problem = layers_problem(definitions, parameters, context) or words_problem(definitions, parameters)
+        problem = layers_problem(definitions, parameters, context) or values_problem(definitions, parameters)
         if problem:
             return False, problem
         # QGIS loads no layers from archives in archives
@@ -326,6 +326,10 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
         progress = FeedbackProgress(feedback)
         try:
             refuse_null(parameters)
+            # a model checks none of the values that it hands on
+            problem = values_problem(self.parameterDefinitions(), parameters)
+            if problem:
+                raise InputError(problem)
             with _stopped_by_signals(progress), stopped_by(progress.check):
                 _recover_beside(parameters.values(), progress)
                 restore_crs_lookup()

@@ -1,8 +1,9 @@
 """Says which file is missing, how many layers too few are given, or which words there are to choose from, where QGIS
-only calls a value incorrect."""
+only calls a value incorrect, or takes the default in its place: a model hands on what an expression gives unchecked."""
+
+import math
 
 from qgis.core import (
-    QgsProcessingParameterEnum,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
@@ -11,6 +12,10 @@ from qgis.core import (
 from ..core.common.errors import InputError
 from ..core.rasters.folders import archive, unpacked
 from ..core.rasters.raster import read_info
+from . import compat
+
+#: texts that a switch may be given as
+_SWITCHES = ("true", "false", "1", "0")
 
 
 def rasters_packed(name, item, several=True):
@@ -60,14 +65,63 @@ def layers_problem(definitions, parameters, context):
     return None
 
 
-def words_problem(definitions, parameters):
-    """Return in a sentence what is wrong with the first choice whose word is not in its list, or None."""
+def values_problem(definitions, parameters):
+    """Return in a sentence what is wrong with the first number, choice or switch that is none, or None.
+
+    What has no value, or one that is still to be evaluated, is left to QGIS.
+    """
     for definition in definitions:
         given = parameters.get(definition.name())
-        if isinstance(definition, QgsProcessingParameterEnum) and definition.usesStaticStrings() and given \
-                and isinstance(given, str) and given not in definition.options():
-            return f"{definition.name()} is '{given}'; it must be one of {', '.join(definition.options())}."
+        if not isinstance(given, (str, bool, int, float)) or given == "":
+            continue
+        asked = _ASKED.get(definition.type(), lambda *_: None)(definition, given)
+        if asked:
+            shown = f"'{given}'" if isinstance(given, str) else f"{given}"
+            return f"{definition.name()} is {shown}; it must be {asked}."
     return None
+
+
+def _number_asked(definition, given):
+    """Return what a number must be where ``given`` is not that, else None."""
+    low, high = definition.minimum(), definition.maximum()
+    whole = definition.dataType() == compat.INTEGER
+    value = _number(given)
+    if value is not None and low <= value <= high and not (whole and value % 1):
+        return None
+    kind = "a whole number" if whole else "a number"
+    if high < _NO_LIMIT:
+        return f"{kind} from {low:g} to {high:g}"
+    return f"{kind} of at least {low:g}" if low > -_NO_LIMIT else kind
+
+
+def _choice_asked(definition, given):
+    """Return what a choice must be where ``given`` is not that, else None."""
+    options = definition.options()
+    if definition.usesStaticStrings():
+        return None if given in options else f"one of {', '.join(options)}"
+    value = _number(given)
+    if value is not None and value in range(len(options)):
+        return None
+    return f"the number of a choice: {', '.join(f'{place} for {word}' for place, word in enumerate(options))}"
+
+
+def _switch_asked(definition, given):
+    """Return what a switch must be where ``given`` is not that, else None: QGIS takes any other text for true."""
+    return "true or false" if isinstance(given, str) and given.strip().lower() not in _SWITCHES else None
+
+
+#: limits beyond which there is none
+_NO_LIMIT = 1e300
+#: type of a parameter → function of its definition and a value that gives what it must be
+_ASKED = {"number": _number_asked, "enum": _choice_asked, "boolean": _switch_asked}
+
+
+def _number(given):
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _why_not_loaded(path):

@@ -1,5 +1,7 @@
 """Tool: predictor stack."""
 
+import os
+
 from ..core.ensembles.features import GROUPS, PREDICTORS
 from ..core.learning.predictor_stack import OTHER, SCALINGS, StackOptions, predictor_stack
 from .base import PtiAlgorithm
@@ -42,8 +44,8 @@ class PredictorStack(PtiAlgorithm):
             "ranges: give the table, or the trained model, as RANGES. Predictors of your own go under OWN and get a "
             "role in OWN_ROLES; the bands of a raster with several take their names as roles. Values outside the "
             "plausible range of their role stop the run, and so do whole numbers of an unknown file that may be "
-            "packed. The log says which predictor is missing on how many cells: a cell that lacks one cannot be "
-            "predicted.")
+            "packed. The log says which predictor is missing on how many cells; MAX_MISSING of the later tools says "
+            "how many a cell may lack. Trends are those of OUTPUT_SLOPE_SIGNIFICANT; others are told.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
@@ -96,5 +98,8 @@ class PredictorStack(PtiAlgorithm):
             result = predictor_stack(
                 given, own, base, {"stack": outputs["OUTPUT"], "ranges": outputs["OUTPUT_RANGES"]}, staging, progress,
                 options, self.target_grid(parameters, context), self.settings(parameters, context))
+            others = sum(row["role"] not in PREDICTORS for row in result["predictors"])
             return self.finish(staging, parameters, context, progress, inputs, outputs, results=result,
-                               choices={"predictors": sum(row["role"] in PREDICTORS for row in result["predictors"])})
+                               choices={"predictors": f"{len(result['predictors']) - others}"
+                                                      + (f" and {others} of one's own" if others else ""),
+                                        "RANGES": os.path.basename(ranges), "slopes": result["slopes"]})

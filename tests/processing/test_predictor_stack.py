@@ -51,12 +51,33 @@ def test_slope_and_stack_follow_one_another(run, layers, tmp_path):
     assert (float(rows["soc"]["low"]), float(rows["soc"]["high"])) == pytest.approx((low, high), rel=1e-6)
     record = record_in(tmp_path / "stack.provenance.json")
     assert record["parameters"]["SOC"] == layers["SOC"] and record["parameters"]["OWN"] == layers["OWN"]
+    # a predictor of one's own does not stand for one of the paper's sixteen
+    known = len(record["results"]["predictors"]) - 1
+    assert record["choices"]["predictors"] == f"{known} and 1 of one's own" and record["choices"]["RANGES"] == ""
     assert any("soc 1 (" in warning for warning in record["warnings"])
     assert {row["role"] for row in record["results"]["predictors"]} == set(rows)
     second = run("predictorstack", {"SOC": layers["SOC"], "RANGES": made["OUTPUT_RANGES"],
                                     "OUTPUT": str(tmp_path / "second.tif")})
     np.testing.assert_array_equal(read_raster(second["OUTPUT"]), read_raster(made["OUTPUT"], 2))
     assert "OUTPUT_RANGES" not in second
+
+
+def test_slopes_that_are_not_significant_are_told(run, layers, tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 0.1, (9, 12, 14)) + 0.1 * np.arange(9)[:, None, None] * (np.arange(14) < 7)
+    series = write_raster(tmp_path / "series.tif", values, dtype="float32", unit="degC",
+                          descriptions=[str(year) for year in range(2001, 2010)])
+    trend = run("trendrasters", {"INPUT": [series], **{name: str(tmp_path / f"{name}.tif") for name in (
+        "OUTPUT_SIGN", "OUTPUT_SLOPE", "OUTPUT_SLOPE_SIGNIFICANT")}})
+    plain = write_raster(tmp_path / "plain.tif", rng.normal(0, 0.1, (12, 14)), dtype="float32", unit="degC/year")
+    for given, taken in ((trend["OUTPUT_SLOPE_SIGNIFICANT"], "where significant"), (plain, "lst_trend not known"),
+                         (trend["OUTPUT_SLOPE"], "lst_trend everywhere")):
+        run("predictorstack", {"LST_TREND": given, "SOC": layers["SOC"], "OUTPUT": str(tmp_path / "stack.tif")})
+        record = record_in(tmp_path / "stack.provenance.json")
+        assert record["choices"]["slopes"] == taken
+        assert any("significant or not" in warning for warning in record["warnings"]) == (given ==
+                                                                                           trend["OUTPUT_SLOPE"])
+        assert ("slopes" in record["departures_from_the_paper"]) == (taken != "where significant")
 
 
 def test_elevation_is_brought_to_the_target_before_its_slope(run, layers, tmp_path):

@@ -32,6 +32,17 @@ def test_areas_decide_whatever_the_number_of_points():
     assert weights.mean() == pytest.approx(1) and shares(weights) == pytest.approx([0.125, 0.375, 0.5])
 
 
+def test_a_rank_of_the_map_that_no_sample_has_is_told_whatever_the_weights():
+    for kind in ("auto", "none", "area"):
+        log = Log()
+        prior_of(Y, kind, {11: 500.0, 22: 300.0, 40: 100.0, 13: 99.0, 21: 1.0, 33: 0.0}, DEFENSIBLE, log)
+        told, = log.warnings
+        assert told.startswith("No sample has rank 13, 21: 10 % of the area")
+    log = Log()
+    prior_of(Y, "auto", {11: 500.0, 22: 300.0, 40: 100.0, 33: 0.0}, DEFENSIBLE, log)
+    assert not log.warnings
+
+
 @pytest.mark.parametrize("areas", [{11: 5.0, 40: 1.0}, {11: 5.0, 22: 0.0, 40: 1.0}])
 def test_a_rank_without_area_is_refused(areas):
     with pytest.raises(InputError, match="ranks 22, which have no area"):

@@ -1,6 +1,5 @@
 """Departures from the paper: every choice of the table is noticed, nothing else is, and nothing is claimed unseen."""
 
-import copy
 import csv
 from dataclasses import asdict
 
@@ -37,8 +36,24 @@ def value_of(text):
         return text
 
 
+#: roles of the trends of the index, which the index reads itself
+OF_INDEX = ("MAGT_TREND", "ALT_TREND")
+
+
+def linked(steps):
+    """``steps`` with their inputs: the last one reads all the others, the index its trends."""
+    for step in steps:
+        step["inputs"] = []
+    index = next((step for step in steps if step["tool"] == "buildpti"), steps[-1])
+    for number, step in enumerate(steps[:-1], 1):
+        role = step.get("role")
+        (index if role in OF_INDEX else steps[-1])["inputs"].append(
+            {"role": role or "PTI", "path": "x", "step": number})
+    return steps
+
+
 def chain():
-    """Records of a whole chain as the paper has it: a step for every tool and role, all read by the last one."""
+    """Records of a whole chain as the paper has it: a step for every tool and role, all behind the last one."""
     steps = []
     for tool, role in dict.fromkeys((row["tool"], row["role"]) for row in TABLE):
         if not role and any(row["tool"] == tool and row["role"] for row in TABLE):
@@ -49,9 +64,7 @@ def chain():
                       "choices": {row["choice"]: value_of(row["paper"]) for row in rows}})
     last = next(step for step in steps if step["tool"] == "validateboreholes")
     steps.remove(last)
-    last["inputs"] = [{"role": step["role"] or "PTI", "path": "x", "step": number}
-                      for number, step in enumerate(steps, 1)]
-    return [*steps, last]
+    return linked([*steps, last])
 
 
 def test_the_paper_s_own_chain_departs_in_nothing():
@@ -97,10 +110,7 @@ def test_the_report_calls_nothing_but_the_paper_s_own_chain_the_paper_s():
             text = page_of(steps)
             assert whole not in text, row
             assert ("Choices that depart from the paper" if planted else f"does not hold {row['choice']}") in text, row
-    without = [step for step in chain()[:-1] if step["tool"] != "samplepoints"]
-    last = chain()[-1]
-    last["inputs"] = last["inputs"][:len(without)]
-    assert whole not in page_of([*without, last])
+    assert whole not in page_of(linked([step for step in chain() if step["tool"] != "samplepoints"]))
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row['tool']}-{row['role']}-{row['choice']}")
@@ -115,12 +125,7 @@ def test_a_choice_that_is_not_on_record_is_not_called_the_paper_s(row):
 
 
 def test_a_step_that_was_not_run_is_named():
-    steps = [step for step in chain() if step["tool"] != "samplepoints"]
-    for entry, number in zip(steps[-1]["inputs"], range(1, len(steps))):
-        entry["step"] = number
-    steps[-1]["inputs"] = [{"role": step.get("role") or "PTI", "path": "x", "step": number}
-                           for number, step in enumerate(steps[:-1], 1)]
-    held = held_against_paper(steps)
+    held = held_against_paper(linked([step for step in chain() if step["tool"] != "samplepoints"]))
     assert held.absent == (("samplepoints", ""),) and not held.as_published
     assert not held_against_paper([]).as_published
 
@@ -130,12 +135,17 @@ def test_steps_that_only_stand_beside_the_map_do_not_count():
     of_magt = next(step for step in steps if step["role"] == "MAGT_TREND")
     beside = [{"tool": "trendrasters", "choices": {**of_magt["choices"], "FIRST_YEAR": 2003}, "inputs": []},
               {"tool": "compareprofiles", "choices": {}, "inputs": [{"role": "SECOND", "path": "x", "step": 1}]}]
-    last = copy.deepcopy(steps[-1])
-    for entry in last["inputs"]:
+    for entry in [entry for step in steps for entry in step["inputs"]]:
         entry["step"] += len(beside)
-    for role in sorted(BESIDE):
-        last["inputs"].append({"role": role, "path": "x", "step": 2})
-    assert held_against_paper([*beside, *steps[:-1], last]).as_published
+    for step in steps:
+        step["inputs"] += [{"role": role, "path": "x", "step": 2} for role in sorted(BESIDE.get(step["tool"], ()))]
+    assert held_against_paper([*beside, *steps]).as_published
+    # nor do they stand for steps of the map that are not on record
+    lost = [step for step in steps if step["tool"] != "trendrasters" and step["tool"] != "buildpti"]
+    index = {"tool": "buildpti", "choices": chain()[-1]["choices"], "inputs": []}
+    linked(lost)[-1]["inputs"].append({"role": "OTHER_MAPS", "path": "x", "step": len(lost)})
+    held = held_against_paper([*lost[:-1], index, lost[-1]])
+    assert not held.departures and ("buildpti", "") in held.absent
 
 
 def test_the_profile_as_published_is_the_table_and_the_other_has_reasons():
@@ -147,6 +157,9 @@ def test_the_profile_as_published_is_the_table_and_the_other_has_reasons():
         choice = OF_PROFILE.get(field, field if field in choices else field.upper())
         values = {row["paper"] for row in TABLE if row["choice"] == choice}
         assert values == {value_text(value)}, field
+        own = {row["defensible"] for row in TABLE
+               if row["choice"] == choice and (row["tool"], choice) != ("trendrasters", "NIGHT")}
+        assert own == {value_text(defensible[field]) if defensible[field] != value else ""}, field
         if defensible[field] != value:
             given = [reason for (_, name), reason in reasons().items() if name == choice]
             assert given and all(len(reason) > 60 and reason.endswith(".") for reason in given), field
@@ -167,13 +180,83 @@ def test_two_runs_differ_in_what_their_records_say():
     assert differences(first, second) == []
     changed = next(step for step in second if step["tool"] == "buildpti")
     changed["choices"]["COLD"] = -4
-    second = [step for step in second if step["tool"] != "samplepoints"]
-    second[-1]["inputs"] = [{"role": step.get("role") or "PTI", "path": "x", "step": number}
-                            for number, step in enumerate(second[:-1], 1)]
+    second = linked([step for step in second if step["tool"] != "samplepoints"])
     first[0]["inputs"] = [{"role": "PP", "path": "a.tif", "sha256": "aa"}]
     second[0]["inputs"] = [{"role": "PP", "path": "b.tif", "sha256": "bb"}]
     found = {(each.tool, each.choice): (each.first, each.second) for each in differences(first, second)}
     assert found[("buildpti", "COLD")] == ("-3", "-4")
-    assert found[("samplepoints", "step")] == ("run", "not run")
+    assert found[("samplepoints", "step")] == ("on record", "no record")
     files, = [values for (_, choice), values in found.items() if choice == "files as PP"]
     assert len(found) == 3 and files[0] != files[1]
+
+
+def aligned(*resampling, tool="ensemblepermafrost"):
+    """Records of a step that reads several alike."""
+    return [*({"tool": "alignrasters", "choices": {"RESAMPLING": way}, "inputs": []} for way in resampling),
+            {"tool": tool, "choices": {}, "inputs": [{"role": "PP", "path": "x", "step": number}
+                                                     for number in range(1, len(resampling) + 1)]}]
+
+
+def test_of_several_steps_that_are_read_alike_those_that_differ_are_told():
+    assert differences(aligned("mode", "average"), aligned("average", "mode")) == []
+    found, = differences(aligned("mode", "average", "nearest"), aligned("average", "bilinear", "nearest"))
+    assert (found.text, found.first, found.second) == ("alignrasters (PP): RESAMPLING", "mode", "bilinear")
+    found, = differences(aligned("mode", "mode"), aligned("mode"))
+    assert (found.choice, found.first, found.second) == ("step", "on record", "no record")
+
+
+def predicted(role_of_index, **choices):
+    """Records of a map whose index is read by its model, and by the prediction as one more role."""
+    return [{"tool": "buildpti", "choices": {"COLD": -3.0, **choices}, "inputs": []},
+            {"tool": "trainxgboost", "choices": {}, "inputs": [{"role": "PTI", "path": "x", "step": 1}]},
+            {"tool": "predictxgboost", "choices": {}, "inputs": [{"role": "MODEL", "path": "x", "step": 2},
+                                                                 {"role": role_of_index, "path": "x", "step": 1}]}]
+
+
+@pytest.mark.parametrize("roles", [("BASE", "REFERENCE"), ("REFERENCE", "EXCLUDE"), ("BASE", "BASE")])
+def test_a_step_is_compared_though_one_run_reads_it_under_another_role_too(roles):
+    found, = differences(predicted(roles[0]), predicted(roles[1], COLD=-4.0))
+    assert (found.tool, found.choice, found.first, found.second) == ("buildpti", "COLD", "-3", "-4")
+
+
+def test_every_digit_of_a_number_counts():
+    first, second = aligned(), aligned()
+    first[0]["choices"], second[0]["choices"] = {"SEED": 20260101}, {"SEED": 20260102}
+    found, = differences(first, second)
+    assert (found.first, found.second) == ("20260101", "20260102")
+    steps = chain()
+    next(step for step in steps if step["tool"] == "buildpti")["choices"]["COLD"] = -3.0000001
+    assert [departure.used for departure in held_against_paper(steps).departures] == ["-3.0000001"]
+
+
+def test_what_a_record_does_not_hold_is_not_called_empty():
+    first, second = aligned("mode"), aligned("mode")
+    del first[0]["choices"]["RESAMPLING"]
+    second[1].pop("choices")
+    found, = differences(first, second)
+    assert (found.choice, found.first, found.second) == ("RESAMPLING", "not on record", "mode")
+
+
+def test_files_beside_the_one_that_is_named_count():
+    """As the members of a virtual raster."""
+    def read(member):
+        return [{"tool": "buildpti", "choices": {}, "inputs": [
+            {"role": "MAGT", "path": "x.vrt", "sha256": "aa", "files": [{"path": "y.tif", "sha256": member}]}]}]
+
+    assert differences(read("bb"), read("bb")) == []
+    assert [each.choice for each in differences(read("bb"), read("cc"))] == ["files as MAGT"]
+
+
+def test_the_reason_of_the_profile_is_given_for_its_own_value_only():
+    for row in TABLE:
+        if not row["defensible"]:
+            continue
+        steps = chain()
+        step = next(step for step in steps if step["tool"] == row["tool"] and row["role"] in ("", step["role"]))
+        for value, because in ((row["defensible"], reasons()[row["tool"], row["choice"]]), ("another", "")):
+            step["choices"][row["choice"]] = value
+            departure, = held_against_paper(steps).departures
+            assert departure.reason == because
+    page = chain()
+    next(step for step in page if step["role"] == "MAGT_TREND")["choices"]["METHOD"] = "hamed_rao"
+    assert "Set by the user." in page_of(page) and "Hirsch and Slack" not in page_of(page)

@@ -39,6 +39,19 @@ def test_a_predicted_map_has_those_of_the_index_its_model_learned_from(tmp_path)
     assert values(map_thresholds(predicted)[0]) == (-4.0, -2.0, 2.5, 20.0)
 
 
+def test_an_index_that_only_stands_beside_a_predicted_map_is_not_the_one_it_learned(tmp_path):
+    index = made_by(tmp_path / "index.tif", "buildpti", OTHERS)
+    here = made_by(tmp_path / "here.tif", "buildpti", dict(zip(OTHERS, (-3.0, -1.5, 3.0, 10.0))))
+    model = made_by(tmp_path / "model.ptimodel", "trainxgboost", {}, [("PTI", index)])
+    beside = [("BASE", here), ("REFERENCE", here)]
+    predicted = made_by(tmp_path / "map.tif", "predictxgboost", {}, [("MODEL", model), *beside])
+    warped = made_by(tmp_path / "warped.tif", "alignrasters", {}, [("INPUT", predicted)])
+    for path in (predicted, warped):
+        assert values(map_thresholds(path)[0]) == (-4.0, -2.0, 2.5, 20.0)
+    alone = made_by(tmp_path / "alone.tif", "predictxgboost", {}, [("MODEL", tmp_path / "gone"), *beside])
+    assert "no record" in map_thresholds(alone)[1]
+
+
 def test_without_a_record_they_are_the_papers_and_that_is_said(tmp_path):
     bare = tmp_path / "bare.tif"
     bare.write_bytes(b"made")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pti_plugin.core.common import provenance
+from pti_plugin.core.common.one_set import refuse_mixed
 from pti_plugin.core.common.profiles import AS_PUBLISHED, DEFENSIBLE
 from pti_plugin.core.common.progress import Progress
 from pti_plugin.core.common.provenance import (
@@ -134,6 +135,41 @@ def test_a_moved_folder_is_still_followed_and_a_changed_file_is_not(tmp_path):
     assert told(collect_records([tmp_path / "new" / "index.tif"])) == [("ensemble", []), ("index", [1])]
     (tmp_path / "new" / "pp.tif").write_bytes(b"another file by now")
     assert told(collect_records([tmp_path / "new" / "index.tif"])) == [("index", [None])]
+
+
+def sums(*paths):
+    return {"files_made": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in paths}}
+
+
+def test_a_file_that_was_made_anew_since_has_another_record(tmp_path):
+    """Of the same size, as uncompressed rasters are."""
+    slope, = keep(tmp_path, "trend", {"OUTPUT": "slope.tif"}, **sums(("OUTPUT", b"0123")))
+    entry = {"role": "SLOPE", "path": slope, "size_bytes": 4, "sha256": hashlib.sha256(b"0123").hexdigest()}
+    keep(tmp_path, "index", {"OUTPUT": "index.tif"}, **sums(("OUTPUT", b"0123")))
+    record = json.loads((tmp_path / "index.provenance.json").read_text(encoding="utf-8"))
+    (tmp_path / "index.provenance.json").write_text(json.dumps({**record, "inputs": [entry]}), encoding="utf-8")
+    assert told(collect_records([tmp_path / "index.tif"])) == [("trend", []), ("index", [1])]
+    (tmp_path / "slope.tif").write_bytes(b"4567")
+    keep(tmp_path, "trend", {"OUTPUT": "slope.tif"}, finished="2026-02-02", **sums(("OUTPUT", b"4567")))
+    assert told(collect_records([tmp_path / "index.tif"])) == [("index", [None])]
+    # warped over itself by another program
+    (tmp_path / "index.tif").write_bytes(b"89ab")
+    assert collect_records([tmp_path / "index.tif"]) == []
+    # databases change when they are opened
+    points, = keep(tmp_path, "samples", {"OUTPUT": "points.gpkg"}, **sums(("OUTPUT", b"4567")))
+    assert told(collect_records([points])) == [("samples", [])]
+
+
+@pytest.mark.parametrize("files", [[1], "y.tif", 5, [{"sha256": "aa"}], [{"path": "y.tif", "sha256": 3}]])
+def test_a_record_whose_inputs_have_no_such_files_is_none(tmp_path, files):
+    output, = keep(tmp_path, "index", {"OUTPUT": "index.tif"})
+    record = json.loads((tmp_path / "index.provenance.json").read_text(encoding="utf-8"))
+    member = {"path": "y.tif", "size_bytes": 4, "sha256": "a" * 64}
+    for given, known in (([member], True), (files, False)):
+        record["inputs"] = [{"role": "MAGT", "path": "x.vrt", "files": given}]
+        (tmp_path / "index.provenance.json").write_text(json.dumps(record), encoding="utf-8")
+        assert bool(collect_records([output])) == known
+        refuse_mixed([("PTI", output)], Progress())
 
 
 def test_the_search_is_bounded_and_survives_what_is_no_record(tmp_path, monkeypatch):

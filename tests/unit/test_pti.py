@@ -21,13 +21,19 @@ from support import Log, read_raster, write_raster
 pyproj = pytest.importorskip("pyproj")
 
 NOTHING = None
+
+
+def beside(value, towards):
+    """The next number of single precision, in which rasters of the ensemble are stored."""
+    return float(np.nextafter(np.float32(value), np.float32(towards)))
+
+
 #: 0.001 apart, one float apart, and exactly at each threshold; far values; none
 MAGT = [NOTHING, -40.0, 0.0, 12.0] + [
     value for limit in (-3.0, -1.5, 3.0)
-    for value in (limit - 0.001, math.nextafter(limit, -math.inf), limit, math.nextafter(limit, math.inf),
-                  limit + 0.001)]
+    for value in (limit - 0.001, beside(limit, -math.inf), limit, beside(limit, math.inf), limit + 0.001)]
 SIGNS = (1, 0, -1, NOTHING)
-PERCENT = (0.0, 9.999, math.nextafter(10.0, 0.0), 10.0, 50.0, NOTHING)
+PERCENT = (0.0, 9.999, beside(10.0, 0.0), 10.0, 50.0, NOTHING)
 BASE = (0, 1, NOTHING)
 COMBINATIONS = list(itertools.product(MAGT, SIGNS, SIGNS, PERCENT, BASE))
 CHOICES = [PtiOptions(profile=profile, untestable_is_nodata=untestable, isolated_needs_magt=needs)
@@ -173,6 +179,34 @@ def test_own_thresholds_move_the_tiers():
     zero, one = np.zeros(7, dtype=np.int32), np.ones(7, dtype=np.int32)
     index, _ = rank_cells(magt, one, zero, percent, one, options)
     assert index.tolist() == [12, 22, 22, 32, 32, 0, 40]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_at_own_thresholds_are_in_the_tier_that_is_closed_there(dtype):
+    """Hundredths are no binary numbers: stored in single precision they lie above or below the limit as it is given."""
+    for limit in (np.arange(-290, 0) / 100).tolist():
+        options = PtiOptions(cold=-3, cool=limit, warm=-limit, isolated=-10 * limit)
+        # files of single precision are read as doubles
+        magt = np.array([limit, -limit, limit + 0.01, -limit + 0.01]).astype(dtype).astype(np.float64)
+        percent = np.full(4, -10 * limit).astype(dtype).astype(np.float64)
+        zero, one = np.zeros(4, dtype=np.int32), np.ones(4, dtype=np.int32)
+        assert rank_cells(magt, zero, zero, percent, one, options)[0].tolist() == [21, 31, 31, 0], limit
+
+
+@pytest.mark.parametrize(("scale", "offset", "unit"), [(0.01, 0, "K"), (0.01, 150, "K"), (0.01, 0, "degC"),
+                                                       (0.001, 0, "degC"), (0.1, 0, "degC")])
+def test_temperatures_as_products_store_them_are_in_the_tier_that_is_closed_there(tmp_path, scale, offset, unit):
+    zero = 273.15 if unit == "K" else 0.0
+    limits = np.array([round((limit + zero - offset) / scale) for limit in (-3, -1.5, 3)])
+    stored = (limits[:, None] + [-1, 0, 1]).reshape(1, 9)
+    values = {"MAGT_TREND": 0, "ALT_TREND": 0, "PP": 80.0, "BASE": 1}
+    paths = {role: write_raster(tmp_path / f"{role}.tif", np.full((1, 9), value)) for role, value in values.items()}
+    paths["MAGT"] = write_raster(tmp_path / "MAGT.tif", stored, dtype="int16", nodata=-32768, scale=scale,
+                                 offset=offset, unit=unit)
+    with Staging() as staging:
+        build_pti(paths, {"pti": str(tmp_path / "pti.tif")}, staging, Progress(), PtiOptions())
+        staging.commit()
+    assert np.nan_to_num(read_raster(tmp_path / "pti.tif")).tolist() == [[11, 21, 21, 21, 21, 31, 31, 31, 0]]
 
 
 @pytest.mark.parametrize("options, text", [

@@ -266,6 +266,32 @@ def test_the_trend_of_filled_nights_is_that_of_the_filled_series(tmp_path):
     assert any("filled between their neighbours" in line for line in log.lines)
 
 
+@pytest.mark.parametrize("method", ["original", "hirsch_slack"])
+@pytest.mark.parametrize("years", [2, 3, 4])
+def test_a_series_in_which_no_trend_can_be_significant_is_told(tmp_path, method, years):
+    """All rises that there are, of all seasons alike and of each by itself."""
+    rng = np.random.default_rng(years)
+    cube = rng.normal(size=(12 * years, 20, 30)) + np.repeat(np.arange(years), 12)[:, None, None] * rng.choice(
+        [0, 1, 3, 100], (20, 30))
+    got, _, log = run(cube, tmp_path, method=method, alpha=0.06)
+    told = [line for line in log.warnings if "too short for a trend" in line]
+    assert bool(told) == (method == "hirsch_slack" and years < 4)
+    if told:
+        least = float(told[0].split("p is ")[1].split()[0])
+        assert least >= 0.08 and (got["p"] > least - 0.005).all() and not got["sign"].any()
+    else:
+        assert got["sign"].any()
+
+
+def test_annual_series_of_four_years_have_no_significant_trend_and_that_is_told(tmp_path):
+    for years, short in ((4, True), (5, False)):
+        cube = np.arange(years, dtype=float)[:, None, None] + np.zeros((years, 2, 2))
+        got, _, log = run(cube, tmp_path, [str(2000 + year) for year in range(years)], period=1)
+        p = pymannkendall.original_test(cube[:, 0, 0]).p
+        np.testing.assert_allclose(got["p"], p, rtol=1e-6)
+        assert any(f"p is {p:.2g} at best" in line for line in log.warnings) == short == bool(p > 0.05)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"coverage": "years"}, "COVERAGE is 'years'"), ({"night": "cubic"}, "NIGHT is 'cubic'"),
     ({"min_share": 1.2}, "MIN_SHARE is 1.2"), ({"min_seasons": 13}, "MIN_SEASONS is 13"),

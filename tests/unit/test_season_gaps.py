@@ -100,6 +100,18 @@ def test_fifteen_masked_january_days_are_counted_by_the_days_of_january(tmp_path
     assert got["composite"].tolist() == [[215, 215, 215]]
 
 
+def test_a_peak_that_is_hardly_ever_there_is_told(tmp_path):
+    """Summer masked in 4 of 5 years, so that no rule can tell the usual peak; in 3 of 5 the two other years count."""
+    peak = 0.1 + 0.6 * np.sin(np.pi * (np.arange(12) + 0.5) / 12)
+    cube = np.tile(peak, (5, 1))[:, :, None] + np.zeros(3)
+    cube[:3, 3:9, 1] = np.nan
+    cube[:4, 3:9, 2] = np.nan
+    got, result, log = run(cube.reshape(60, 1, 3), tmp_path, months(60), statistic="annual_maximum", period=12)
+    np.testing.assert_allclose(got["composite"][0, :2], peak.max(), rtol=1e-6)
+    assert got["composite"][0, 2] < 0.6 and result["gaps"]["hidden_peaks"] == 1
+    assert [line for line in log.warnings if line.startswith("1 cells have their highest season in fewer than 25 %")]
+
+
 def gappy_cube(rng, years, period, cells=60):
     """Series with a season, noise and gaps of every kind: random, whole seasons, whole years, a season once only."""
     season = np.sin(2 * np.pi * (np.arange(period) - period / 4) / period)

@@ -2,7 +2,7 @@
 
 resources/tables/paper_choices.csv has a line for every choice of every step: the tool, the role under which a later
 step reads its result (empty: any), the name of the choice in the tool's record, the paper's value and the section that
-states it, and why the defensible profile does otherwise.
+states it, what the defensible profile does otherwise, and why.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from functools import lru_cache
 from .resources import resource
 from .tables import read_texts
 
-#: roles of inputs that only stand beside the map: what they are made of is no part of it
-BESIDE = frozenset({"COMPARISON", "START_COMPARISON"})
-NOT_STATED = "not stated"
+#: tool → roles of inputs that only stand beside the map: what they are made of is no part of it
+BESIDE = {"validateboreholes": frozenset({"COMPARISON", "START_COMPARISON", "OTHER_MAPS", "PRODUCTS_MAGT",
+                                          "PRODUCTS_PP", "MAGT_TREND", "ALT_TREND"}),
+          "predictxgboost": frozenset({"REFERENCE"}), "summarizezones": frozenset({"REFERENCE"})}
+NOT_STATED, NOT_ON_RECORD = "not stated", "not on record"
 
 
 @dataclass(frozen=True)
 class PaperChoice:
-    """What the paper does: ``value`` as text of the ``choice`` of ``tool`` where its result is read as ``role``."""
+    """What the paper does: ``value`` as text of the ``choice`` of ``tool`` where its result is read as ``role``.
+
+    ``defensible``: the value of the defensible profile where it is another one, else empty.
+    """
 
     tool: str
     role: str
     choice: str
     value: str
     section: str
+    defensible: str
 
     def differs(self, used: object) -> bool:
         """Return whether ``used``, as a record holds it, is another value."""
@@ -45,7 +51,9 @@ class Departure:
 
     @property
     def reason(self) -> str:
-        """Why the defensible profile chooses otherwise, empty where only a user does."""
+        """Why the defensible profile chooses ``used``, empty where only a user does."""
+        if not self.choice.defensible or value_text(self.choice.defensible) != self.used:
+            return ""
         return reasons().get((self.choice.tool, self.choice.choice), "")
 
 
@@ -75,8 +83,8 @@ def _table() -> tuple[Mapping[str, str], ...]:
 @lru_cache(maxsize=1)
 def paper_choices() -> tuple[PaperChoice, ...]:
     """Return everything that the paper states of the steps, in the order of the table."""
-    return tuple(PaperChoice(row["tool"], row["role"], row["choice"], row["paper"], row["section"])
-                 for row in _table())
+    return tuple(PaperChoice(row["tool"], row["role"], row["choice"], row["paper"], row["section"],
+                             row["defensible"]) for row in _table())
 
 
 def reasons() -> dict[tuple[str, str], str]:
@@ -91,7 +99,8 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     try:
-        return f"{float(value):g}"
+        # all digits: seeds differ in their last one
+        return str(value) if isinstance(value, int) else f"{float(value):.15g}"
     except (TypeError, ValueError):
         return str(value)
 
@@ -149,38 +158,64 @@ class Difference:
 def differences(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Difference]:
     """Return what the records behind two maps (collect_records of each) have otherwise.
 
-    Choices are compared step by step, those of steps that only one map has with "not run"; files that no step made
-    by their checksums.
+    Steps of the same tool are compared that have the same part in both maps: read under the same roles, else under as
+    many of the same ones as can be; of several that are read alike, those that differ. A step that only one map has on
+    record has "no record" in the other; files that no step made are compared by their checksums.
     """
-    one, two = _by_place(first), _by_place(second)
+    one, two = _parts(first), _parts(second)
     found = []
-    for place in dict.fromkeys((*one, *two)):
-        values = [_values(steps.get(place)) for steps in (one, two)]
+    for part, other in _pairs(one, two):
+        tool, roles = (part or other).tool, ", ".join(sorted({*(part or other).roles, *(other or part).roles}))
+        values = [None if each is None else each.values for each in (part, other)]
         if None in values:
-            found.append(Difference(*place, "step", *("not run" if value is None else "run" for value in values)))
+            found.append(Difference(tool, roles, "step", *("no record" if value is None else "on record"
+                                                           for value in values)))
             continue
-        found += [Difference(*place, name, *texts) for name in dict.fromkeys((*values[0], *values[1]))
-                  for texts in [tuple(value_text(value.get(name)) for value in values)] if texts[0] != texts[1]]
+        found += [Difference(tool, roles, name, *texts) for name in dict.fromkeys((*values[0], *values[1]))
+                  for texts in [tuple(value_text(value[name]) if name in value else NOT_ON_RECORD
+                                      for value in values)] if texts[0] != texts[1]]
     return found
 
 
-def _by_place(steps: Sequence[Mapping]) -> dict[tuple[str, str], Mapping]:
-    """Return {(tool, roles under which its result is read): record} of the steps of a map."""
+@dataclass(frozen=True)
+class _Part:
+    """A step of a map: the roles under which its result is read, and its values (``_values``)."""
+
+    tool: str
+    roles: frozenset[str]
+    values: Mapping[str, object]
+
+
+def _parts(steps: Sequence[Mapping]) -> list[_Part]:
     counted = _steps_of_the_map(steps)
-    return {(str(step.get("tool")), ", ".join(sorted({role for later, role in readers(number, steps)
-                                                      if later in counted}))): step
-            for number, step in enumerate(steps, 1) if number in counted}
+    return [_Part(str(step.get("tool")),
+                  frozenset(role for later, role in readers(number, steps) if later in counted
+                            and not _beside(steps[later - 1], role)), _values(step))
+            for number, step in enumerate(steps, 1) if number in counted]
 
 
-def _values(step: Mapping | None) -> dict[str, object] | None:
+def _pairs(one: Sequence[_Part], two: Sequence[_Part]) -> list[tuple[_Part | None, _Part | None]]:
+    """Return the steps of two maps side by side, None where one has none of that part."""
+    likeness = {(i, j): (first.roles == second.roles, len(first.roles & second.roles), first.values == second.values)
+                for i, first in enumerate(one) for j, second in enumerate(two)
+                if first.tool == second.tool and (first.roles == second.roles or first.roles & second.roles)}
+    partner: dict[int, int] = {}
+    for i, j in sorted(likeness, key=likeness.get, reverse=True):
+        if i not in partner and j not in partner.values():
+            partner[i] = j
+    return [*((part, two[partner[i]] if i in partner else None) for i, part in enumerate(one)),
+            *((None, part) for j, part in enumerate(two) if j not in partner.values())]
+
+
+def _values(step: Mapping) -> dict[str, object]:
     """Return the choices of a step, and what it read from outside as {"files as ROLE": names and checksums}."""
-    if step is None:
-        return None
-    found = dict(step.get("choices") or {})
+    choices = step.get("choices")
+    found = dict(choices) if isinstance(choices, Mapping) else {}
     files: dict[str, list] = {}
     for entry in step.get("inputs") or ():
         if not entry.get("step"):
-            files.setdefault(f"files as {entry.get('role')}", []).append(entry.get("sha256") or entry.get("path"))
+            files.setdefault(f"files as {entry.get('role')}", []).extend(
+                part.get("sha256") or part.get("path") for part in (entry, *(entry.get("files") or ())))
     for name, sums in files.items():
         digest = hashlib.sha256("".join(sorted(map(str, sums))).encode()).hexdigest()[:8]
         found[name] = f"{len(sums)} file{'s' if len(sums) > 1 else ''}, {digest}"
@@ -203,5 +238,10 @@ def _steps_of_the_map(steps: Sequence[Mapping]) -> set[int]:
             continue
         found.add(number)
         ahead += [int(entry["step"]) for entry in steps[number - 1].get("inputs") or ()
-                  if entry.get("step") and entry.get("role") not in BESIDE]
+                  if entry.get("step") and not _beside(steps[number - 1], entry.get("role"))]
     return found
+
+
+def _beside(step: Mapping, role: object) -> bool:
+    """Return whether what a step reads as ``role`` only stands beside the map."""
+    return role in BESIDE.get(str(step.get("tool")), ())

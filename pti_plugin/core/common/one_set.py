@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 
 from .errors import InputError
-from .provenance import MOST_STEPS, Records, checksum, made_by, name_of
+from .provenance import CHANGING, MOST_STEPS, Records, checksum, made_by, name_of
 from .source_files import file_inside
 
-_CHANGING = (".gpkg", ".sqlite", ".db")
 _ONLY_GRID = ("TARGET",)
 
 
@@ -63,7 +62,7 @@ class _Statements:
             return
         made = made_by(record, file)
         if digest is None:
-            digest = made if made is None or file.lower().endswith(_CHANGING) else checksum(file, progress)
+            digest = made if made is None or file.lower().endswith(CHANGING) else checksum(file, progress)
         if digest != made:
             # written anew since; the record is not of this file
             return
@@ -86,5 +85,5 @@ class _Statements:
         return self._records.of(file) is not None
 
     def _say(self, path: str, digest, name: str) -> None:
-        if isinstance(digest, str) and not path.lower().endswith(_CHANGING):
+        if isinstance(digest, str) and not path.lower().endswith(CHANGING):
             self.of_files.setdefault(os.path.realpath(path), {}).setdefault(digest, name)

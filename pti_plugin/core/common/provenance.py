@@ -29,6 +29,8 @@ _MUCH = 1 << 30
 _MOST_KNOWN, _SETTLED = 20_000, 5
 _known = {}
 _chain = threading.local()
+#: databases, which change when they are only opened
+CHANGING = (".gpkg", ".sqlite", ".db")
 #: most steps that are gathered upstream of a result, and most records read in one folder
 MOST_STEPS, MOST_RECORDS = 200, 1000
 
@@ -169,8 +171,8 @@ def collect_records(paths):
     The step that made a file is the one whose record, in the file's folder, has it among its outputs; the newest where
     several have. From there the search goes on to the step's own inputs. An input of a record that a step was found
     for gets its number in the returned list as ``step``, from 1. Each step stands in the list once, circles end where
-    they close, and no more than MOST_STEPS are gathered. A file that is not the size it was read with is another one
-    by now, and its record is not that of the input.
+    they close, and no more than MOST_STEPS are gathered. A file that is not as its record says it was made, or as it
+    was when the next step read it, is another one, and the record is not its own.
     """
     search = _Search()
     for path in filter(None, paths):
@@ -242,13 +244,20 @@ class _Search:
         self.steps = []
         self._numbers, self._records = {}, Records()
 
-    def step_of(self, path, folder="", size=None):
-        """Return the number of the step that made a file, or None; ``folder`` is where it is looked for besides."""
+    def step_of(self, path, folder="", size=None, digest=None):
+        """Return the number of the step that made a file, or None; ``folder`` is where it is looked for besides.
+
+        ``size`` and ``digest`` (SHA-256) are those it was read with; None: it is taken as it is now.
+        """
         found = file_inside(path) or file_inside(os.path.join(folder, os.path.basename(path)))
         if found is None or (size is not None and os.path.getsize(found) != size):
             return None
         record = self._records.of(found)
         if record is None:
+            return None
+        made = made_by(record, found)
+        if made and not found.lower().endswith(CHANGING) and made != (
+                checksum(found) if size is None and digest is None else digest or made):
             return None
         key = json.dumps([record.get("tool"), record.get("finished"), record["outputs"]], sort_keys=True)
         if key not in self._numbers:
@@ -258,7 +267,7 @@ class _Search:
             self._numbers[key] = None
             for entry in record.get("inputs") or ():
                 number = self.step_of(str(entry.get("path", "")), os.path.dirname(os.path.abspath(found)),
-                                      entry.get("size_bytes"))
+                                      entry.get("size_bytes"), entry.get("sha256"))
                 if number:
                     entry["step"] = number
             self.steps.append(record)

@@ -24,14 +24,16 @@ def _path(value, where):
 _name, _words, _count = text(500), text(SENTENCE), number(0)
 _any = plain(depth=12, most=1 << 17)
 
+_file = {"size_bytes": _count, "sha256": text(64, pattern="[0-9a-f]{64}")}
+
 _RECORD = record({"tool": text(), "outputs": named(_name, _path)}, {
     "plugin": text(), "plugin_version": text(), "finished": text(60), "profile": optional(text()),
     "departures_from_the_paper": optional(named(_name, record({}, {"used": plain(2), "as_published": plain(2)}))),
     "parameters": optional(named(_name, _any)), "choices": optional(named(_name, _any)),
     "seed": optional(one_of(number(), text())),
     "inputs": optional(listed(record(
-        {"path": _path}, {"role": _name, "size_bytes": _count, "sha256": text(64, pattern="[0-9a-f]{64}"),
-                          "step": number(1, whole=True)}, plain(3)))),
+        {"path": _path}, {"role": _name, "step": number(1, whole=True), **_file,
+                          "files": optional(listed(record({"path": _path}, _file, plain(3))))}, plain(3)))),
     "versions": optional(named(_name, optional(text()))), "results": optional(named(_name, _any)),
     "warnings": optional(listed(_words)),
     # steps behind this one: looked at where they stand beside their own outputs, not here

@@ -91,10 +91,10 @@ class ProfilesKernel:
         return maps, tallies
 
     def _layers(self, percents, temperatures, absent, min_products):
-        """Return (MAGT, PP, base) as the index tool reads them from what the ensemble tool writes."""
+        """Return (MAGT, PP, base), the base map as the index tool reads it from what the ensemble tool writes."""
         base, percent, _, _ = ensemble_percent(percents, absent, min_products)
         magt, _, _ = ensemble_temperature(temperatures, self.ensemble.min_magt)
-        return _stored(magt), _stored(percent), np.where(base == BASE_NODATA, NO_CLASS, base.astype(np.int32))
+        return magt, percent, np.where(base == BASE_NODATA, NO_CLASS, base.astype(np.int32))
 
     def _rank(self, arrays, layers, profile):
         magt, percent, base = layers
@@ -107,11 +107,6 @@ class ProfilesKernel:
         if not self.exclusion:
             return {}
         return {"left_out": count_left_out(arrays["EXCLUDE"], self.exclusion, layers[2] == 1, window, grid)}
-
-
-def _stored(values):
-    # rasters hold single precision: −3 and −3.00000001 are the same there, and fall into the same tier
-    return values.astype(np.float32).astype(np.float64)
 
 
 def compare_profiles(paths, outputs, staging, progress, ensemble=None, index=None, stability=None, target=None,

@@ -84,8 +84,11 @@ def rank_cells(magt, magt_trend, alt_trend, percent, base, options, left_out=Non
     ``magt`` °C and ``percent`` % are float with NaN; the trends are int signs −1, 0, 1 and ``base`` int 0, 1, with
     NO_CLASS for nodata; ``left_out``: bool, or None. Order: base map, left out (so that its reason counts all the
     permafrost land that is left out), MAGT above the upper limit, PP missing, PP below the isolated limit, MAGT
-    missing, trends, tiers. Cold is MAGT < −3, cool −3 … −1.5 closed, warm above, up to and with 3.
+    missing, trends, tiers. Cold is MAGT < −3, cool −3 … −1.5 closed, warm above, up to and with 3. Values and limits
+    are compared in single precision, as the rasters of the ensemble hold them: 276.15 K made of scaled numbers is 3 °C.
     """
+    magt, percent = np.asarray(magt, dtype=np.float32), np.asarray(percent, dtype=np.float32)
+    cold, cool, warm, least = map(np.float32, (options.cold, options.cool, options.warm, options.isolated))
     index = np.zeros(magt.shape, dtype=np.uint8)
     reason = np.zeros(magt.shape, dtype=np.uint8)
     reason[(base != NO_CLASS) & (base != 1)] = 1
@@ -94,8 +97,8 @@ def rank_cells(magt, magt_trend, alt_trend, percent, base, options, left_out=Non
         reason[open_cells & left_out] = 6
         open_cells &= ~left_out
     with np.errstate(invalid="ignore"):
-        too_warm = open_cells & (magt > options.warm)
-        isolated = open_cells & ~too_warm & (percent < options.isolated)
+        too_warm = open_cells & (magt > warm)
+        isolated = open_cells & ~too_warm & (percent < least)
     reason[too_warm] = 2
     open_cells = open_cells & ~too_warm
     no_percent = open_cells & np.isnan(percent)
@@ -115,7 +118,7 @@ def rank_cells(magt, magt_trend, alt_trend, percent, base, options, left_out=Non
         reason[untested] = 5
         open_cells &= ~untested
     with np.errstate(invalid="ignore"):
-        tier = np.where(magt < options.cold, 10, np.where(magt <= options.cool, 20, 30))
+        tier = np.where(magt < cold, 10, np.where(magt <= cool, 20, 30))
     positive = (magt_trend == 1).astype(np.uint8) + (alt_trend == 1)
     index[open_cells] = (tier + 1 + positive)[open_cells].astype(np.uint8)
     known = 20 + untested_magt.astype(np.uint8) + 2 * untested_alt if options.profile.report_untestable_trend \

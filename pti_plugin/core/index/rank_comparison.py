@@ -182,8 +182,8 @@ def run_rows(maps, progress):
     steps = [collect_records([path]) for path in maps]
     without = [str(path) for path, found in zip(maps, steps) if not found]
     if without:
-        progress.info(f"No record stands beside {' and '.join(without)}, so what the two runs have otherwise is not "
-                      f"known.")
+        progress.info(f"No record of {' and '.join(without)} as it is now stands beside it, so what the two runs have "
+                      f"otherwise is not known.")
         return []
     found = differences(*steps)
     progress.info("The two runs differ in " + "; ".join(

@@ -39,9 +39,14 @@ class Prior:
 def prior_of(y, kind, areas=None, profile=DEFENSIBLE, progress=None):
     """Return the Prior of samples of the PTI ranks ``y``; ``kind`` of CLASS_WEIGHTS, ``areas`` as in Prior.
 
-    AUTO is the profile's kind where the areas are known, else NONE, of which ``progress`` is warned. Raises InputError
-    where areas are needed and not known, or a rank has none.
+    AUTO is the profile's kind where the areas are known, else NONE, of which ``progress`` is warned, as of ranks of the
+    map that no sample has. Raises InputError where areas are needed and not known, or a rank has none.
     """
+    unseen = {code: area for code, area in sorted((areas or {}).items()) if area > 0 and code not in set(y.tolist())}
+    if unseen and progress is not None:
+        share = 100 * sum(unseen.values()) / sum(areas.values())
+        progress.warn(f"No sample has rank {', '.join(map(str, unseen))}: {share:.3g} % of the area by rank. The "
+                      f"model does not know what it looks like, and its map gives that ground other ranks.")
     if kind == AUTO:
         kind = profile.class_weights
         if kind in (AREA, AREA_MATCHED) and not areas:

@@ -33,6 +33,7 @@ from ..rasters.product_sources import Reading, layer_in_role, refuse_wrong_names
 from ..rasters.products import RECOGNISE
 from ..rasters.raster import CLASS, NO_CLASS, NUMBER, RasterInfo, Source, display_name, on_grid, read_info, source
 from ..rasters.units import check_patterns, matching, parse_assignments
+from ..series.trends import NUMBERS
 from .model_file import read_features
 
 MINMAX, RAW = SCALINGS = ("minmax_0_100", "raw")
@@ -44,6 +45,9 @@ CATEGORICAL, NUMERIC = "categorical", "number"
 COLUMNS = ("role", "group", "kind", "unit", "low", "high", "lowest", "highest", "cells", "missing", "outside_base",
            "clipped")
 MODEL_ENDING = ".ptimodel"
+#: what the band of a trend says → where the slope is taken, in the record
+SIGNIFICANT, EVERYWHERE, NOT_KNOWN = "where significant", "everywhere", "not known"
+_SLOPES = {NUMBERS["slope_significant"]: SIGNIFICANT, NUMBERS["slope"]: EVERYWHERE}
 #: a table of ranges: its names are names even where they look like numbers
 _RANGES = Shape({}, {}, frozenset({"role", "group", "kind", "unit"}))
 
@@ -179,8 +183,8 @@ def predictor_stack(predictors, own, base, outputs, staging, progress, options=N
     map, whose cells other than 0 and nodata are the domain of the ranges, or None for all cells; ``outputs``:
     {"stack", "ranges": path or None}; ``target``: Grid, or None where all share one. The stack is float32, band
     description = role, the ranges in its band metadata where it is scaled. Returns {"predictors": rows of COLUMNS,
-    "cells": {"domain", "complete"}}. Raises InputError, GridError, OutputError, Cancelled, and DependencyError where
-    RANGES is a model and xgboost is not there to read it.
+    "cells": {"domain", "complete"}, "slopes": where the trends are taken}. Raises InputError, GridError, OutputError,
+    Cancelled, and DependencyError where RANGES is a model and xgboost is not there to read it.
     """
     options = options or StackOptions()
     options.check()
@@ -214,7 +218,8 @@ def predictor_stack(predictors, own, base, outputs, staging, progress, options=N
     _tell(layers, ranges, cells, extremes, options, base, progress)
     if outputs.get("ranges"):
         staging.write_text(outputs["ranges"], to_csv([_exact(row) for row in rows], COLUMNS))
-    return {"predictors": rows, "cells": {"domain": cells["domain"], "complete": cells["complete"]}}
+    return {"predictors": rows, "cells": {"domain": cells["domain"], "complete": cells["complete"]},
+            "slopes": _slopes(layers, progress)}
 
 
 @dataclass(frozen=True)
@@ -462,6 +467,18 @@ def _exact(row):
     return {key: str(value) if isinstance(value, float) else value for key, value in row.items()}
 
 
+def _slopes(layers, progress):
+    """Return where the trends of the paper are taken as the record says it; warn of slopes that are no trends."""
+    found = {layer.role: _SLOPES.get(layer.info.descriptions[layer.band - 1], NOT_KNOWN) for layer in layers
+             if layer.role in PREDICTORS and layer.role.endswith("_trend")}
+    everywhere = [role for role, taken in found.items() if taken == EVERYWHERE]
+    if everywhere:
+        progress.warn(f"{', '.join(everywhere)}: the Sen slope of every cell is given, significant or not. The method "
+                      f"takes OUTPUT_SLOPE_SIGNIFICANT of the trend tool, which is 0 where there is no trend.")
+    others = [f"{role} {taken}" for role, taken in found.items() if taken != SIGNIFICANT]
+    return ", ".join(others) or SIGNIFICANT
+
+
 def _tell(layers, ranges, cells, extremes, options, base, progress):
     domain, complete = cells["domain"], cells["complete"]
     place = "the base map" if base else "the grid that have any predictor"
@@ -483,7 +500,8 @@ def _tell(layers, ranges, cells, extremes, options, base, progress):
     if worst:
         progress.warn(f"Cells of {place} that lack a predictor: "
                       f"{', '.join(f'{role} {lacking[role]} ({100 * lacking[role] / domain:.2g} %)' for role in worst)}"
-                      f". {domain - complete} of {domain} lack at least one and cannot be predicted.")
+                      f". {domain - complete} of {domain} lack at least one; MAX_MISSING of the tools for samples, "
+                      f"training and prediction says how many a cell may lack.")
     outside = {layer.role: cells[layer.role, "clipped inside"] / cells[layer.role, "cells"] for layer in layers
                if cells[layer.role, "clipped inside"]}
     if outside:

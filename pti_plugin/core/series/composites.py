@@ -42,7 +42,7 @@ from .gap_filling import (
     mean_of_first,
     nearest_first,
 )
-from .season_gaps import SeasonSums, scaled_days
+from .season_gaps import USUAL, SeasonSums, scaled_days
 
 MEAN, MAXIMUM, POSITIVE_SUM, SNOW_MEAN, FROZEN_DAYS, MAJORITY, MONTHLY = STATISTICS = (
     "mean", "annual_maximum", "annual_positive_sum", "snow_year_mean", "frozen_days", "majority", "monthly_mean")
@@ -269,6 +269,7 @@ class CompositeKernel:
             years = sums.plain_means()
         elif options.statistic == MAXIMUM:
             years = sums.maxima(options.min_share)
+            found.gaps["hidden_peaks"] = int(sums.hidden_peaks().sum())
         else:
             years = sums.years(options.min_share, options.statistic != POSITIVE_SUM)
         used = ~np.isnan(years.value)
@@ -743,7 +744,7 @@ def _tell_partial(partial, options, progress):
 def _tell_gaps(found, options, progress):
     """Say and return what was left out and filled because cells have gaps inside a year."""
     record = {name: found[name] for name in ("cell_years", "values", "cells_with_gaps", "left_out", "filled_years",
-                                             "filled_values", "nights", "lacking", "lost")}
+                                             "filled_values", "nights", "lacking", "hidden_peaks", "lost")}
     all_years, all_values = max(found["cell_years"], 1), max(found["values"], 1)
     if options.nights:
         record["share_filled_in_nights"] = found["nights"] / (all_values + found["nights"])
@@ -762,6 +763,10 @@ def _tell_gaps(found, options, progress):
     if found["lacking"]:
         progress.warn(f"{found['lacking']} cells lack at least one season in every year; what they get is of the "
                       f"seasons they have.")
+    if found["hidden_peaks"]:
+        progress.warn(f"{found['hidden_peaks']} cells have their highest season in fewer than {100 * USUAL:.0f} % of "
+                      f"the years; the maxima of the other years are of lower seasons, and what these cells get is too "
+                      f"low.")
     if found["lost"]:
         progress.warn(f"{found['lost']} cells have values, but no year that is complete enough; they are nodata.")
     return record

@@ -201,6 +201,23 @@ def covariance_variance(values, period):
     return (squares + 4 * (ranks.sum(axis=1) ** 2).sum(axis=0) - years * middle**2) / 3
 
 
+def least_p(years, period, method):
+    """Return a p that no series of so many whole years falls below by ORIGINAL or HIRSCH_SLACK.
+
+    Of the plain test it is that of a series that rises all the time in all seasons. Hirsch and Slack's variance is a
+    third of the squares of d, the sums over the seasons of the signs of each pair of years, and of those of its sums by
+    year; S is the sum of d, so Z² has a largest value whatever d is.
+    """
+    if method == ORIGINAL:
+        rising = np.repeat(np.arange(years, dtype=np.float64), period)[:, None]
+        return float(mann_kendall(rising, period, False).p[0])
+    first, second = np.triu_indices(years, 1)
+    by_year = (np.arange(years)[:, None] == second).astype(float) - (np.arange(years)[:, None] == first)
+    pairs = np.ones(len(first))
+    most = pairs @ np.linalg.solve((np.eye(len(first)) + by_year.T @ by_year) / 3, pairs)
+    return float(2 * NormalDist().cdf(-np.sqrt(most)))
+
+
 def slope_limits(values, variance, period=1, alpha=0.05):
     """Confidence limits of the Sen slope (Gilbert 1987), two arrays (series,), by the ranks scipy's theilslopes uses.
 

@@ -77,6 +77,11 @@ class SeasonSums:
         """Return which seasons are usual, (seasons, n) bool."""
         return (self.counts > 0) & (self.counts >= USUAL * self.expected.sum(axis=0)[:, None])
 
+    def hidden_peaks(self):
+        """Return which cells have the highest mean in a season that is not usual, (n,) bool."""
+        means, usual = np.where(self.counts > 0, self.means(), -np.inf), self.usual()
+        return means.max(axis=0) > np.where(usual, means, -np.inf).max(axis=0)
+
     def mean(self):
         """Return the mean balanced over the seasons, (n,): that of their means, each by its steps."""
         return _balanced(self.means(), self.expected.sum(axis=0))

@@ -24,11 +24,13 @@ from ..rasters.time_axis import AxisOptions, stamp_text, year_of
 from ..rasters.units import check_range, refuse_unit_change, sample_mean
 from .corrections import (
     HAMED_RAO,
+    HIRSCH_SLACK,
     ORIGINAL,
     PREWHITENED,
     TREND_FREE,
     YUE_WANG,
     check_method,
+    least_p,
     slope_limits,
     step_change,
     trend_test,
@@ -324,6 +326,7 @@ def trend_rasters(paths, outputs, staging, progress, options=None, target=None, 
         raise InputError(f"{layers[0].label} is {opened.product.title}, whose codes have no trend. Make a composite of "
                          f"them first, such as the frozen days of each year, or set PRODUCT.")
     axis = _axis(layers, options, progress)
+    _tell_too_short(axis, options, progress)
     if options.method == YUE_WANG:
         progress.warn("yue_wang finds a trend in nearly every second short series that has none (docs/trends.md); it "
                       "is there for comparison with published work.")
@@ -406,6 +409,17 @@ def _axis(layers, options, progress):
         needed = max(MIN_VALUES, math.ceil(options.min_share * span - 1e-9))
     return {"steps": steps, "length": steps[-1] + 1, "span": span, "step_after": step_after, "origin": origin,
             "needed": needed}
+
+
+def _tell_too_short(axis, options, progress):
+    """Warn where no series without gaps, whatever its values, could be significant."""
+    if options.method not in (ORIGINAL, HIRSCH_SLACK):
+        return
+    p = least_p(-(-axis["length"] // options.period), options.period, options.method)
+    if p >= options.alpha:
+        progress.warn(f"The series is too short for a trend: in {axis['span'] / options.period:.3g} years p is "
+                      f"{p:.2g} at best by {options.method}, never below {options.alpha:g}. That no trend is "
+                      f"significant says nothing here.")
 
 
 def _needed(axis, options):
