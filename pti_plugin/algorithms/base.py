@@ -220,7 +220,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                          "Side of the blocks read at once; 0 chooses it from the files. The result does not depend on "
                          "it.", 0, 0, advanced=True)
         self.add_integer("MEMORY", "Memory for blocks (MB)", "How much memory the blocks under way may take. QGIS, the "
-                         "packages and the rows being written need about 300 MB beside it.",
+                         "packages and the rows being written need about 450 MB beside it.",
                          DEFAULT_MEMORY_MB, 16, advanced=True)
 
     def add_raster_output(self, name, title, text, optional=False):
