@@ -26,6 +26,8 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,14 +44,14 @@ from support import QgisProcess  # noqa: E402
 #: seconds that a case may take
 MOST_SECONDS = 30
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-#: how many of each kind for a tool, and of the chain; and the tools of the short form beside one that is drawn
+#: how many of each kind for a tool, and of the chain
 SIZES = {
-    "full": {"kills": 10, "real": 2, "chain": 8, "disk": 4, "temporary": 1, "readonly": 1, "inputs": 6, "races": 4,
+    "full": {"kills": 12, "real": 2, "chain": 8, "disk": 4, "temporary": 1, "readonly": 1, "inputs": 6, "races": 4,
              "clock": 3, "files": 2, "memory": 3},
     "short": {"kills": 3, "real": 0, "chain": 0, "disk": 1, "temporary": 0, "readonly": 1, "inputs": 2, "races": 1,
               "clock": 1, "files": 1, "memory": 0},
 }
-#: tools that need no result of another one
+#: tools that need no result of another one; the short form draws one of them
 FIRST_TOOLS = ("ensemblepermafrost", "ensemblelandcover", "trendrasters", "compositeseries", "depthmean",
                "alignrasters", "slope", "predictorstack")
 #: what no sentence has
@@ -275,6 +277,34 @@ def unreadable(folder):
     return found
 
 
+def unrecorded(folder):
+    """Return the outputs in a folder that are not what their record says they are."""
+    found = []
+    for path in sorted(Path(folder).glob(f"*{RECORD}")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for name, made in record.get("files_made", {}).items():
+            file = Path(folder) / os.path.basename(record["outputs"][name])
+            # some steps of a chain make files that go with it
+            if os.path.dirname(record["outputs"][name]) in ("", ".", str(folder)) and (
+                    not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != made["sha256"]):
+                found.append(f"{file.name} is not that of {path.name}")
+    return found
+
+
+def small_chain(out):
+    """Return ({input: value}, {output: path}) of the chain on the sample, with few runs and rounds."""
+    loader = SourceFileLoader("demo", str(ROOT / "scripts" / "demo"))
+    demo = module_from_spec(spec_from_loader("demo", loader))
+    loader.exec_module(demo)
+    options = SimpleNamespace(runs=2, rounds=3, per_class=40, select_rounds=2, profile="defensible")
+    given = defaultdict(list)
+    for argument in demo.arguments(out, options):
+        name, _, value = argument[2:].partition("=")
+        given[name].append(value)
+    return ({name: value for name, value in given.items() if name not in demo.OUTPUTS},
+            {name: value for name, value in given.items() if name in demo.OUTPUTS})
+
+
 # ---- the cases ------------------------------------------------------------------------------------------------------
 
 class Faults:
@@ -307,7 +337,7 @@ class Faults:
             # a new tool needs a call
             assert set(self.calls) == set(every), set(self.calls) ^ set(every)
         else:
-            names, tools = defaultdict(lambda: defaultdict(str)), self.rng.sample(FIRST_TOOLS, 2)
+            names, tools = defaultdict(lambda: defaultdict(str)), self.rng.sample(FIRST_TOOLS, 1)
             self.calls = {tool: {name: value for name, value in parameters.items() if value}
                           for tool, parameters in small_world.calls(self.world, names).items()
                           if tool in tools}
@@ -454,6 +484,32 @@ class Faults:
         if code not in (0, 1, *(-number for number in SIGNALS)) or "Traceback" in stdout + stderr:
             self._breach(f"exit {code}", stdout + stderr)
         return code
+
+    def chain(self):
+        """A signal to the real qgis_process while it runs the whole chain, which is a set for each of its steps."""
+        tool, out = "fullchain", self._fresh("chain")
+        inputs, outputs = small_chain(out)
+        self._case("chain", tool, "as it is")
+        began = time.monotonic()
+        done = self.process.run(tool, {**inputs, **outputs})
+        whole = time.monotonic() - began
+        if done.code != 0:
+            self._breach(f"exit {done.code}", done.stderr)
+        print(f"  {tool}: {whole:.0f} s", flush=True)
+        for _ in range(self.sizes["chain"]):
+            before, sent = standing(out), self.rng.choice(SIGNALS)
+            moment = self.rng.uniform(2, whole)
+            self._case("kill of the chain", tool, f"{sent.name} after {moment:.1f} s")
+            self._real(tool, inputs, outputs, sent, moment)
+            recover(str(out))
+            now = standing(out)
+            problems = [f"left {hidden(out)}"] * bool(hidden(out)) + [f"{name} is lost" for name in before
+                                                                     if name not in now] + unrecorded(out)
+            for problem in problems + [f"cannot be read: {name}" for name in unreadable(out)]:
+                self._breach(problem)
+        done = self.process.run(tool, {**inputs, **outputs})
+        if done.code != 0 or hidden(out) or unrecorded(out) or standing(out).keys() != before.keys():
+            self._breach(f"the next run: exit {done.code}, left {hidden(out)}, {unrecorded(out)}", done.stderr)
 
     def disk(self, tool):
         """Too little room for the outputs, on a small file system that holds the earlier ones."""
@@ -627,6 +683,8 @@ class Faults:
                 if self.sizes[kind]:
                     getattr(self, kind)(tool)
             print(f"{kind}: {time.monotonic() - started:.0f} s, {len(self.breaches)} breaches", flush=True)
+        if self.sizes["chain"]:
+            self.chain()
         if checksums(self.world.folder) != self.before:
             now = checksums(self.world.folder)
             changed = [name for name in {*now, *self.before} if now.get(name) != self.before.get(name)]

@@ -25,6 +25,7 @@ from ..core.common import provenance
 from ..core.common.cancellation import stopped_by
 from ..core.common.commit_journal import recover
 from ..core.common.errors import InputError, OutputError, PtiError
+from ..core.common.escapes import seen
 from ..core.common.one_set import refuse_mixed
 from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
@@ -64,12 +65,12 @@ class FeedbackProgress(Progress):
 
     def info(self, message):
         """Write a line to the log."""
-        self._feedback.pushInfo(message)
+        self._feedback.pushInfo(seen(message))
 
     def warn(self, message):
         """Write a warning to the log and keep it for the record."""
         super().warn(message)
-        self._feedback.pushWarning(message)
+        self._feedback.pushWarning(seen(message))
 
     def cancelled(self):
         """True once the user, or a signal, asked to stop."""

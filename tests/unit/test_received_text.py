@@ -20,6 +20,7 @@ from pti_plugin.core.common.schema import check, listed, named, number, optional
 from pti_plugin.core.common.styles import palette_qml
 from pti_plugin.core.common.tables import read_csv, to_csv
 from pti_plugin.core.insitu.map_thresholds import map_thresholds
+from pti_plugin.core.insitu.station_files import read_stations
 from pti_plugin.core.learning.class_weights import areas_of_table
 from pti_plugin.core.mapping.drivers import legend
 from pti_plugin.core.rasters.raster import read_info
@@ -336,6 +337,16 @@ def test_a_dollar_is_drawn_as_a_dollar():
     assert matplotlib.cbook.is_math_text("$x$") and not matplotlib.cbook.is_math_text(escapes.for_figure("$x$"))
     for planted in PLANTED:
         assert escapes.for_figure(planted).replace(r"\$", "$") == planted
+
+
+def test_a_message_shows_nothing_that_a_screen_acts_on(tmp_path):
+    """Names of columns, values and files, in whatever error."""
+    path = tmp_path / os.fsdecode(b"st\x1b[2J\xff.csv")
+    path.write_text("\x1b]0;x,latitude,longitude,year,alt_cm\nA,70,20,2001,50\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"st\ufffd\[2J\ufffd\.csv has no column .* columns are \ufffd]0;x") as told:
+        read_stations(path, "alt")
+    assert str(told.value).encode("utf-8")
+    assert str(PtiError("a\0b\x7f\x9b\ud800\tc\n")) == "a\ufffdb\ufffd\ufffd\ufffd\tc\n"
 
 
 def test_styles_hold_names_as_text():
