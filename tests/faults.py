@@ -742,6 +742,7 @@ def main():
     for kind, outcomes in faults.cases.items():
         print(f"{kind:24} {sum(outcomes.values()):5}  "
               + ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()))
+    print(f"{len(faults.breaches)} breaches")
     print(f"longest case: {faults.longest[0]:.1f} s ({faults.longest[1]})")
     print(json.dumps({"cases": faults.cases, "breaches": faults.breaches, "peak_mib": faults.peak >> 20,
                       "seconds": round(time.monotonic() - started)}), flush=True)

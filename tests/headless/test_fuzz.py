@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_world
 from received import PLANTED, TABLES, a_record
 from user_process import User, harm
 
@@ -31,8 +32,8 @@ st = hypothesis.strategies
 FULL = os.environ.get("PTI_FUZZ") == "full"
 FOUND, KEPT = ROOT / "tests" / "data" / "found", ROOT / "build" / "found"
 #: cases of each kind: (make test, make fuzz)
-SIZES = {"raster": (25, 2500), "tool": (10, 1500), "table": (60, 3500), "report": (25, 1500), "record": (40, 1500),
-         "layout": (3, 300), "model3": (4, 500)}
+SIZES = {"raster": (25, 2500), "tool": (10, 2000), "table": (60, 3500), "report": (25, 1500), "record": (40, 1500),
+         "layout": (3, 200), "model3": (4, 500)}
 
 ODD_NUMBERS = (0, 1, -1, 2, 0.5, 255, 256, 65_535, -32_768, 2**31 - 1, 2**53, 1e-300, 1e30, 1e38, -3.4e38, 1e300,
                float("nan"), float("inf"), float("-inf"))
@@ -189,6 +190,8 @@ def small_rasters(folder):
 geotiffs = st.fixed_dictionaries({
     "dtype": st.sampled_from(("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "complex64")),
     "shape": st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    # on the grid of the other layers, so that a tool comes to the values
+    "fits": st.booleans(), "values": st.sampled_from(("noise", "warmth", "percent", "ranks", "cover", "large")),
     "nodata": st.one_of(st.none(), odd_number), "scale": st.one_of(st.none(), odd_number),
     "offset": st.one_of(st.none(), odd_number), "unit": st.one_of(st.none(), odd_text),
     "crs": st.sampled_from(("EPSG:6931", "EPSG:4326", "EPSG:3995", "EPSG:32633", None)),
@@ -206,18 +209,28 @@ rasters = st.one_of(
               st.one_of(st.just(([], None)), damage)))
 
 
+VALUES = {"noise": lambda rng, shape: rng.normal(0, 1, shape), "warmth": lambda rng, shape: rng.uniform(-9, 5, shape),
+          "percent": lambda rng, shape: rng.integers(0, 101, shape),
+          "ranks": lambda rng, shape: rng.choice([11, 12, 22, 33, 40], shape),
+          "cover": lambda rng, shape: rng.choice([10, 70, 130, 210], shape),
+          "large": lambda rng, shape: rng.normal(0, 1e30, shape)}
+
+
 def made_raster(fuzz, drawn, tmp_path):
     """Write a drawn raster and return its path, None for one that GDAL does not write."""
     form, what, harmed = drawn
-    path = tmp_path / f"received.{form}"
+    # years are looked for in names
+    path = tmp_path / f"received_2001.{form}"
     for old in tmp_path.glob("received*"):
         old.unlink()
     if form == "tif":
         rng = np.random.default_rng(what["seed"])
+        shape = (what["shape"][0], small_world.ROWS, small_world.COLUMNS) if what["fits"] else what["shape"]
+        crs, transform = ("EPSG:6931", small_world.TRANSFORM) if what["fits"] else (what["crs"], what["transform"])
         with np.errstate(all="ignore"):
-            values = (rng.normal(0, 1, what["shape"]) * rng.choice([1, 50, 300, 1e30])).astype(what["dtype"])
+            values = VALUES[what["values"]](rng, shape).astype(what["dtype"])
         try:
-            write_raster(path, values, nodata=what["nodata"], crs=what["crs"], transform=what["transform"],
+            write_raster(path, values, nodata=what["nodata"], crs=crs, transform=transform,
                          scale=what["scale"], offset=what["offset"], unit=_plain(what["unit"]),
                          metadata={key: _plain(text) for key, text in what["metadata"].items()},
                          descriptions=[_plain(text) for text in what["descriptions"]])
