@@ -34,9 +34,9 @@ faults: ## kill, starve and disturb runs of every tool and the chain, as drawn b
 	@scripts/setup develop
 	@PTI_FAULTS=full SEED=$(SEED) $(PYTHON) -m pytest tests/headless/test_faults.py tests/unit/test_commit_journal.py -s
 
-fuzz: ## use some 19,000 damaged rasters, tables, records and models, as drawn by SEED (make test: a few)
+fuzz: ## use some 15,000 damaged rasters, tables, records and models, as drawn by SEED (make test: a few)
 	@scripts/setup develop
-	@PTI_FUZZ=full PTI_FUZZ_MODELS=2000 SEED=$(SEED) $(PYTHON) -m pytest tests/headless/test_fuzz.py \
+	@PTI_FUZZ=full PTI_FUZZ_MODELS=1000 SEED=$(SEED) $(PYTHON) -m pytest tests/headless/test_fuzz.py \
 		tests/unit/test_damaged_models.py -s
 
 mutants: ## change the core in COUNT small ways drawn by SEED; which ones do the tests notice? (stopped, it goes on)

@@ -43,11 +43,13 @@ from support import QgisProcess  # noqa: E402
 
 #: seconds that a case may take
 MOST_SECONDS = 30
+#: a run that takes longer is not repeated as often, seconds
+SLOW = 3
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: how many of each kind for a tool, and of the chain
 SIZES = {
-    "full": {"kills": 12, "real": 2, "chain": 8, "disk": 4, "temporary": 1, "readonly": 1, "inputs": 6, "races": 4,
-             "clock": 3, "files": 2, "memory": 3},
+    "full": {"kills": 14, "real": 2, "chain": 8, "disk": 3, "temporary": 1, "readonly": 1, "inputs": 4, "races": 3,
+             "clock": 2, "files": 1, "memory": 3},
     "short": {"kills": 3, "real": 0, "chain": 0, "disk": 1, "temporary": 0, "readonly": 1, "inputs": 2, "races": 1,
               "clock": 1, "files": 1, "memory": 0},
 }
@@ -170,11 +172,14 @@ class Child:
             os.close(handle)
 
     def left_behind(self):
-        """Return True where a process of its session lives on."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
+        """Return True where a process of its session lives on; QGIS itself asks ``whoami``, which ends soon."""
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            try:
+                os.killpg(self.pid, 0)
+            except ProcessLookupError:
+                return False
+            time.sleep(0.02)
         return True
 
     @property
@@ -377,6 +382,11 @@ class Faults:
 
         return Child(call, log or self.log)
 
+    def _number_of(self, kind, tool):
+        """Return how many cases of a kind there are for a tool; fewer where a run takes long."""
+        most = self.sizes[kind]
+        return -(-most * 4 // 7) if self.references[tool].seconds > SLOW else most
+
     def _case(self, kind, tool, what):
         self._number += 1
         self._now = (kind, tool, what)
@@ -437,7 +447,7 @@ class Faults:
     def kills(self, tool):
         """A signal at a moment of the clock, or before a step on the disk."""
         reference = self.references[tool]
-        for number in range(self.sizes["kills"]):
+        for number in range(self._number_of("kills", tool)):
             out, sent, earlier = self._fresh("out"), self.rng.choice(SIGNALS), self.rng.random() < 0.75
             self._with_earlier(tool, out, earlier)
             if number % 2:
@@ -452,17 +462,18 @@ class Faults:
                     os.kill(child.pid, sent)
             code = child.wait()
             self._ended(child, code)
-            self._settle(tool, out, earlier, code in (0, 1))
+            # a run of some tools takes long
+            self._settle(tool, out, earlier, code in (0, 1), again=reference.seconds < SLOW or number % 4 == 0)
 
     def real(self, tool):
         """A signal to the real qgis_process, which needs about a second and a half before it runs a tool."""
-        for _ in range(self.sizes["real"]):
+        for _ in range(self._number_of("real", tool)):
             out, sent = self._fresh("out"), self.rng.choice(SIGNALS)
             self._with_earlier(tool, out, True)
             moment = self.rng.uniform(0.5, 2.5) + self.rng.random() * self.references[tool].seconds
             self._case("kill of qgis_process", tool, f"{sent.name} after {moment:.2f} s")
             self._real(tool, self.calls[tool], small_world.destinations(self.qgis.definitions[tool], out), sent, moment)
-            self._settle(tool, out, True, False)
+            self._settle(tool, out, True, False, again=self.references[tool].seconds < SLOW)
 
     def _real(self, tool, inputs, outputs, sent, moment):
         started = time.monotonic()
@@ -515,7 +526,7 @@ class Faults:
         """Too little room for the outputs, on a small file system that holds the earlier ones."""
         reference = self.references[tool]
         size = sum(map(len, reference.files.values()))
-        for number in range(self.sizes["disk"]):
+        for number in range(self._number_of("disk", tool)):
             earlier = self.rng.random() < 0.5
             room = int(size * self.rng.choice([0, 0.1, 0.3, 0.6, 0.9, 1.2])) + (size * earlier)
             self._case("full disk", tool, f"{room} bytes, {'with' if earlier else 'without'} earlier results")
@@ -530,7 +541,7 @@ class Faults:
 
     def temporary(self, tool):
         """A temporary disk without room."""
-        for _ in range(self.sizes["temporary"]):
+        for _ in range(self._number_of("temporary", tool)):
             out = self._fresh("out")
             self._with_earlier(tool, out, True)
             self._case("full temporary disk", tool, "")
@@ -553,7 +564,7 @@ class Faults:
 
     def readonly(self, tool):
         """A folder that cannot be written to."""
-        for _ in range(self.sizes["readonly"]):
+        for _ in range(self._number_of("readonly", tool)):
             self._case("read-only folder", tool, "")
             with small_disk(self.folder / "disk", 1 << 24) as disk:
                 if disk is None:
@@ -570,7 +581,7 @@ class Faults:
     def inputs(self, tool):
         """Inputs that are cut, changed or gone while a run is under way."""
         reference = self.references[tool]
-        for number in range(self.sizes["inputs"]):
+        for number in range(self._number_of("inputs", tool)):
             own, out = self.folder / "own", self._fresh("out")
             shutil.rmtree(own, ignore_errors=True)
             shutil.copytree(self.world.folder, own)
@@ -607,7 +618,7 @@ class Faults:
 
     def races(self, tool):
         """Two runs at the same outputs."""
-        for _ in range(self.sizes["races"]):
+        for _ in range(self._number_of("races", tool)):
             out, earlier = self._fresh("out"), self.rng.random() < 0.75
             self._with_earlier(tool, out, earlier)
             apart = self.rng.choice([0, 0, 0.1, 0.5, 1.0]) * self.references[tool].seconds
@@ -628,7 +639,7 @@ class Faults:
     def clock(self, tool):
         """A run that was killed, and the clock moved by years before the next one."""
         reference = self.references[tool]
-        for _ in range(self.sizes["clock"]):
+        for _ in range(self._number_of("clock", tool)):
             out, earlier = self._fresh("out"), True
             self._with_earlier(tool, out, earlier)
             step, years = self.rng.randint(reference.steps // 3, reference.steps), self.rng.choice([-40, -1, 1, 40])
@@ -646,7 +657,7 @@ class Faults:
 
     def files(self, tool):
         """Few files may be open."""
-        for _ in range(self.sizes["files"]):
+        for _ in range(self._number_of("files", tool)):
             out, most = self._fresh("out"), self.rng.choice([32, 64])
             self._with_earlier(tool, out, True)
             self._case("few open files", tool, f"{most}")
@@ -661,8 +672,8 @@ class Faults:
 
     def memory(self, tool):
         """Little memory may be taken beyond what the process has when the tool begins."""
-        for _ in range(self.sizes["memory"]):
-            out, more = self._fresh("out"), self.rng.choice([1, 8, 32, 64, 128, 256, 512])
+        for _ in range(self._number_of("memory", tool)):
+            out, more = self._fresh("out"), self.rng.choice([1, 8, 32, 128, 256, 500, 700, 1000])
             self._with_earlier(tool, out, True)
             self._case("little memory", tool, f"{more} MiB")
 

@@ -37,6 +37,7 @@ from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
 from ..core.rasters.folders import DEFAULT_PATTERN, files_in, takes
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.input_files import files_behind
+from ..core.rasters.process_state import require_memory
 from ..core.rasters.raster import read_info
 from ..crs_lookup import restore_crs_lookup
 from . import compat
@@ -331,6 +332,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             problem = values_problem(self.parameterDefinitions(), parameters)
             if problem:
                 raise InputError(problem)
+            require_memory()
             with _stopped_by_signals(progress), stopped_by(progress.check):
                 _recover_beside(parameters.values(), progress)
                 restore_crs_lookup()
