@@ -11,6 +11,7 @@ from qgis.core import (
 
 from ..core.common.errors import InputError
 from ..core.rasters.folders import archive, unpacked
+from ..core.rasters.gdal_errors import refuse_damaged_header
 from ..core.rasters.raster import read_info
 from . import compat
 
@@ -53,6 +54,9 @@ def layers_problem(definitions, parameters, context):
                 # QGIS itself loads no layers from archives
                 if rasters_packed(definition.name(), item, several):
                     continue
+                if isinstance(item, str):
+                    # QGIS would have GDAL open it at once
+                    refuse_damaged_header(item)
             except InputError as error:
                 return str(error)
             if isinstance(item, str) and item and QgsProcessingUtils.mapLayerFromString(

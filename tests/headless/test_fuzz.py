@@ -8,6 +8,7 @@ kept in build/found; those of the past are in tests/data/found and are used agai
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -142,7 +143,9 @@ json_edits = st.lists(st.tuples(st.lists(share, min_size=1, max_size=6), st.samp
 def json_edited(value, changes):
     """Return nested values with some of them replaced, left out or added."""
     value = json.loads(json.dumps(value))
-    for path, what, new, name in changes:
+    for path, what, drawn, name in changes:
+        # drawn values may be one object
+        new = copy.deepcopy(drawn)
         parent = value
         for depth, step in enumerate(path, start=1):
             keys = list(parent) if isinstance(parent, dict) else list(range(len(parent)))

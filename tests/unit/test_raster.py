@@ -769,3 +769,13 @@ def test_units_of_the_coordinates_state_the_crs_where_both_do(tmp_path, east, no
     else:
         with pytest.raises(GridError, match="a.tif has no CRS"):
             read_info(path)
+
+
+def test_what_gdal_quotes_of_a_file_need_be_no_text(tmp_path):
+    write_raster(tmp_path / "a.tif", np.ones((3, 3)))
+    gdal.Translate(str(tmp_path / "a.vrt"), str(tmp_path / "a.tif"), format="VRT")
+    content = (tmp_path / "a.vrt").read_bytes()
+    (tmp_path / "a.vrt").write_bytes(content.replace(b"<SourceFilename", b"<Sour\xb5 eFilename"))
+    with pytest.raises(InputError, match=r"a\.vrt cannot be opened: Line \d+: .*'eFilename'|\ufffd") as told:
+        read_info(tmp_path / "a.vrt")
+    assert str(told.value).encode("utf-8")
