@@ -217,11 +217,12 @@ class Reference:
         #: a result of the week before: what the tool makes, and yet other bytes
         self.earlier = {name: data + b"\n" * 7 for name, data in runs[0].items()}
 
-    def of(self, name, data, record):
-        """Return "old", "new" or what is wrong of one file; ``record``: the one that stands beside it, or None."""
+    def of(self, name, data, record, elsewhere=False):
+        """Return "old", "new" or what is wrong of one file; ``record``: the one that stands beside it, or None;
+        ``elsewhere``: made by a process of another kind, where the last digit of a number may differ."""
         if data == self.earlier.get(name):
             return "old"
-        if name in self.same:
+        if name in self.same and (not elsewhere or name.endswith(".tif") or data == self.files[name]):
             return "new" if data == self.files[name] else "neither the earlier nor the new file"
         if name.endswith(RECORD):
             try:
@@ -235,7 +236,7 @@ class Reference:
         beside = name.endswith((".qml", ".aux.xml"))
         return "new, or not whole" if not made or beside else "of another run, or not whole"
 
-    def judge(self, folder, earlier, settled):
+    def judge(self, folder, earlier, settled, elsewhere=False):
         """Return (state, problems) of the outputs in a folder: "old", "new", "none" or "between" (only where not
         ``settled``)."""
         now = standing(folder)
@@ -255,7 +256,7 @@ class Reference:
                 if earlier:
                     problems.append(f"{name} is lost")
                 continue
-            states[name] = self.of(name, now[name], record)
+            states[name] = self.of(name, now[name], record, elsewhere)
             if states[name] == "new, or not whole":
                 states[name] = "new"
                 if settled and not name.endswith((".qml", ".aux.xml")):
@@ -424,14 +425,14 @@ class Faults:
         for name, data in self.references[tool].earlier.items() if earlier else ():
             (place / name).write_bytes(data)
 
-    def _settle(self, tool, out, earlier, ended_itself, again=True):
+    def _settle(self, tool, out, earlier, ended_itself, again=True, elsewhere=False):
         """Judge the outputs after a case, after recovery, and after the next run."""
         reference = self.references[tool]
-        state, problems = reference.judge(out, earlier, settled=ended_itself)
+        state, problems = reference.judge(out, earlier, ended_itself, elsewhere)
         if ended_itself and hidden(out):
             problems.append(f"left {hidden(out)}")
         recover(str(out))
-        state, more = reference.judge(out, earlier, settled=True)
+        state, more = reference.judge(out, earlier, True, elsewhere)
         problems += more + [f"cannot be read: {name}" for name in (unreadable(out) if state == "new" else ())]
         for problem in problems:
             self._breach(problem)
@@ -473,7 +474,8 @@ class Faults:
             moment = self.rng.uniform(0.5, 2.5) + self.rng.random() * self.references[tool].seconds
             self._case("kill of qgis_process", tool, f"{sent.name} after {moment:.2f} s")
             self._real(tool, self.calls[tool], small_world.destinations(self.qgis.definitions[tool], out), sent, moment)
-            self._settle(tool, out, True, False, again=self.references[tool].seconds < SLOW)
+            self._settle(tool, out, True, False, again=self.references[tool].seconds < SLOW,
+                         elsewhere=True)
 
     def _real(self, tool, inputs, outputs, sent, moment):
         started = time.monotonic()
@@ -489,10 +491,13 @@ class Faults:
             stdout, stderr = process.communicate()
             self._breach(f"went on for {MOST_SECONDS} seconds")
         code = process.returncode
-        outcome = "ended well" if code == 0 else "cancelled" if code == 1 and "cancelled" in stderr else f"exit {code}"
+        # until QGIS has loaded the plugin, SIGINT meets Python half begun, and QGIS may end by its own fault
+        starting = sent == signal.SIGINT and code in (-signal.SIGABRT, -signal.SIGSEGV) and "Inputs" not in stdout
+        outcome = ("ended well" if code == 0 else "cancelled" if code == 1 and "cancelled" in stderr else
+                   "ended while QGIS started" if starting else f"exit {code}")
         self.cases[self._now[0]][outcome] += 1
         self.longest = max(self.longest, (time.monotonic() - started, " ".join(map(str, self._now))))
-        if code not in (0, 1, *(-number for number in SIGNALS)) or "Traceback" in stdout + stderr:
+        if not starting and (code not in (0, 1, *(-number for number in SIGNALS)) or "Traceback" in stdout + stderr):
             self._breach(f"exit {code}", stdout + stderr)
         return code
 

@@ -339,6 +339,10 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                 return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
+        except OSError as error:
+            # disks and folders go away while a run is under way, wherever it is
+            raise QgsProcessingException(seen(f"{error.filename or 'A file'} cannot be read or written any more: "
+                                              f"{error.strerror or error}. Put it right and run again.")) from error
         except MemoryError as error:
             raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
                 from error
