@@ -663,7 +663,7 @@ class Faults:
     def files(self, tool):
         """Few files may be open."""
         for _ in range(self._number_of("files", tool)):
-            out, most = self._fresh("out"), self.rng.choice([32, 64])
+            out, most = self._fresh("out"), self.rng.choice([64, 96])
             self._with_earlier(tool, out, True)
             self._case("few open files", tool, f"{most}")
 
@@ -678,7 +678,7 @@ class Faults:
     def memory(self, tool):
         """Little memory may be taken beyond what the process has when the tool begins."""
         for _ in range(self._number_of("memory", tool)):
-            out, more = self._fresh("out"), self.rng.choice([1, 8, 32, 128, 256, 500, 700, 1000])
+            out, more = self._fresh("out"), self.rng.choice([1, 8, 64, 256, 512, 700, 1000, 1200, 1500])
             self._with_earlier(tool, out, True)
             self._case("little memory", tool, f"{more} MiB")
 

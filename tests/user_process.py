@@ -16,6 +16,8 @@ from support import ROOT
 
 #: seconds a case may take, and bytes the process may come to hold
 MOST_SECONDS, MOST_BYTES = 30, 1 << 30
+#: seconds that the process may take to load what it needs, on a machine that has much else to do
+_MOST_TO_START = 300
 #: what a screen acts on
 _CONTROL = "[\x00-\x08\x0b-\x1f\x7f]"
 
@@ -26,6 +28,7 @@ def answer(use):
     # what libraries print is not the answer
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    print(json.dumps([_peak(), "ready"]), file=answers, flush=True)
     for line in sys.stdin:
         _forget_peak()
         try:
@@ -67,13 +70,19 @@ class User:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                 cwd=ROOT, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])})
+            started = self._answer(_MOST_TO_START)
+            if started[1] != "ready":
+                raise RuntimeError(f"{self._command} does not start: {started[1]}")
         self._process.stdin.write(json.dumps(given) + "\n")
         self._process.stdin.flush()
+        return self._answer(MOST_SECONDS)
+
+    def _answer(self, seconds):
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(MOST_SECONDS):
+            if not selector.select(seconds):
                 self.end()
-                return 0, f"took more than {MOST_SECONDS} seconds"
+                return 0, f"took more than {seconds} seconds"
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()

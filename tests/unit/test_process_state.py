@@ -115,7 +115,7 @@ for more, fits in ((LEAST_MEMORY * 2, True), (LEAST_MEMORY // 2, False)):
         require_memory()
         assert fits
     except PtiError as error:
-        assert not fits and "a run needs 512 MB beside what QGIS has" in str(error)
+        assert not fits and "a run needs 1024 MB beside what QGIS has" in str(error)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

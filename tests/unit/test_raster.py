@@ -779,3 +779,23 @@ def test_what_gdal_quotes_of_a_file_need_be_no_text(tmp_path):
     with pytest.raises(InputError, match=r"a\.vrt cannot be opened: Line \d+: .*'eFilename'|\ufffd") as told:
         read_info(tmp_path / "a.vrt")
     assert str(told.value).encode("utf-8")
+
+
+def test_attributes_whose_names_are_no_text_are_read_as_text(tmp_path):
+    """GDAL gives bytes for them."""
+    netCDF4 = pytest.importorskip("netCDF4")
+    with netCDF4.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC") as data:
+        for name, size, first, unit in (("lat", 3, 60.0, "degrees_north"), ("lon", 4, 20.0, "degrees_east")):
+            data.createDimension(name, size)
+            data.createVariable(name, "f8", (name,))[:] = first + np.arange(size)
+            data[name].units = unit
+        data.createVariable("lst", "f4", ("lat", "lon"))[:] = np.arange(12).reshape(3, 4)
+        data["lst"].remark = "abcdefgh"
+    content = (tmp_path / "a.nc").read_bytes()
+    for old, new in ((b"abcdefgh", b"abcd\xff\xfegh"), (b"\0\0\0\x03lat\0", b"\0\0\0\x03l\xe4t\0")):
+        assert old in content
+        content = content.replace(old, new, 1)
+    (tmp_path / "a.nc").write_bytes(content)
+    info = read_info(tmp_path / "a.nc")
+    assert info.band_metadata[0]["remark"] == "abcd\ufffd\ufffdgh"
+    assert any(name.startswith("l\ufffdt") for name in info.metadata)

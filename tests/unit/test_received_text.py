@@ -26,6 +26,7 @@ from pti_plugin.core.mapping.drivers import legend
 from pti_plugin.core.rasters.raster import read_info
 from pti_plugin.core.reporting import figures
 from pti_plugin.core.reporting.report_print import print_version
+from pti_plugin.core.reporting.report_steps import mean_units
 from pti_plugin.core.reporting.report_tables import SHAPES, read_table
 from pti_plugin.core.samples.sample_file import read_sample_features
 
@@ -226,6 +227,21 @@ def test_changed_records_never_break_the_report(tmp_path):
         map_thresholds(path)
         told += bool(steps)
     assert told > 50
+
+
+def test_a_unit_that_a_record_leaves_open_is_none(tmp_path):
+    path = beside(tmp_path, a_record(tool="summarizezones", results={"units": {"mean_lst": None, "mean_snow": "%"}}))
+    assert mean_units(collect_records([path])) == {"lst": "", "snow": "%"}
+
+
+@pytest.mark.parametrize("last", ["runs,,,,,", "runs,trendrasters: FIRST_YEAR,,,,2003"])
+def test_a_comparison_may_tell_little_of_the_runs(tmp_path, last):
+    (tmp_path / "t.csv").write_text(
+        "section,item,cells,area_km2,share_percent,first\n" + "".join(
+            f"summary,{item},3,2.5,50,\n" for item in ("different rank", "higher in second map",
+                                                       "lower in second map")) + last + "\n", encoding="utf-8")
+    page = report_of({"START_COMPARISON": read_table("START_COMPARISON", str(tmp_path / "t.csv"))})
+    assert "of other years" in page.to_html() and print_version(page)
 
 
 def test_thresholds_that_no_index_has_are_not_taken(tmp_path):

@@ -13,6 +13,7 @@ from osgeo import gdal
 from ..common.errors import InputError, OutputError
 from ..common.escapes import is_text
 from ..common.source_files import file_inside
+from .gdal_texts import subdatasets_of
 from .netcdf_header import lists_too_much
 from .process_state import gdal_options
 
@@ -142,7 +143,7 @@ def open_raster(path):
                    "of the file, or a raw file without its .hdr file beside it")
         raise InputError(f"The raster {path} cannot be opened: {failure or unknown}.")
     if dataset.RasterCount == 0:
-        names = [name for name, _ in dataset.GetSubDatasets()]
+        names = [name for name, _ in subdatasets_of(dataset)]
         hint = f" Choose one of its variables: {', '.join(names)}." if names else ""
         raise InputError(f"{path} holds no raster band.{hint}")
     return dataset

@@ -20,7 +20,7 @@ from ..common.errors import PtiError
 CACHE_BYTES, LEAST_CACHE_BYTES = 192 << 20, 32 << 20
 #: bytes that a run must be able to take beside what QGIS has: with less, libraries that it calls (BLAS, XGBoost,
 #: Python's threads) end the process or wait for ever instead of saying so
-LEAST_MEMORY = 512 << 20
+LEAST_MEMORY = 1 << 30
 
 
 class _Shared:
