@@ -25,7 +25,7 @@ from ..core.common import provenance
 from ..core.common.cancellation import stopped_by
 from ..core.common.commit_journal import recover
 from ..core.common.errors import InputError, OutputError, PtiError
-from ..core.common.escapes import seen
+from ..core.common.escapes import for_message
 from ..core.common.one_set import refuse_mixed
 from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
@@ -66,12 +66,12 @@ class FeedbackProgress(Progress):
 
     def info(self, message):
         """Write a line to the log."""
-        self._feedback.pushInfo(seen(message))
+        self._feedback.pushInfo(for_message(message))
 
     def warn(self, message):
         """Write a warning to the log and keep it for the record."""
         super().warn(message)
-        self._feedback.pushWarning(seen(message))
+        self._feedback.pushWarning(for_message(message))
 
     def cancelled(self):
         """True once the user, or a signal, asked to stop."""
@@ -341,8 +341,8 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(str(error)) from error
         except OSError as error:
             # disks and folders go away while a run is under way, wherever it is
-            raise QgsProcessingException(seen(f"{error.filename or 'A file'} cannot be read or written any more: "
-                                              f"{error.strerror or error}. Put it right and run again.")) from error
+            told = f"{error.filename or 'A file'} cannot be read or written any more: {error.strerror or error}."
+            raise QgsProcessingException(f"{for_message(told)} Put it right and run again.") from error
         except MemoryError as error:
             raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
                 from error

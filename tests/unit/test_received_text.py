@@ -362,7 +362,7 @@ def test_a_message_shows_nothing_that_a_screen_acts_on(tmp_path):
     with pytest.raises(InputError, match=r"st\ufffd\[2J\ufffd\.csv has no column .* columns are \ufffd]0;x") as told:
         read_stations(path, "alt")
     assert str(told.value).encode("utf-8")
-    assert str(PtiError("a\0b\x7f\x9b\ud800\tc\n")) == "a\ufffdb\ufffd\ufffd\ufffd\tc\n"
+    assert str(PtiError("a\0b\x7f\x9b\ud800\tc\rd\n")) == "a\ufffdb\ufffd\ufffd\ufffd\tc\ufffdd\n"
 
 
 def test_styles_hold_names_as_text():

@@ -4,14 +4,14 @@ Every message is a plain sentence that names the file, the value and the remedy,
 analyst as it stands. What it quotes of a file or a name is shown without characters that a screen acts on.
 """
 
-from .escapes import seen
+from .escapes import for_message
 
 
 class PtiError(Exception):
     """Base of every error the plugin raises on purpose."""
 
     def __str__(self):
-        return seen(super().__str__())
+        return for_message(super().__str__())
 
 
 class InputError(PtiError):
