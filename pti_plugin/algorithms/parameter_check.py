@@ -59,8 +59,7 @@ def layers_problem(definitions, parameters, context):
                     refuse_damaged_header(item)
             except InputError as error:
                 return str(error)
-            if isinstance(item, str) and item and QgsProcessingUtils.mapLayerFromString(
-                    item, context, True, QgsProcessingUtils.LayerHint.Raster) is None:
+            if isinstance(item, str) and item and not _loaded(item, context):
                 return f"{definition.name()}: {_why_not_loaded(item)}"
         if several and len(items) < definition.minimumNumberInputs():
             names = ", ".join(item if isinstance(item, str) else item.name() for item in items)
@@ -126,6 +125,15 @@ def _number(given):
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _loaded(path, context):
+    """Return whether QGIS loads a raster; for some damaged ones its own code raises an Exception, "unknown"."""
+    try:
+        return QgsProcessingUtils.mapLayerFromString(path, context, True,
+                                                     QgsProcessingUtils.LayerHint.Raster) is not None
+    except Exception:
+        return False
 
 
 def _why_not_loaded(path):
