@@ -1,13 +1,14 @@
 # PTI: 'make demo' and 'make test' are all one needs on a fresh Debian; each installs what is missing first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test folders mutants raises lint zip bench setup clean
+.PHONY: help demo test folders faults fuzz mutants raises lint zip bench setup clean
 PYTHON := .venv/bin/python
 # further arguments for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
 # profile of the demo: defensible or as_published
 PROFILE ?= defensible
-# make mutants: stopped, it goes on where it was (build/mutants); further arguments as in ARGS="--at trends.py:376"
+# make mutants, faults and fuzz
 SEED ?= 1
+# make mutants: stopped, it goes on where it was (build/mutants); further arguments as in ARGS="--at trends.py:376"
 COUNT ?= 200
 WORKERS ?= 2
 MUTATION_TOOLS = $(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
@@ -28,6 +29,15 @@ test: ## run the unit, processing and headless tests (ARGS="…" for pytest)
 folders: ## test folders of products with the real number of files (make test: a tenth)
 	@scripts/setup develop
 	@PTI_FOLDERS=full $(PYTHON) -m pytest tests/headless/test_delivered.py -s
+
+faults: ## kill, starve and disturb runs of every tool and the chain, as drawn by SEED (make test: a few)
+	@scripts/setup develop
+	@PTI_FAULTS=full SEED=$(SEED) $(PYTHON) -m pytest tests/headless/test_faults.py tests/unit/test_commit_journal.py -s
+
+fuzz: ## use some 15,000 damaged rasters, tables, records and models, as drawn by SEED (make test: a few)
+	@scripts/setup develop
+	@PTI_FUZZ=full PTI_FUZZ_MODELS=1000 SEED=$(SEED) $(PYTHON) -m pytest tests/headless/test_fuzz.py \
+		tests/unit/test_damaged_models.py -s
 
 mutants: ## change the core in COUNT small ways drawn by SEED; which ones do the tests notice? (stopped, it goes on)
 	@scripts/setup develop

@@ -39,7 +39,7 @@ class BundledModel(QgsProcessingModelAlgorithm):
 
     def shortHelpString(self):
         """Help text, plain: QGIS's own is HTML, which the command line shows as it stands."""
-        return f"{self.shortDescription()}\n\n{self.helpContent()['ALG_DESC']}"
+        return f"{self.shortDescription()}\n\n{self.helpContent().get('ALG_DESC', '')}"
 
     def helpUrl(self):
         """Page of the model in the documentation."""

@@ -59,11 +59,9 @@ def recover_all(folder):
         recover(str(place))
 
 
-def dying(function, step):
-    """Call a function in a process that dies before its step number ``step``; return True where it came to the end."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def before_step(step, act):
+    """From now on call ``act`` before step number ``step`` on the disk; return a function that tells the steps so far.
+    """
     count = 0
 
     def counted(original):
@@ -71,7 +69,7 @@ def dying(function, step):
             nonlocal count
             count += 1
             if count == step:
-                os._exit(9)
+                act()
             return original(*arguments, **options)
         return call
 
@@ -79,6 +77,15 @@ def dying(function, step):
     os.fsync = lambda handle: None
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
+    return lambda: count
+
+
+def dying(function, step):
+    """Call a function in a process that dies before its step number ``step``; return True where it came to the end."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    before_step(step, lambda: os._exit(9))
     try:
         function()
     except BaseException as error:

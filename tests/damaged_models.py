@@ -10,21 +10,13 @@ import copy
 import hashlib
 import io
 import json
-import os
-import resource
 import struct
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
-
-from support import ROOT
+from user_process import answer
 
 MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.sha256"
-#: seconds a case may take, and bytes the process may come to hold
-MOST_SECONDS, MOST_BYTES = 30, 1 << 30
 _MARKERS = {"i1": b"i", "u1": b"U", "i2": b"I", "i4": b"l", "i8": b"L", "f4": b"d", "f8": b"D"}
 _ODD_NUMBERS = (0, 1, -1, 2, 3, 7, 127, 128, 255, 256, 1000, 65_535, 2**31 - 1, -2**31, 2**31, 2**53, 2**63 - 1, -2**63,
                 0.5, -0.5, 1e-45, 1e38, 1e308, float("nan"), float("inf"), float("-inf"))
@@ -215,64 +207,5 @@ def use(path):
     return "used"
 
 
-def main():
-    """Read paths from standard input; say for each what became of it and how much memory was taken so far."""
-    for line in sys.stdin:
-        try:
-            result = use(line.rstrip("\n"))
-        except Exception as error:  # what the tools would show as a traceback
-            import traceback
-            result = f"traceback: {type(error).__name__}: {error} {traceback.format_exc()[-900:]}"
-        print(json.dumps([_peak(), result]), flush=True)
-
-
-def _peak():
-    """Return the most memory that this process has taken, bytes; getrusage has that of its parent too."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as stream:
-            return next(int(line.split()[1]) * 1024 for line in stream if line.startswith("VmHWM:"))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-class User:
-    """A process that uses model files one after the other; begun anew where it ended."""
-
-    def __init__(self):
-        self._process = None
-
-    def use(self, path):
-        """Return (bytes the process came to hold, what became of the file)."""
-        import selectors
-
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])})
-        self._process.stdin.write(f"{path}\n")
-        self._process.stdin.flush()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(MOST_SECONDS):
-                self.end()
-                return 0, f"took more than {MOST_SECONDS} seconds"
-        line = self._process.stdout.readline()
-        if not line:
-            code = self._process.wait()
-            self._process = None
-            return 0, f"ended the process ({code})"
-        return tuple(json.loads(line))
-
-    def end(self):
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdin.close()
-            self._process.stdout.close()
-            self._process = None
-
-
 if __name__ == "__main__":
-    main()
+    answer(use)

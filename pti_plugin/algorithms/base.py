@@ -25,6 +25,7 @@ from ..core.common import provenance
 from ..core.common.cancellation import stopped_by
 from ..core.common.commit_journal import recover
 from ..core.common.errors import InputError, OutputError, PtiError
+from ..core.common.escapes import for_message
 from ..core.common.one_set import refuse_mixed
 from ..core.common.profiles import BY_PROFILE, PROFILES
 from ..core.common.progress import Progress
@@ -36,6 +37,7 @@ from ..core.rasters.blocks import DEFAULT_MEMORY_MB, Settings
 from ..core.rasters.folders import DEFAULT_PATTERN, files_in, takes
 from ..core.rasters.gdal_errors import open_raster
 from ..core.rasters.input_files import files_behind
+from ..core.rasters.process_state import require_memory
 from ..core.rasters.raster import read_info
 from ..crs_lookup import restore_crs_lookup
 from . import compat
@@ -64,12 +66,12 @@ class FeedbackProgress(Progress):
 
     def info(self, message):
         """Write a line to the log."""
-        self._feedback.pushInfo(message)
+        self._feedback.pushInfo(for_message(message))
 
     def warn(self, message):
         """Write a warning to the log and keep it for the record."""
         super().warn(message)
-        self._feedback.pushWarning(message)
+        self._feedback.pushWarning(for_message(message))
 
     def cancelled(self):
         """True once the user, or a signal, asked to stop."""
@@ -330,12 +332,17 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             problem = values_problem(self.parameterDefinitions(), parameters)
             if problem:
                 raise InputError(problem)
+            require_memory()
             with _stopped_by_signals(progress), stopped_by(progress.check):
                 _recover_beside(parameters.values(), progress)
                 restore_crs_lookup()
                 return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
+        except OSError as error:
+            # disks and folders go away while a run is under way, wherever it is
+            told = f"{error.filename or 'A file'} cannot be read or written any more: {error.strerror or error}."
+            raise QgsProcessingException(f"{for_message(told)} Put it right and run again.") from error
         except MemoryError as error:
             raise QgsProcessingException("There is not enough memory. Lower MEMORY or BLOCK_SIZE and run again.") \
                 from error

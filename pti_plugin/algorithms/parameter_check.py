@@ -11,6 +11,7 @@ from qgis.core import (
 
 from ..core.common.errors import InputError
 from ..core.rasters.folders import archive, unpacked
+from ..core.rasters.gdal_errors import refuse_damaged_header
 from ..core.rasters.raster import read_info
 from . import compat
 
@@ -53,10 +54,12 @@ def layers_problem(definitions, parameters, context):
                 # QGIS itself loads no layers from archives
                 if rasters_packed(definition.name(), item, several):
                     continue
+                if isinstance(item, str):
+                    # QGIS would have GDAL open it at once
+                    refuse_damaged_header(item)
             except InputError as error:
                 return str(error)
-            if isinstance(item, str) and item and QgsProcessingUtils.mapLayerFromString(
-                    item, context, True, QgsProcessingUtils.LayerHint.Raster) is None:
+            if isinstance(item, str) and item and not _loaded(item, context):
                 return f"{definition.name()}: {_why_not_loaded(item)}"
         if several and len(items) < definition.minimumNumberInputs():
             names = ", ".join(item if isinstance(item, str) else item.name() for item in items)
@@ -122,6 +125,15 @@ def _number(given):
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _loaded(path, context):
+    """Return whether QGIS loads a raster; for some damaged ones its own code raises an Exception, "unknown"."""
+    try:
+        return QgsProcessingUtils.mapLayerFromString(path, context, True,
+                                                     QgsProcessingUtils.LayerHint.Raster) is not None
+    except Exception:
+        return False
 
 
 def _why_not_loaded(path):

@@ -96,6 +96,12 @@ def test_bundled_model_has_its_name_and_group_in_the_toolbox(chain):
     assert chain.create().displayName() == TITLE
 
 
+def test_a_model_without_a_help_is_shown_all_the_same(provider):
+    from pti_plugin.bundled_model import BundledModel
+
+    assert BundledModel().shortHelpString().strip() == ""
+
+
 def test_bundled_model_is_what_its_script_builds_from_the_tools_as_they_are(chain):
     from qgis.core import Qgis
 

@@ -89,6 +89,30 @@ def test_a_run_that_is_refused_or_fails_leaves_the_earlier_results(run, products
     refused(run, products, out, "disk is full")
 
 
+def test_an_input_that_goes_away_during_the_run_is_named(run, products, out, monkeypatch):
+    from pti_plugin.core.common import provenance
+
+    ensemble(run, products, out)
+    build = provenance.build_record
+
+    def meanwhile(*arguments):
+        os.rename(products["PP"][1], products["PP"][1] + ".away")
+        try:
+            return build(*arguments)
+        finally:
+            os.rename(products["PP"][1] + ".away", products["PP"][1])
+
+    monkeypatch.setattr(provenance, "build_record", meanwhile)
+    refused(run, products, out, r"pp_1\.tif was there when the run began and cannot be read any more: No such file")
+    monkeypatch.undo()
+
+    def gone(*_):
+        raise OSError(5, "Input/output error", "/far/away")
+
+    monkeypatch.setattr(provenance, "made_files", gone)
+    refused(run, products, out, "/far/away cannot be read or written any more: Input/output error. Put it right")
+
+
 def test_a_users_own_file_with_the_name_of_a_record_is_not_replaced(run, products, out):
     (out / "base.provenance.json").write_text('{"mine": true}', encoding="utf-8")
     refused(run, products, out, "base.provenance.json is no record of this plugin")

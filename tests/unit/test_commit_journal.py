@@ -29,6 +29,7 @@ def test_a_run_and_its_recovery_may_die_before_every_single_step(tmp_path):
     # hundreds of runs: in memory where there is such a place
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as folder:
         seen = crashes("crash", os.path.join(folder, "outputs"))
+    print(f"\n{seen['crashes']} crashes before a step on the disk, {len(seen['breaches'])} breaches")
     assert seen["breaches"] == []
     # the commits alone have so many steps, and some lie before and some after the journal
     assert seen["crashes"] > 500 and seen["finished"] > 50 and seen["undone"] > 30
@@ -36,6 +37,8 @@ def test_a_run_and_its_recovery_may_die_before_every_single_step(tmp_path):
 
 def test_of_two_runs_at_one_set_of_outputs_the_set_of_one_stands(tmp_path):
     seen = crashes("race", tmp_path / "outputs", RACES)
+    print(f"\n{RACES} races: {seen['both']} both ended well, of {seen['one']} one was refused, "
+          f"{len(seen['breaches'])} breaches")
     assert seen["breaches"] == [] and seen["both"] + seen["one"] == RACES
     assert seen["both"] and seen["one"]
 

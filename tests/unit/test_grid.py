@@ -265,3 +265,10 @@ def test_composed_projections_are_used_on_one_thread_that_stays(definition, kept
     assert len(names) == 1 and on_kept_thread(on_kept_thread, threading.current_thread).name in names
     if kept:
         assert not isinstance(coordinate_transformation(epsg_wkt(6931), wkt), osr.CoordinateTransformation)
+
+
+def test_a_crs_of_another_body_is_refused():
+    moon = epsg_wkt(6931).replace("6378137", "1737400").replace("298.257223563", "0")
+    for source, target in ((moon, epsg_wkt(4326)), (epsg_wkt(4326), moon)):
+        with pytest.raises(GridError, match="Places in the CRS .* cannot be found in .*[.] Assign the right CRS[.]"):
+            coordinate_transformation(source, target)

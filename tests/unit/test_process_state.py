@@ -99,3 +99,23 @@ def test_the_limit_of_open_files_is_given_back_by_the_last():
     pytest.importorskip("resource")
     # in a process of its own: readers that other tests left open need the limit too
     subprocess.run([sys.executable, "-c", LIMITS], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of this kind")
+def test_a_process_that_may_take_little_memory_more_is_told_before_the_work():
+    program = """
+import resource
+from pathlib import Path
+from pti_plugin.core.common.errors import PtiError
+from pti_plugin.core.rasters.process_state import LEAST_MEMORY, require_memory
+for more, fits in ((LEAST_MEMORY * 2, True), (LEAST_MEMORY // 2, False)):
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + more, resource.RLIM_INFINITY))
+    try:
+        require_memory()
+        assert fits
+    except PtiError as error:
+        assert not fits and "a run needs 1024 MB beside what QGIS has" in str(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -769,3 +769,34 @@ def test_units_of_the_coordinates_state_the_crs_where_both_do(tmp_path, east, no
     else:
         with pytest.raises(GridError, match="a.tif has no CRS"):
             read_info(path)
+
+
+def test_what_gdal_quotes_of_a_file_need_be_no_text(tmp_path):
+    write_raster(tmp_path / "a.tif", np.ones((3, 3)))
+    gdal.Translate(str(tmp_path / "a.vrt"), str(tmp_path / "a.tif"), format="VRT")
+    content = (tmp_path / "a.vrt").read_bytes()
+    (tmp_path / "a.vrt").write_bytes(content.replace(b"<SourceFilename", b"<Sour\xb5 eFilename"))
+    with pytest.raises(InputError, match=r"a\.vrt cannot be opened: Line \d+: .*'eFilename'|\ufffd") as told:
+        read_info(tmp_path / "a.vrt")
+    assert str(told.value).encode("utf-8")
+
+
+def test_attributes_whose_names_are_no_text_are_read_as_text(tmp_path):
+    """GDAL gives bytes for them."""
+    netCDF4 = pytest.importorskip("netCDF4")
+    with netCDF4.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC") as data:
+        for name, size, first, unit in (("tim", 2, 0, "days since 2001-01-01"), ("lat", 3, 60.0, "degrees_north"),
+                                        ("lon", 4, 20.0, "degrees_east")):
+            data.createDimension(name, size)
+            data.createVariable(name, "f8", (name,))[:] = first + np.arange(size)
+            data[name].units = unit
+        data.createVariable("lst", "f4", ("tim", "lat", "lon"))[:] = np.arange(24).reshape(2, 3, 4)
+        data["lst"].remark = "abcdefgh"
+    content = (tmp_path / "a.nc").read_bytes()
+    for old, new in ((b"abcdefgh", b"abcd\xff\xfegh"), (b"\0\0\0\x03tim\0", b"\0\0\0\x03t\xe4m\0")):
+        assert old in content
+        content = content.replace(old, new, 1)
+    (tmp_path / "a.nc").write_bytes(content)
+    info = read_info(tmp_path / "a.nc")
+    assert info.band_metadata[0]["remark"] == "abcd\ufffd\ufffdgh"
+    assert [name for name in [*info.metadata, *info.band_metadata[0]] if "t\ufffdm" in name]

@@ -11,29 +11,24 @@ import re
 import numpy as np
 import pytest
 from osgeo import gdal, osr
+from received import PLANTED, TABLES, a_record, beside, report_of, written
 
-from pti_plugin.core.assessment.accuracy_panel import accuracy_rows, confusion_of
 from pti_plugin.core.common import escapes, schema
 from pti_plugin.core.common.errors import InputError, PtiError
-from pti_plugin.core.common.provenance import SUFFIX, collect_records, to_json
+from pti_plugin.core.common.provenance import collect_records, to_json
 from pti_plugin.core.common.schema import check, listed, named, number, optional, plain, record, text
 from pti_plugin.core.common.styles import palette_qml
 from pti_plugin.core.common.tables import read_csv, to_csv
 from pti_plugin.core.insitu.map_thresholds import map_thresholds
+from pti_plugin.core.insitu.station_files import read_stations
 from pti_plugin.core.learning.class_weights import areas_of_table
 from pti_plugin.core.mapping.drivers import legend
 from pti_plugin.core.rasters.raster import read_info
 from pti_plugin.core.reporting import figures
-from pti_plugin.core.reporting.report import validation_report
 from pti_plugin.core.reporting.report_print import print_version
+from pti_plugin.core.reporting.report_steps import mean_units
 from pti_plugin.core.reporting.report_tables import SHAPES, read_table
 from pti_plugin.core.samples.sample_file import read_sample_features
-
-#: each would do something where it is not shown as it is
-PLANTED = ("[% @user_full_name %]", "$CURRENT_DATE", "<script>alert(1)</script>", '"><img src=x onerror=y>', "$x$",
-           r"\frac{1}{2}$a$", "$\\undefined{$", "=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "&amp;",
-           "100%", "a\\$b", "$", "]]>", "{what.__class__}", "{", "_x")
-
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------
 
@@ -72,61 +67,6 @@ def test_text_that_is_no_json_is_refused(given):
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
-
-METRICS = [
-    {"section": "accuracy", "line": "out-of-bag vote", "value": 61.5, "low": 60.0, "high": 63.0, "n": 900, "unit": "%",
-     "expected": None, "meaning": "of points", "source": "this run"},
-    {"section": "confusion", "line": "classified 11, reference 12", "value": 7, "n": 7, "unit": "points"},
-    {"section": "confusion", "line": "classified 11, reference 11", "value": 9, "n": 9, "unit": "points"},
-    *({"section": name, "line": "probability 0.5 to 0.6", "value": 55.0, "n": 40, "expected": 54.0, "low": 50.0,
-       "high": 60.0, "meaning": "x"} for name in ("calibration", "calibration before")),
-    {"section": "temperature", "line": "temperature", "value": 0.8, "n": 5, "meaning": "surer"},
-    *({"section": "coverage", "line": f"{kind}: rank all, latitude all", "value": 5.0, "n": 3, "unit": "km²",
-       "meaning": "x"} for kind in ("ranked", "predicted", "incomplete", "not_predicted", "sampled")),
-]
-TABLES = {
-    "METRICS": METRICS,
-    "SHAP": [{"level": "feature", "name": "lst", "group": "thermal", "class": "all", "mean_abs_shap": 0.5,
-              "share_percent": 60.0, "gain_share_percent": 50.0},
-             {"level": "feature", "name": "soc", "group": "soil", "class": "all", "mean_abs_shap": 0.25,
-              "share_percent": 40.0, "gain_share_percent": 50.0},
-             {"level": "left_out", "name": "slope", "group": "topography", "class": "all"}],
-    "SELECTION": [{"features": 2, "mean_accuracy": 60.0, "sd_accuracy": 1.0, "dropped_next": "soc", "chosen": 1,
-                   "source": "this run"},
-                  {"features": 1, "mean_accuracy": 50.0, "sd_accuracy": 2.0, "dropped_next": None, "chosen": 0,
-                   "source": "this run"}],
-    "ZONES": [{"zone": "Whole map", "area_km2": 10.0, "cells": 5, "first_rank": 11, "first_percent": 60.0,
-               "cold_percent": 60.0, "area_11_km2": 6.0, "mean_lst": -3.5},
-              {"zone": "7", "area_km2": 4.0, "cells": 2, "first_rank": 12, "first_percent": 60.0, "cold_percent": 1.0,
-               "area_11_km2": 1.0, "mean_lst": -2.5}],
-    "COMPARISON": [{"section": "transition", "item": "x", "from_rank": 11, "to_rank": 0, "cells": 3, "area_km2": 2.5,
-                    "share_percent": 50.0, "cells_percent": 40.0}],
-    "START_COMPARISON": [
-        *({"section": "summary", "item": item, "cells": 3, "area_km2": 2.5, "share_percent": 50.0}
-          for item in ("different rank", "higher in second map", "lower in second map")),
-        {"section": "runs", "item": "trendrasters: FIRST_YEAR", "first": 1997, "second": 2003}],
-}
-
-
-def written(path, rows):
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    path.write_text(to_csv(rows, columns), encoding="utf-8")
-    return str(path)
-
-
-def report_of(learned, **more):
-    """The report of tables as the tool makes it."""
-    metrics = learned.get("METRICS", [])
-    return validation_report(
-        metrics_rows=accuracy_rows(metrics), confusion=confusion_of(metrics), map_rows=metrics,
-        calibration_rows=[row for row in metrics if row["section"] in ("calibration", "calibration before",
-                                                                       "temperature")],
-        selection_rows=learned.get("SELECTION"), zone_rows=learned.get("ZONES"),
-        comparison_rows=learned.get("COMPARISON"), start_rows=learned.get("START_COMPARISON"),
-        shap_rows=[{"name": row["name"], "group": row["group"], "shap": row["mean_abs_shap"],
-                    "share": row["share_percent"], "gain": row["gain_share_percent"]}
-                   for row in learned.get("SHAP", []) if row["level"] == "feature"], **more)
-
 
 def test_tables_come_back_as_they_were_written(tmp_path):
     learned = {name: read_table(name, written(tmp_path / name, rows)) for name, rows in TABLES.items()}
@@ -237,20 +177,6 @@ def test_a_statement_that_is_no_json_is_refused(tmp_path, given):
 
 # ---- records --------------------------------------------------------------------------------------------------------
 
-def a_record(**more):
-    return {"tool": "buildpti", "plugin": "PTI", "plugin_version": "0.1", "finished": "2024-01-01T00:00:00+00:00",
-            "profile": "defensible", "parameters": {"COLD": -3.0, "COOL": -1.5, "WARM": 3.0, "ISOLATED": 10.0},
-            "inputs": [{"role": "PP", "path": "pp.tif", "size_bytes": 1, "sha256": "0" * 64}],
-            "outputs": {"OUTPUT": "map.tif"}, "versions": {"numpy": "1"}, "results": {"areas": [{"rank": 11}]},
-            "warnings": ["careful"], **more}
-
-
-def beside(tmp_path, content):
-    (tmp_path / "map.tif").write_bytes(b"x")
-    (tmp_path / f"map{SUFFIX}").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return str(tmp_path / "map.tif")
-
-
 def test_a_record_is_found_and_its_numbers_that_are_none_do_not_matter(tmp_path):
     assert len(collect_records([beside(tmp_path, a_record(results={"share": math.nan}))])) == 1
 
@@ -301,6 +227,21 @@ def test_changed_records_never_break_the_report(tmp_path):
         map_thresholds(path)
         told += bool(steps)
     assert told > 50
+
+
+def test_a_unit_that_a_record_leaves_open_is_none(tmp_path):
+    path = beside(tmp_path, a_record(tool="summarizezones", results={"units": {"mean_lst": None, "mean_snow": "%"}}))
+    assert mean_units(collect_records([path])) == {"lst": "", "snow": "%"}
+
+
+@pytest.mark.parametrize("last", ["runs,,,,,", "runs,trendrasters: FIRST_YEAR,,,,2003"])
+def test_a_comparison_may_tell_little_of_the_runs(tmp_path, last):
+    (tmp_path / "t.csv").write_text(
+        "section,item,cells,area_km2,share_percent,first\n" + "".join(
+            f"summary,{item},3,2.5,50,\n" for item in ("different rank", "higher in second map",
+                                                       "lower in second map")) + last + "\n", encoding="utf-8")
+    page = report_of({"START_COMPARISON": read_table("START_COMPARISON", str(tmp_path / "t.csv"))})
+    assert "of other years" in page.to_html() and print_version(page)
 
 
 def test_thresholds_that_no_index_has_are_not_taken(tmp_path):
@@ -412,6 +353,16 @@ def test_a_dollar_is_drawn_as_a_dollar():
     assert matplotlib.cbook.is_math_text("$x$") and not matplotlib.cbook.is_math_text(escapes.for_figure("$x$"))
     for planted in PLANTED:
         assert escapes.for_figure(planted).replace(r"\$", "$") == planted
+
+
+def test_a_message_shows_nothing_that_a_screen_acts_on(tmp_path):
+    """Names of columns, values and files, in whatever error."""
+    path = tmp_path / os.fsdecode(b"st\x1b[2J\xff.csv")
+    path.write_text("\x1b]0;x,latitude,longitude,year,alt_cm\nA,70,20,2001,50\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"st\ufffd\[2J\ufffd\.csv has no column .* columns are \ufffd]0;x") as told:
+        read_stations(path, "alt")
+    assert str(told.value).encode("utf-8")
+    assert str(PtiError("a\0b\x7f\x9b\ud800\tc\rd\n")) == "a\ufffdb\ufffd\ufffd\ufffd\tc\ufffdd\n"
 
 
 def test_styles_hold_names_as_text():

@@ -1,12 +1,17 @@
 """The one family of errors the core raises.
 
 Every message is a plain sentence that names the file, the value and the remedy, because it is shown to the
-analyst as it stands.
+analyst as it stands. What it quotes of a file or a name is shown without characters that a screen acts on.
 """
+
+from .escapes import for_message
 
 
 class PtiError(Exception):
     """Base of every error the plugin raises on purpose."""
+
+    def __str__(self):
+        return for_message(super().__str__())
 
 
 class InputError(PtiError):

@@ -34,6 +34,11 @@ def seen(value: object) -> str:
     return _UNSEEN.sub("\ufffd", str(value))
 
 
+def for_message(value: object) -> str:
+    """Return text for a log or a screen: nothing in it moves back to the beginning of a line."""
+    return seen(value).replace("\r", "\ufffd")
+
+
 def for_qgis(value: object) -> str:
     """Return text for a label of QGIS that shows it: the beginning of an expression is written as an expression."""
     return _EVALUATED.sub(lambda found: "[% '$' %]" if found.group() == "$" else "[% '[' || '%' %]", seen(value))

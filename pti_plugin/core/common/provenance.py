@@ -15,6 +15,7 @@ import numpy as np
 from osgeo import gdal
 
 from .departures import departures_of
+from .errors import InputError
 from .packages import version_of
 from .record_check import read_checked
 from .record_file import PLUGIN, SUFFIX, record_path
@@ -82,13 +83,19 @@ def describe_input(role, path, progress=None, files=None):
 
 
 def _described(inputs, behind, progress):
-    """Return the entries of a list of (role, path) and tell of much to read."""
+    """Return the entries of a list of (role, path) and tell of much to read; raises InputError for a file that is gone
+    since."""
     listed = [(role, path, behind(path)) for role, path in inputs]
     files = {file for _, _, found in listed for file in found}
-    size = sum(map(os.path.getsize, files))
-    if size >= _MUCH:
-        progress.info(f"Checksums of {len(files)} input files, {size / (1 << 30):.1f} GiB, are made for the record.")
-    return [describe_input(role, path, progress, found) for role, path, found in listed]
+    try:
+        size = sum(map(os.path.getsize, files))
+        if size >= _MUCH:
+            progress.info(f"Checksums of {len(files)} input files, {size / (1 << 30):.1f} GiB, are made for the "
+                          f"record.")
+        return [describe_input(role, path, progress, found) for role, path, found in listed]
+    except OSError as error:
+        raise InputError(f"{error.filename} was there when the run began and cannot be read any more: "
+                         f"{error.strerror}. Put it back and run again.") from error
 
 
 def build_record(tool, parameters, inputs, outputs, profile, progress, seed=None, results=None, choices=None,

@@ -14,6 +14,7 @@ from osgeo import gdal
 from ..common.errors import InputError
 from .encoding import drop_changed_nodata
 from .gdal_errors import call, open_raster
+from .gdal_texts import subdatasets_of, virtual_text
 from .grid import spatial_reference
 
 #: how a virtual raster that is written out begins; GDAL opens the text itself
@@ -57,7 +58,7 @@ def variables(path):
 def variables_in(dataset):
     """Return what ``variables`` does, of an open data set."""
     found, short = {}, {}
-    for place, text in dataset.GetSubDatasets():
+    for place, text in subdatasets_of(dataset):
         name = place.replace('"', "").rsplit(":", 1)[-1]
         described = _SIZES.match(text)
         if name.isdigit() and described:
@@ -152,7 +153,7 @@ def georeferenced(path, wkt="", extent=()):
     virtual, failure = call(gdal.Translate, "", dataset, **options)
     if virtual is not None:
         drop_changed_nodata(dataset, virtual)
-    text = virtual.GetMetadata("xml:VRT")[0] if virtual is not None else ""
+    text = virtual_text(virtual) if virtual is not None else ""
     if failure or not text.startswith(VIRTUAL):
         raise InputError(f"{path} cannot be given another CRS or extent: {failure or 'GDAL made no virtual raster'}.")
     return text

@@ -15,6 +15,7 @@ from osgeo import gdal
 
 from ..common.errors import InputError
 from .gdal_errors import call
+from .gdal_texts import items_of, virtual_text
 from .time_decoding import decode, is_time, moment_text
 
 #: GDAL's number of the netCDF type float, in NETCDF_DIM_…_DEF
@@ -292,7 +293,7 @@ def _read(group, coordinate, name, places):
 
 def _sources(dataset):
     """Return {band: (path, band inside)} of the first source of every band of a virtual raster."""
-    text = (dataset.GetMetadata("xml:VRT") or [""])[0]
+    text = virtual_text(dataset)
     folder = os.path.dirname(dataset.GetDescription()) if os.path.exists(dataset.GetDescription()) else ""
     return _sources_in(text, folder)
 
@@ -362,8 +363,8 @@ def through_virtual(dataset, metadata, band_metadata, depth=_DEPTH):
         if path not in opened:
             inner, _ = call(gdal.OpenEx, path, gdal.OF_RASTER)
             opened[path] = () if inner is None else through_virtual(
-                inner, inner.GetMetadata() or {},
-                [inner.GetRasterBand(i + 1).GetMetadata() or {} for i in range(inner.RasterCount)], depth - 1)[0]
+                inner, items_of(inner), [items_of(inner.GetRasterBand(i + 1)) for i in range(inner.RasterCount)],
+                depth - 1)[0]
         columns.append([dimension.of_bands([inside]) for dimension in opened[path]])
     return _joined(columns) or found, names
 

@@ -16,6 +16,7 @@ from osgeo import gdal
 
 from ..common.errors import InputError
 from .gdal_errors import call
+from .gdal_texts import items_of, virtual_text
 
 #: types whose every value is exact in float32
 EXACT_IN_FLOAT32 = ("Byte", "Int8", "Int16", "UInt16", "Float32")
@@ -199,7 +200,7 @@ def _encodings(dataset, name, known):
     """The same, with the encodings of files below virtual rasters kept in ``known``, {path: encodings}."""
     made = _virtual_bands(dataset)
     driver = driver_below(dataset, made)
-    shared = dataset.GetMetadata() or {}
+    shared = items_of(dataset)
     result = []
     for number, band in enumerate(layer_bands(dataset, name), start=1):
         stated = _stated(dataset, band, driver, shared, name, number)
@@ -287,7 +288,7 @@ def _range_in_units(dataset, band):
 def _attributes(band, shared, driver):
     """Return {name in small letters: text} of a band's attributes; HDF4 keeps those of its array with the file."""
     attributes = {key.lower(): value for key, value in shared.items() if key.lower() in _ATTRIBUTES}
-    attributes.update((key.lower(), value) for key, value in (band.GetMetadata() or {}).items())
+    attributes.update((key.lower(), value) for key, value in items_of(band).items())
     if driver.startswith("HDF5"):
         # the path of the array stands before the name
         for known in _ATTRIBUTES:
@@ -421,7 +422,7 @@ def _virtual_bands(dataset):
     """Return {band number: _Made} of a virtual raster; empty for any other."""
     if dataset.GetDriver().ShortName != "VRT":
         return {}
-    text = (dataset.GetMetadata("xml:VRT") or [""])[0]
+    text = virtual_text(dataset)
     root, _ = call(gdal.ParseXMLString, text) if text else (None, "")
     # of a file, GDAL writes paths relative to it
     folder = os.path.dirname(dataset.GetDescription()) if not dataset.GetDescription().startswith("<") else ""

@@ -12,6 +12,9 @@ from osgeo import gdal
 
 from ..common.errors import InputError, OutputError
 from ..common.escapes import is_text
+from ..common.source_files import file_inside
+from .gdal_texts import subdatasets_of
+from .netcdf_header import lists_too_much
 from .process_state import gdal_options
 
 _SUCCESSORS = "OSR_USE_NON_DEPRECATED"
@@ -56,7 +59,23 @@ def call(function, *arguments, harmless=None, **options):
             result = function(*arguments, **options)
         except RuntimeError as error:
             return None, errors.first or ("" if errors.passes_over(str(error)) else str(error))
-    return result, errors.first
+        except (SystemError, UnicodeDecodeError):
+            # a message quotes bytes of a file that are no text, which no listener in Python can be told
+            result, errors.first = _unheard(function, arguments, options)
+    return result, "" if errors.passes_over(errors.first) else errors.first
+
+
+def _unheard(function, arguments, options):
+    """Return (result or None, text of the last failure or '') of a GDAL function that tells its errors to nobody."""
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    gdal.ErrorReset()
+    try:
+        result = function(*arguments, **options)
+        return result, gdal.GetLastErrorMsg().strip() if gdal.GetLastErrorType() >= gdal.CE_Failure else ""
+    except RuntimeError as error:
+        return None, str(error)
+    finally:
+        gdal.PopErrorHandler()
 
 
 @contextmanager
@@ -89,9 +108,18 @@ def no_file_can_be_opened():
     return False
 
 
+def refuse_damaged_header(path):
+    """Raise InputError for a classic netCDF file whose header lists more than it holds, before a library tries it."""
+    file = file_inside(path)
+    if file and lists_too_much(file):
+        raise InputError(f"The raster {path} cannot be opened: its header lists more than the file holds. The file is "
+                         f"damaged or cut; fetch it again.")
+
+
 def open_raster(path):
     """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
     path = str(path)
+    refuse_damaged_header(path)
     options = _open_options(path)
     with codes_as_stated():
         dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER, open_options=options)
@@ -115,7 +143,7 @@ def open_raster(path):
                    "of the file, or a raw file without its .hdr file beside it")
         raise InputError(f"The raster {path} cannot be opened: {failure or unknown}.")
     if dataset.RasterCount == 0:
-        names = [name for name, _ in dataset.GetSubDatasets()]
+        names = [name for name, _ in subdatasets_of(dataset)]
         hint = f" Choose one of its variables: {', '.join(names)}." if names else ""
         raise InputError(f"{path} holds no raster band.{hint}")
     return dataset

@@ -87,8 +87,7 @@ class _KeptTransformation:
     """An osr.CoordinateTransformation of composed projections, which lives and works on the kept thread."""
 
     def __init__(self, source_wkt, target_wkt):
-        self._change = on_kept_thread(osr.CoordinateTransformation, spatial_reference(source_wkt),
-                                      spatial_reference(target_wkt))
+        self._change = on_kept_thread(_made_transformation, source_wkt, target_wkt)
 
     def TransformPoints(self, points):
         """The method of osr.CoordinateTransformation; raises RuntimeError where it gives nothing."""
@@ -107,10 +106,22 @@ class _KeptTransformation:
 
 
 def coordinate_transformation(source_wkt, target_wkt):
-    """Return the osr.CoordinateTransformation between two CRSs given as WKT, x before y on both sides."""
+    """Return the osr.CoordinateTransformation between two CRSs given as WKT, x before y on both sides.
+
+    Raises GridError where there is none, as between those of two celestial bodies.
+    """
     if composed(source_wkt, target_wkt):
         return _KeptTransformation(source_wkt, target_wkt)
-    return osr.CoordinateTransformation(spatial_reference(source_wkt), spatial_reference(target_wkt))
+    return _made_transformation(source_wkt, target_wkt)
+
+
+def _made_transformation(source_wkt, target_wkt):
+    source, target = spatial_reference(source_wkt), spatial_reference(target_wkt)
+    change, failure = call(osr.CreateCoordinateTransformation, source, target)
+    if change is None:
+        raise GridError(f"Places in the CRS {source.GetName()} cannot be found in {target.GetName()}: "
+                        f"{(failure or 'PROJ knows no way').rstrip('.')}. Assign the right CRS.")
+    return change
 
 
 def transform_points(change, x, y):

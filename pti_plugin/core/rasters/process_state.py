@@ -2,18 +2,25 @@
 
 Inside QGIS it belongs to others too. So options are set for the calling thread only, and what GDAL or the system has
 only once is counted: runs that overlap share one change, and the last of them gives back what stood before the first.
+Memory is only asked for.
 """
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from osgeo import gdal
 
+from ..common.errors import PtiError
+
 #: most bytes of GDAL's block cache while blocks are read, and the least; its default is a share of the machine's memory
 CACHE_BYTES, LEAST_CACHE_BYTES = 192 << 20, 32 << 20
+#: bytes that a run must be able to take beside what QGIS has: with less, libraries that it calls (BLAS, XGBoost,
+#: Python's threads) end the process or wait for ever instead of saying so
+LEAST_MEMORY = 1 << 30
 
 
 class _Shared:
@@ -53,6 +60,20 @@ def _set_open_files(number: int) -> None:
 
 _cache = _Shared(gdal.GetCacheMax, gdal.SetCacheMax)
 _files = _Shared(_open_files, _set_open_files)
+
+
+def require_memory() -> None:
+    """Raise PtiError where the process may not take LEAST_MEMORY more, as under a limit (``ulimit -v``).
+
+    Nothing is taken. Windows reserves what is asked for, so it is not asked.
+    """
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return
+    try:
+        mmap.mmap(-1, LEAST_MEMORY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as error:
+        raise PtiError(f"There is not enough memory: a run needs {LEAST_MEMORY >> 20} MB beside what QGIS has already. "
+                       f"Close other programs, or raise the limit on memory (ulimit -v), and run again.") from error
 
 
 @contextmanager

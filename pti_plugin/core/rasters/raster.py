@@ -22,6 +22,7 @@ from .containers import inner_paths
 from .dimensions import through_virtual
 from .encoding import EXACT_IN_FLOAT32, LARGEST, Encoding, driver_below, encodings_of, fits, mask_band_of
 from .gdal_errors import call, open_raster
+from .gdal_texts import items_of
 from .grid import Grid, coordinate_transformation, spatial_reference, transform_points
 from .placement import Footprint, turned_into
 from .process_state import OpenFiles, bounded_cache
@@ -198,7 +199,7 @@ def read_info(path, wkt=""):
     dataset = open_raster(path)
     name = display_name(path)
     transform = dataset.GetGeoTransform(can_return_null=True)
-    wkt = dataset.GetProjection() or _cf_geographic(dataset.GetMetadata() or {}) or wkt
+    wkt = dataset.GetProjection() or _cf_geographic(items_of(dataset)) or wkt
     if not wkt:
         raise GridError(f"The raster {name} has no CRS. Assign the right one first, with the tool 'Assign projection'.")
     if transform is None or transform[1] * transform[5] - transform[2] * transform[4] == 0:
@@ -207,10 +208,7 @@ def read_info(path, wkt=""):
     _refuse_impossible_place(grid, name)
     encodings = encodings_of(dataset, name)
     bands = [dataset.GetRasterBand(i + 1) for i in range(len(encodings))]
-    # items may hold bytes that are no text
-    metadata, *band_metadata = ({seen(key): seen(value) for key, value in (part.GetMetadata() or {}).items()}
-                                for part in (dataset, *bands))
-    band_metadata = tuple(band_metadata)
+    metadata, band_metadata = items_of(dataset), tuple(map(items_of, bands))
     dimensions, files = through_virtual(dataset, metadata, band_metadata)
     return RasterInfo(
         path=str(path), name=name, grid=grid, encodings=encodings,

@@ -22,6 +22,7 @@ from .containers import (
     variable_of,
     variables,
 )
+from .gdal_texts import items_of, virtual_text
 from .grid import spatial_reference
 from .products import NONE, RECOGNISE
 
@@ -218,7 +219,7 @@ def _attributes(path):
     dataset = opened_container(path)
     found = {}
     band = dataset.GetRasterBand(1) if dataset.RasterCount else None
-    for tags in (dataset.GetMetadata() or {}, (band.GetMetadata() or {}) if band else {}):
+    for tags in (items_of(dataset), items_of(band) if band else {}):
         found.update({key.lower().replace("nc_global#", ""): value for key, value in tags.items()})
     return found
 
@@ -235,7 +236,7 @@ def _inside_virtual(path, products):
     dataset = opened_container(path)
     if dataset.GetDriver().ShortName != "VRT":
         return []
-    text = (dataset.GetMetadata("xml:VRT") or [""])[0]
+    text = virtual_text(dataset)
     if _CHANGES.search(text):
         return []
     inner = [recognise(products, os.path.basename(file_of(place))) for place in inner_paths(text) if place != text]

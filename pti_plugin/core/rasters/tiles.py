@@ -14,6 +14,7 @@ from osgeo import gdal
 from ..common.errors import InputError
 from .containers import VIRTUAL, inner_paths
 from .gdal_errors import call, open_raster
+from .gdal_texts import items_of, virtual_text
 from .grid import spatial_reference
 
 #: by how much of a cell the corner of a tile may lie off the lattice of the first; corners are stored rounded
@@ -104,14 +105,14 @@ class _Lattice:
                               self._north + top * self._height, 0.0, self._height))
         first = next(iter(tiles.values()))
         pattern = open_raster(first.path)
-        made.SetMetadata(pattern.GetMetadata() or {})
+        made.SetMetadata(items_of(pattern))
         for number in range(1, first.bands + 1):
             _add_band(made, pattern.GetRasterBand(number), first.encodings[number - 1], gaps)
             band = made.GetRasterBand(number)
             for i, ((column, row, _, _), info) in enumerate(sorted(tiles.items())):
                 band.SetMetadataItem(f"source_{i}", _source(info, number, column - left, row - top),
                                      "new_vrt_sources")
-        text = (made.GetMetadata("xml:VRT") or [""])[0]
+        text = virtual_text(made)
         if not text.startswith(VIRTUAL):
             raise InputError(f"The tiles of {first.name} cannot be put together: GDAL made no virtual raster.")
         return text
@@ -133,7 +134,7 @@ def _add_band(made, pattern, encoding, gaps):
         band.SetScale(encoding.scale)
         band.SetOffset(encoding.offset)
     for setter, value in ((band.SetUnitType, encoding.unit), (band.SetDescription, pattern.GetDescription()),
-                          (band.SetMetadata, pattern.GetMetadata()),
+                          (band.SetMetadata, items_of(pattern)),
                           (band.SetCategoryNames, pattern.GetCategoryNames()),
                           (band.SetColorTable, pattern.GetColorTable()),
                           (band.SetColorInterpretation, pattern.GetColorInterpretation())):

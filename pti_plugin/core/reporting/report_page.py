@@ -137,6 +137,9 @@ class Report:
         Raises InputError for a row with a value too few or too many.
         """
         columns = [column if isinstance(column, Column) else Column(column, column) for column in columns]
+        if not columns:
+            # of columns that are left out where no row fills them
+            return
         rows = list(rows)
         cells = [[row.get(column.key) for column in columns] if hasattr(row, "get") else list(row) for row in rows]
         short = next((row for row in cells if len(row) != len(columns)), None)

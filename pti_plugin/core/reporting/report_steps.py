@@ -187,7 +187,7 @@ def mean_units(steps):
     for step in steps:
         if step.get("tool") == "summarizezones":
             stated = (step.get("results") or {}).get("units") or {}
-            units.update({name[len("mean_"):]: unit for name, unit in stated.items() if name.startswith("mean_")})
+            units.update({name[len("mean_"):]: unit or "" for name, unit in stated.items() if name.startswith("mean_")})
     return {name: _typeset(unit) for name, unit in units.items()}
 
 

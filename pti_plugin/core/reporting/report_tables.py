@@ -42,7 +42,7 @@ SHAPES = {
     **dict.fromkeys(("COMPARISON", "START_COMPARISON"), Shape(
         {"section": text(), "item": _words},
         {"from_rank": _rank, "to_rank": _rank, "cells": _amount, "area_km2": _amount, "share_percent": _cell,
-         "cells_percent": _cell},
+         "cells_percent": _cell, **dict.fromkeys(("first", "second"), optional(one_of(number(), text(SENTENCE))))},
         frozenset({"section", "item"}))),
 }
 
