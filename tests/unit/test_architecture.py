@@ -16,6 +16,9 @@ HEAVY = {"xgboost", "sklearn", "shap", "scipy", "matplotlib", "numba", "pymannke
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "sip"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "subprocess", "random",
                   "pty", "commands"}
+#: modules whose products are of whole numbers, or only choose, or are shown in a few digits
+ROUNDED = {"pti_plugin.core.mapping.coverage", "pti_plugin.core.samples.sampling",
+           "pti_plugin.core.series.corrections", "pti_plugin.core.reporting.figures"}
 BANNED_NAMES = {"eval", "exec", "__import__"}
 BANNED_OF_OS = {"system", "popen", "fork", "forkpty", "startfile"}
 
@@ -142,6 +145,14 @@ def dangerous(module, source):
 def leaves_process(name):
     """Say whether the function of module os called ``name`` starts another process."""
     return name in BANNED_OF_OS or name.startswith(("exec", "spawn", "posix_spawn"))
+
+
+def multiplies_by_blas(module, source):
+    """Products of matrices of real numbers, whose last digit depends on the process and on the machine."""
+    found = [node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.BinOp)
+             and isinstance(node.op, ast.MatMult) or isinstance(node, ast.Attribute)
+             and node.attr in ("dot", "vdot", "inner", "matmul", "einsum", "tensordot", "linalg")]
+    return [f"{module}:{line} multiplies by BLAS" for line in sorted(set(found)) if module not in ROUNDED]
 
 
 def asserts(module, source):
@@ -337,6 +348,8 @@ BREACHES = [
     (dangerous, "from os import popen"),
     (dangerous, "run('ls', shell=True)"),
     (dangerous, "import numpy as np\nnp.load('a.npy', allow_pickle=True)"),
+    (multiplies_by_blas, "def run(x, y):\n    return x @ y"),
+    (multiplies_by_blas, "import numpy as np\nshare = np.dot(x, y)"),
     (asserts, "def run(x):\n    assert x"),
     (swallowed, "try:\n    run()\nexcept:\n    stop()"),
     (swallowed, "try:\n    run()\nexcept Exception:\n    pass"),

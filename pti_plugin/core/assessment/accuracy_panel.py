@@ -106,11 +106,12 @@ def calibration_rows(probability, right, weights=None, section=CALIBRATION):
         here = place == i
         if here.any():
             own = weights[here] / weights[here].sum()
-            share, worth = float(own @ right[here]), 1 / float((own ** 2).sum())
+            # sums of NumPy's own: the last digit of a BLAS product depends on the process
+            share, worth = float((own * right[here]).sum()), 1 / float((own ** 2).sum())
             low, high = wilson(min(share, 1.0) * worth, worth)
             rows.append(row(section, f"probability {i / BINS:.1f} to {(i + 1) / BINS:.1f}", 100 * share,
                             int(here.sum()), low=100 * low, high=100 * high, expected=100 * float(
-                                own @ probability[here]), meaning="Share of points that are right; expected is what "
+                                (own * probability[here]).sum()), meaning="Share of points that are right; expected is what "
                             "their mean probability promises."))
     return rows
 

@@ -34,12 +34,12 @@ def fit_factors(probability, labels, areas):
     for _ in range(_STEPS):
         terms = SHARPNESS * (logs + found)
         terms = np.exp(terms - terms.max(axis=1, keepdims=True))
-        shares = weights @ (terms / terms.sum(axis=1, keepdims=True))
+        shares = (weights[:, None] * (terms / terms.sum(axis=1, keepdims=True))).sum(axis=0)
         gap = np.log(goal / np.maximum(shares, np.finfo(np.float64).tiny))
         if np.abs(gap).max() < _CLOSE_ENOUGH:
             break
         found = found + gap / SHARPNESS
-        found = np.clip(found - goal @ found, -most, most)
+        found = np.clip(found - (goal * found).sum(), -most, most)
     factors = np.ones(len(areas))
-    factors[there] = np.exp(found - goal @ found)
+    factors[there] = np.exp(found - (goal * found).sum())
     return np.round(factors, _DECIMALS)

@@ -183,7 +183,7 @@ class _Draw:
         for row in self.rows:
             row[name] = int(counts[:, row["rank"]].sum(dtype=np.int64))
             if area:
-                row[area] = float(self._ground.areas @ counts[:, row["rank"]])
+                row[area] = float((self._ground.areas * counts[:, row["rank"]]).sum())
         for column in filter(None, (name, area)):
             self.total[column] = sum(row[column] for row in self.rows)
 
@@ -345,7 +345,7 @@ class _Draw:
             loops.rim_counts(first, last, *(part[begin:end] for part in (run_rows, starts, stops, codes)), ground.tile,
                              ground.tiles_down, width, kind, table.outer_low, table.outer_high, table.side, counts)
             progress.set(row / height)
-        return ground.areas @ counts
+        return (ground.areas[:, None] * counts).sum(axis=0)
 
     def state_bounds(self, progress):
         """Warn of every rank of which more is asked than fits, or raise InputError if strict."""

@@ -38,5 +38,5 @@ def _enclosed_m2(ring):
     starts, ends = np.radians(pieces(starts, ends, counts))
     middle, half = (starts + ends)[:, 1:] / 2, (ends - starts)[:, 1:] / 2
     latitudes = np.clip(middle + half * _NODES, -math.pi / 2, math.pi / 2)
-    beneath = area_to_latitude(latitudes, SEMI_MAJOR_M, FLATTENING) @ _WEIGHTS / 2
+    beneath = (area_to_latitude(latitudes, SEMI_MAJOR_M, FLATTENING) * _WEIGHTS).sum(axis=1) / 2
     return -math.fsum(beneath * (ends - starts)[:, 0])
