@@ -11,7 +11,7 @@ from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name
 TRENDS = "trendrasters"
 #: role under which a step reads a trend → what it is a trend of, where that is no predictor
 _INDEX_TRENDS = {"MAGT_TREND": "mean annual ground temperature (MAGT)", "ALT_TREND": "active layer thickness (ALT)"}
-_METHODS = {"original": "Mann-Kendall"}
+_METHODS = {"original": "Mann-Kendall", "hirsch_slack": "Mann-Kendall with the variance of Hirsch and Slack"}
 
 
 def trend_section(report, steps, sources):
