@@ -77,7 +77,9 @@ def departure_section(report, steps):
         found = {}
         for departure in held.departures:
             paper = departure.choice
-            row = (paper.choice.replace("_", " "), departure.used, value_text(paper.value), paper.section,
+            # the name of a parameter stays as it is typed
+            choice = paper.choice if paper.choice.isupper() else paper.choice.replace("_", " ")
+            row = (choice, departure.used, value_text(paper.value), paper.section,
                    departure.reason or "Set by the user.")
             found.setdefault(row, []).append((departure.step, paper.tool))
         report.table(["Choice", "Here", "In the paper", "Stated in", "Reason", "Tools", "Steps"],
