@@ -29,8 +29,11 @@ def page(provider):
 
 def section(tool):
     """Return the lines about one tool."""
-    lines = [f"## {tool.name()}", "", f"**{tool.displayName()}** (group *{tool.group()[2:]}*). "
-             f"{tool.shortHelpString()}", "", "| Parameter | What it is | Default |", "|---|---|---|"]
+    from pti_plugin.algorithms.base import NAMES_HELP
+
+    text = tool.shortHelpString().removesuffix(NAMES_HELP).rstrip()
+    lines = [f"## {tool.name()}", "", f"**{tool.displayName()}** (group *{tool.group()[2:]}*). {text}", "",
+             "| Parameter | What it is | Default |", "|---|---|---|"]
     for parameter in tool.parameterDefinitions():
         default = parameter.defaultValue()
         stated = "" if default in (None, "") or parameter.isDestination() else f"`{default}`"

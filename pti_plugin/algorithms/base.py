@@ -49,6 +49,9 @@ SETTINGS = ("THREADS", "BLOCK_SIZE", "MEMORY")
 
 HELP_PAGE = "https://github.com/permafrost-thaw-index/pti-plugin/blob/main/docs/tools.md"
 
+#: messages and help name parameters by their ids, which dialogs show in tooltips only
+NAMES_HELP = "Words in capitals are the names of parameters; the tooltip of a field shows its name."
+
 UNITS_HELP = ("Units of products that do not say theirs, as name=unit pairs separated by semicolons, for example "
               "obu_pp.tif=fraction; cci*.tif=K. Names may hold * and ?. PP: % or fraction; MAGT: degC or K.")
 
@@ -125,7 +128,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
 
     def shortHelpString(self):
         """Help text, plain, so that it reads well on the command line too."""
-        return f"{self.SHORT}\n\n{self.HELP}"
+        return f"{self.SHORT}\n\n{self.HELP}\n\n{NAMES_HELP}"
 
     def helpUrl(self):
         """Page of the tool in the documentation."""
@@ -336,6 +339,7 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
             with _stopped_by_signals(progress), stopped_by(progress.check):
                 _recover_beside(parameters.values(), progress)
                 restore_crs_lookup()
+                progress.info(self._headline(parameters))
                 return self.compute(parameters, context, progress)
         except PtiError as error:
             raise QgsProcessingException(str(error)) from error
@@ -348,6 +352,15 @@ class PtiAlgorithm(QgsProcessingAlgorithm):
                 from error
         finally:
             restore_crs_lookup()
+
+    def _headline(self, parameters):
+        """Return the tool and the names of its lasting outputs: in the log of a model nothing else parts the steps."""
+        given = [parameters.get(definition.name()) for definition in self.destinationParameterDefinitions()]
+        # from a model, or to be loaded afterwards, the place is inside a definition
+        places = [value.sink.staticValue() if hasattr(value, "sink") else value for value in given]
+        names = [os.path.basename(place) for place in places if isinstance(place, str)]
+        names = [name for name in names if name and not name.startswith(("OUTPUT", "TEMPORARY_OUTPUT"))]
+        return f"{self.TITLE} (pti:{self.ID})" + (f": {', '.join(names)}" if names else "")
 
     def compute(self, parameters, context, progress):
         """Do the work; return {output name: path}. Not called run: that is QGIS's own way into an algorithm."""

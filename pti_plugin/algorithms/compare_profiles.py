@@ -31,24 +31,26 @@ class CompareProfiles(PtiAlgorithm):
     GROUP = STATIONS
     TAGS = ("comparison", "difference", "stability", "sensitivity", "leave one out", "profile", "transition")
     SHORT = "Compares the index as published with the defensible one, and says how it depends on single products."
-    HELP = ("From the products and trends, the index is built under both profiles and compared cell by cell; then each "
-            "product is left out in turn (its PP and its MAGT layer together) to see where the rank flips. For the "
-            "conceptual index the profiles differ only in how a trend that could not be tested is reported, so the "
-            "ranks are expected to agree. Tests, coverage, gaps and weights differ in the predictors and the models: "
-            "predicted maps of two runs, or indices with other thresholds or trends, are compared as FIRST and SECOND, "
-            "and the table lists what their records say that the runs have otherwise. OUTPUT holds defensible minus "
-            "as_published (SECOND minus FIRST) in places of the order 11, 12, 13, 21, 22, 23, 31, 32, 33, 40; 100 is "
-            "ranked only in the first map, 101 only in the second, -32768 in neither. Where one of three products is "
-            "left out, permafrost takes MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. "
-            "Areas are true ground areas.")
+    HELP = ("Give either products and trends, or two finished maps as FIRST and SECOND. From the products and "
+            "trends, the index is built under both profiles and compared cell by cell; then each product is "
+            "left out in turn (its PP and its MAGT layer together) to see where the rank flips. For the "
+            "conceptual index the profiles differ only in how a trend that could not be tested is reported, so "
+            "the ranks are expected to agree. Tests, coverage, gaps and weights differ in the predictors and "
+            "the models: predicted maps of two runs, or indices with other thresholds or trends, are compared "
+            "as FIRST and SECOND, and the table lists what their records say that the runs have otherwise. "
+            "OUTPUT holds defensible minus as_published (SECOND minus FIRST), counted in steps along the ranks "
+            "11, 12, 13, 21, 22, 23, 31, 32, 33, 40: from 12 to 21 is 2. 100 is ranked only in the first map, "
+            "101 only in the second, -32768 in neither. Where one of three products is left out, permafrost "
+            "takes MIN_PRODUCTS of the other two, by default both, and MAGT is the mean of two. Areas are true "
+            "ground areas.")
     ONE_SET = ("PP", "MAGT", "MAGT_TREND", "ALT_TREND")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         add_products(self, optional=True)
         add_trends(self, optional=True)
-        self.add_raster("FIRST", "First PTI map", "Instead of products and trends: a PTI map, ranks 11 to 40.",
-                        optional=True)
+        self.add_raster("FIRST", "First PTI map (instead of products and trends)",
+                        "Instead of products and trends: a PTI map, ranks 11 to 40.", optional=True)
         self.add_raster("SECOND", "Second PTI map", "The PTI map that is compared with FIRST.", optional=True)
         add_exclusion(self, "Cells of the classes EXCLUDE_CODES have no rank in any map.")
         self.add_target()

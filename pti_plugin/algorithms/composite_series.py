@@ -27,23 +27,26 @@ class CompositeSeries(PtiAlgorithm):
     GROUP = DATASET
     TAGS = ("composite", "mean", "peak ndvi", "snow year", "frozen days", "freeze/thaw", "majority", "gap filling")
     SHORT = "Makes one layer of a raster time series: means, annual maxima or sums, frozen days, class majority."
-    HELP = ("mean: of all layers (land surface temperature, Permafrost_CCI). annual_maximum: the highest value of "
-            "every year, then the mean of the years (peak NDVI). annual_positive_sum: the sum of a year's values "
-            "above 0, then the mean. snow_year_mean: the mean of every year from July to June, then the mean. "
-            "frozen_days: days a year with FROZEN_CODE in daily classes, then the mean. majority: the most frequent "
-            "class. monthly_mean: the mean of every month of daily layers, in OUTPUT_SERIES a band a month, and the "
-            "mean of these; cells that have less than MIN_SHARE of a month's days have none there. Layers that are "
-            "missing or empty are filled with the mean of the same season in other years, and the log and the record "
-            "list them; classes are never filled. A year of a cell counts only where it is complete enough for its "
-            "statistic, and gaps inside it are filled (GAPS, NIGHT); the log gives the shares. OUTPUT_SERIES holds a "
-            "band a year, ready for the trend tool. The layers stay on their own grid: make the composite first, then "
-            "align it. Time stamps are read as in the trend tool; a mean of all layers needs none, the other "
-            "statistics do. A series of any length is read a few layers at a time.")
+    HELP = ("mean: of all layers (land surface temperature, Permafrost_CCI).\n"
+            "annual_maximum: the highest value of every year, then the mean of the years (peak NDVI).\n"
+            "annual_positive_sum: the sum of a year's values above 0, then the mean.\n"
+            "snow_year_mean: the mean of every year from July to June, then the mean.\n"
+            "frozen_days: days a year with FROZEN_CODE in daily classes, then the mean.\n"
+            "majority: the most frequent class.\n"
+            "monthly_mean: the mean of every month of daily layers, in OUTPUT_SERIES a band a month, and the mean of "
+            "these; cells that have less than MIN_SHARE of a month's days have none there.\n\n"
+            "Layers that are missing or empty are filled with the mean of the same season in other years, and "
+            "the log and the record list them; classes are never filled. A year of a cell counts only where it "
+            "is complete enough for its statistic, and gaps inside it are filled (GAPS, NIGHT); the log gives "
+            "the shares. OUTPUT_SERIES holds a band a year, ready for the trend tool. The layers stay on their "
+            "own grid: make the composite first, then align it. Time stamps are read as in the trend tool; a "
+            "mean of all layers needs none, the other statistics do. A series of any length is read a few "
+            "layers at a time.")
 
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         add_series(self)
-        self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites, "
+        self.add_integer("PERIOD", "Layers per year", "1 for annual series, 12 for monthly, 46 for 8-day composites, "
                          "365 for daily layers, each on its calendar day.", 1, 1)
         self.add_choice("STATISTIC", "Statistic", "What the composite is; the help of the tool describes each.",
                         STATISTICS)
@@ -98,11 +101,12 @@ class CompositeSeries(PtiAlgorithm):
         self.add_raster_output("OUTPUT", "Composite", "Units of the layers; days for frozen_days; codes for majority.")
         self.add_raster_output("OUTPUT_SERIES", "Annual series", "One band a year, named after it, for the trend "
                                "tool; not for majority.", optional=True)
-        self.add_raster_output("OUTPUT_COUNT", "Values used", "Number of years in the mean, of months for "
-                               "monthly_mean; for mean and majority number of layers.", optional=True)
-        self.add_raster_output("OUTPUT_VALUES", "Layers used", "Number of layers that have a value of the cell in the "
-                               "years of the mean, such as months of snow years; values that were filled are not "
-                               "counted.", optional=True)
+        self.add_raster_output("OUTPUT_COUNT", "Number of years used",
+                               "Number of years in the mean, of months for monthly_mean; for mean and majority number "
+                               "of layers.", optional=True)
+        self.add_raster_output("OUTPUT_VALUES", "Number of layers used",
+                               "Number of layers that have a value of the cell in the years of the mean, such as "
+                               "months of snow years; values that were filled are not counted.", optional=True)
 
     def compute(self, parameters, context, progress):
         """Make the composite."""

@@ -40,7 +40,7 @@ class SamplePoints(PtiAlgorithm):
                       filters="CSV (*.csv)")
         add_exclusion(self, "Cells of the classes EXCLUDE_CODES are not drawn and are an edge, like cells without a "
                             "rank.")
-        self.add_integer("PER_CLASS", "Samples a rank (-1 = by the rules)", "The same number for all ranks.", -1, -1)
+        self.add_integer("PER_CLASS", "Samples per rank (-1 = by the rules)", "The same number for all ranks.", -1, -1)
         self.add_number("SPACING", "Spacing (km, -1 = by the rules)", "Least ground distance between two points, the "
                         "same for all ranks; 0 for none.", -1.0, -1.0, 20000.0)
         self.add_number("EDGE_BUFFER", "Edge buffer (km, -1 = by the rules)", "Least ground distance to a cell of "

@@ -78,7 +78,7 @@ class TrainXgboost(PtiAlgorithm):
                             "no area.", advanced=True)
         self.add_integer("RUNS", "Runs", "Number of models in the ensemble.", 100, 1, 1000)
         self.add_integer("SEED", "Seed", "Same seed and input give the same model.", 42, 0)
-        self.add_integer("PER_CLASS", "Samples a rank", "At most so many points a rank are drawn from the rasters.",
+        self.add_integer("PER_CLASS", "Samples per rank", "At most so many points a rank are drawn from the rasters.",
                          4000, 10)
         self.add_number("SPACING", "Spacing of the samples (km)",
                         "Least ground distance between two samples of a rank; 0 for none.", 0.0, 0.0)

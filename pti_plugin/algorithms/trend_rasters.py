@@ -38,7 +38,7 @@ class TrendRasters(PtiAlgorithm):
     def initAlgorithm(self, configuration=None):
         """Declare the parameters."""
         add_series(self)
-        self.add_integer("PERIOD", "Layers a year", "1 for annual series, 12 for monthly, 46 for 8-day composites.",
+        self.add_integer("PERIOD", "Layers per year", "1 for annual series, 12 for monthly, 46 for 8-day composites.",
                          1, 1)
         self.add_choice_by_profile(
             "METHOD", "Method",
@@ -92,7 +92,7 @@ class TrendRasters(PtiAlgorithm):
         self.add_target()
         self.add_settings()
         self.add_raster_output("OUTPUT_SLOPE", "Sen slope", "Units of the layers a year.")
-        self.add_raster_output("OUTPUT_SIGN", "Significant sign",
+        self.add_raster_output("OUTPUT_SIGN", "Significant sign (1 rise, -1 fall, 0 none)",
                                "1 significant increase, -1 significant decrease, 0 no significant trend; untestable "
                                "cells are nodata.")
         for name, title, text in (

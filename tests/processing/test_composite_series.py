@@ -117,3 +117,15 @@ def test_every_parameter_is_explained(provider):
         for definition in algorithm.parameterDefinitions():
             assert definition.help().endswith(".") and definition.description(), definition.name()
         assert algorithm.groupId() == "dataset"
+
+
+def test_the_log_begins_with_the_tool_and_its_lasting_outputs(provider, monthly, tmp_path):
+    import processing
+    from qgis.core import QgsProcessingFeedback
+
+    for output, line in ((str(tmp_path / "lst_mean.tif"), "Composite of a series (pti:compositeseries): lst_mean.tif"),
+                         ("TEMPORARY_OUTPUT", "Composite of a series (pti:compositeseries)")):
+        feedback = QgsProcessingFeedback()
+        processing.run("pti:compositeseries", {"FOLDER": str(monthly[0]), "PERIOD": 12, "OUTPUT": output},
+                       feedback=feedback)
+        assert line in feedback.textLog().splitlines()

@@ -383,7 +383,8 @@ def test_a_unit_is_converted_and_a_stated_one_goes_before_the_declared(tmp_path)
 
 def test_an_unknown_unit_is_refused(tmp_path):
     refused(tmp_path, depths(tmp_path, unit="furlong"), "declares the unit 'furlong', which is not known for Obu mean "
-            "annual ground temperature. Set UNITS to UiO_PEX_MAGTM_1.tif= and one of degC, K.", target=GRID)
+            "annual ground temperature. Check that it is the right layer. Set UNITS to UiO_PEX_MAGTM_1.tif= and one of "
+            "degC, K only if the layer is right and its unit is stated wrongly.", target=GRID)
     shutil.rmtree(tmp_path / "out")
     refused(tmp_path, depths(tmp_path), "UNITS says 'furlong' for UiO_PEX_MAGTM_1.tif, but Obu mean annual ground "
             "temperature is known in degC or K.", units="*=furlong", target=GRID)

@@ -239,6 +239,8 @@ def test_the_summary_says_the_tiers_and_leaves_the_in_sample_line_out():
     summary = text[:text.index("Figure 1.")]
     assert "6.79 million km²" in summary and "10.9 % cold" in summary and "18.2 % isolated patches" in summary
     assert "Out-of-bag vote: 61.84 % (95 % interval 60.91 to 62.72 %)" in summary
+    assert "Which of these to quote: for the map near the samples the out-of-bag vote" in summary
+    assert "Profile: defensible." in summary
     assert "Agreement wall to wall: 63.40 %." in summary
     assert "91.79" not in summary and "SIMULATED sample data" in summary
 

@@ -123,6 +123,8 @@ def test_the_wide_export_of_gtnp_gives_annual_means_at_the_depth_of_zero_amplitu
     assert report.depths == {"B7": (10, "zero annual amplitude")}
     assert (report.format, report.rows, report.values) == ("GTN-P export", 730, 10)
     assert any("at least 350 days" in sentence for sentence in report.sentences())
+    assert any("longitudes" in sentence and "negative longitudes are west" in sentence
+               for sentence in report.sentences())
 
 
 def test_line_ends_byte_order_mark_and_quotation_marks_do_not_matter(tmp_path, sites):

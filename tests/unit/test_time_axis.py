@@ -12,7 +12,17 @@ from pti_plugin.core.common.errors import InputError
 from pti_plugin.core.common.staging import Staging
 from pti_plugin.core.rasters.raster import read_info
 from pti_plugin.core.rasters.stamp_names import Stamp
-from pti_plugin.core.rasters.time_axis import DAILY, AxisOptions, dated, index_of, layer_stamps, series, stamp_text
+from pti_plugin.core.rasters.time_axis import (
+    DAILY,
+    AxisOptions,
+    dated,
+    index_of,
+    layer_stamps,
+    named_stamps,
+    series,
+    stamp_of_day,
+    stamp_text,
+)
 from pti_plugin.core.rasters.time_decoding import Moment
 from pti_plugin.core.series.composites import CompositeOptions, composite_series
 from pti_plugin.core.series.trends import TrendOptions, trend_rasters
@@ -114,7 +124,7 @@ def test_winters_keep_their_gaps(tmp_path):
         paths = write_layers(folder, [(form.format(year, year + 1, (year + 1) % 100), SLOPE * (year - 1990))
                                       for year in years])
         log = rises(paths, folder, min_share=0.5)
-        assert any("no layer for 1995, 1996, 1997, 2003" in warning for warning in log.warnings)
+        assert any("no layer for 1995 to 1997 (3), 2003;" in warning for warning in log.warnings)
         with pytest.raises(InputError, match="PERIOD is 12, but the layers carry only years"):
             trend(paths, folder, period=12)
 
@@ -264,7 +274,7 @@ def test_gaps_of_an_axis_keep_the_slope(tmp_path):
     path = write_nc(tmp_path / "a.nc", [year * 10000 + 701 for year in years],
                     [SLOPE * (year - 1990) for year in years], units="day as %Y%m%d.%f")
     log = rises([path], tmp_path, min_share=0.5)
-    assert any("no layer for 2000, 2001, 2002, 2003, 2004, 2005" in warning for warning in log.warnings)
+    assert any("no layer for 2000 to 2005 (6);" in warning for warning in log.warnings)
 
 
 def test_a_daily_gap_on_29_february_is_told_for_calendars_without_it(tmp_path):
@@ -273,6 +283,13 @@ def test_a_daily_gap_on_29_february_is_told_for_calendars_without_it(tmp_path):
     log = Log()
     texts([path], DAILY, log)
     assert log.warnings == ["The series has no layer for 2000-02-29; the gap is kept in the time axis."]
+
+
+def test_times_in_a_row_are_told_as_first_and_last():
+    days = [stamp_of_day(datetime.date(2003, 2, 26) + datetime.timedelta(day)) for day in range(5)]
+    assert named_stamps(days, DAILY) == "2003-02-26 to 2003-03-02 (5)"
+    assert named_stamps([24, 25, 30, 36, 37, 38], 12) == "2-01, 2-02, 2-07, 3-01 to 3-03 (3)"
+    assert named_stamps(range(2000, 2060, 2), 1).endswith("2036, 2038 and 10 more")
 
 
 def test_layers_let_through_without_a_time_have_none(tmp_path):

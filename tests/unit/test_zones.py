@@ -384,6 +384,18 @@ def test_a_damaged_range_of_a_predictor_is_refused(tmp_path, pti):
         summarize(tmp_path, pti[0], predictors=(stack,))
 
 
+def test_a_mean_of_nothing_but_zeros_is_zero(tmp_path, pti):
+    stack = write_raster(tmp_path / "stack.tif", np.full(pti[1].shape, 100.0), transform=POLAR,
+                         descriptions=("snow_trend",))
+    dataset = gdal.Open(stack, gdal.GA_Update)
+    # 100 x 0.004572 - 0.4572 is -5.6e-17
+    dataset.GetRasterBand(1).SetMetadata({"PTI_KIND": "number", "PTI_MIN": "-0.4572", "PTI_MAX": "0",
+                                          "PTI_RAW_UNIT": "%/year"})
+    dataset = None
+    rows, _ = summarize(tmp_path, pti[0], predictors=(stack,))
+    assert rows[WHOLE]["mean_snow_trend"] == 0
+
+
 def test_zones_can_come_as_classes(tmp_path, pti):
     path, codes = pti
     classes = np.where(np.arange(100) < 30, 5, np.where(np.arange(100) < 60, 0, 255)) + np.zeros((100, 1), dtype=int)

@@ -186,7 +186,9 @@ def run_rows(maps, progress):
                       f"otherwise is not known.")
         return []
     found = differences(*steps)
-    progress.info("The two runs differ in " + "; ".join(
-        f"{each.text} {each.first} against {each.second}" for each in found) + "." if found
-        else "The records of the two runs name no difference.")
+    if found:
+        progress.info("The two runs differ in:\n" + "\n".join(
+            f"- {each.text} {each.first} against {each.second}" for each in found))
+    else:
+        progress.info("The records of the two runs name no difference.")
     return [{"section": RUNS, "item": each.text, "first": each.first, "second": each.second} for each in found]

@@ -75,6 +75,8 @@ class ReadReport:
     #: values that entered a series at any depth
     values: int = 0
     sites: int = 0
+    #: least and greatest latitude and longitude of the sites, in degrees
+    places: tuple = ()
     skipped: Counter = field(default_factory=Counter)
     #: {site: (depth in metres or None, why that depth)} of the series
     depths: dict = field(default_factory=dict)
@@ -97,6 +99,10 @@ class ReadReport:
             told.append(f"{self.path}: not used: "
                         + ", ".join(f"{count} × {reason}" for reason, count in sorted(self.skipped.items())) + ".")
         told.extend(f"{self.path}: {note}" for note in self.notes)
+        if self.places:
+            south, north, west, east = self.places
+            told.append(f"{self.path}: the sites lie between latitudes {south:.5g} and {north:.5g} and longitudes "
+                        f"{west:.5g} and {east:.5g}; negative longitudes are west of Greenwich.")
         if self.citation:
             told.append(f"{self.path}: to be cited as: {self.citation}"
                         + (f" Licence: {self.licence}." if self.licence else ""))
@@ -170,6 +176,9 @@ def series_of(records, path, depth_rule, report):
     rule = depth_rule if report.quantity == MAGT else DEEPEST
     series = _choose_depths(_group(records, path, report), rule, path, report)
     report.sites = len(series)
+    if series:
+        latitudes, longitudes = ([getattr(station, side) for station in series] for side in ("latitude", "longitude"))
+        report.places = (min(latitudes), max(latitudes), min(longitudes), max(longitudes))
     return sorted(series, key=lambda station: site_key(station.site)), report
 
 

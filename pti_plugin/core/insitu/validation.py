@@ -484,8 +484,8 @@ def _sentences(summary, options):
     def told(share, what):
         if not share["of"]:
             return f"{what}: none could be compared."
-        return (f"{what}: {share['count']} of {share['of']} ({share['share']:.0%}, 95 % interval "
-                f"{share['low']:.0%} to {share['high']:.0%}).")
+        return (f"{what}: {share['count']} of {share['of']} ({100 * share['share']:.0f} %, 95 % "
+                f"interval {100 * share['low']:.0f} to {100 * share['high']:.0f} %).")
 
     sentences = [
         f"{summary['magt_sites']} temperature and {summary['alt_sites']} thaw-depth sites; {summary['paired']} pairs "

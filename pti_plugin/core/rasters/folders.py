@@ -60,7 +60,8 @@ def files_in(folder, pattern, progress=None, products=None):
     if not found:
         endings = sorted({os.path.splitext(name)[1].lower() for name in seen} - {""})
         raise InputError(f"No file in {folder} or the folders below it matches {pattern or DEFAULT_PATTERN}."
-                         + (f" The files there end in {', '.join(endings[:8])}; set PATTERN." if endings else ""))
+                         + (f" The files there end in {', '.join(endings[:8])}; set PATTERN. The first is "
+                            f"{sorted(seen)[0]}." if endings else ""))
     paths = [path for _, path in sorted(found)]
     _refuse_packed(paths)
     return one_version(paths, progress, products)

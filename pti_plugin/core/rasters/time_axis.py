@@ -164,6 +164,22 @@ def stamp_text(index, period):
     return f"{year}-{1 + (8 * step if period == 46 else -(-step * 365 // period)):03d}"
 
 
+def named_stamps(indices, period):
+    """Return ``indices`` (stamps, in order) as text: three and more in a row as first and last, at most 20 entries."""
+    rows = []
+    for index in indices:
+        if rows and index == following(rows[-1][-1], 1, period):
+            rows[-1].append(index)
+        else:
+            rows.append([index])
+    entries = [entry for row in rows for entry in ([row] if len(row) > 2 else [[index] for index in row])]
+    shown = [stamp_text(entry[0], period) if len(entry) == 1 else
+             f"{stamp_text(entry[0], period)} to {stamp_text(entry[-1], period)} ({len(entry)})"
+             for entry in entries[:_LISTED]]
+    more = sum(map(len, entries[_LISTED:]))
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 def parse_years(text):
     """Return (first, last) of a text such as ``1997-2021``, or None where it is empty; raises InputError."""
     if not text.strip():
@@ -237,11 +253,9 @@ def _in_order(layers, options, progress):
                              f"a year.")
     if ordered != layers:
         _out_of_order(layers, period, options.sort, progress)
-    gaps = [stamp_text(i, period) for a, b in zip(ordered, ordered[1:]) for i in range(a.index + 1, b.index)
-            if _exists(i, period)]
+    gaps = [i for a, b in zip(ordered, ordered[1:]) for i in range(a.index + 1, b.index) if _exists(i, period)]
     if gaps:
-        listed = ", ".join(gaps[:_LISTED]) + (f" and {len(gaps) - _LISTED} more" if len(gaps) > _LISTED else "")
-        progress.warn(f"The series has no layer for {listed}; the gap is kept in the time axis.")
+        progress.warn(f"The series has no layer for {named_stamps(gaps, period)}; the gap is kept in the time axis.")
     progress.info(f"{len(ordered)} layers, {stamp_text(ordered[0].index, period)} to "
                   f"{stamp_text(ordered[-1].index, period)}, by the time stamps in their time axis, metadata or names.")
     return ordered
@@ -269,7 +283,8 @@ def _without_stamps(layers, infos, bands, options, progress, problems):
                              f"{years[1]} …). Set PERIOD to 1.")
     _refuse_several(infos, bands, True)
     if options.undated:
-        progress.info("The layers carry no time stamps; they are taken in the order given, without a time.")
+        if len(layers) > 1:
+            progress.info("The layers carry no time stamps; they are taken in the order given, without a time.")
         return layers
     differing = sorted({dimension.name for info, wanted in zip(infos, bands) for dimension in info.dimensions
                         if len({dimension.values[band - 1] for band in wanted}) > 1})

@@ -267,8 +267,9 @@ def _declared_unit(item, quantity, declared, low, high, progress):
         return None
     if quantity.conversion(declared) is None:
         known = [quantity.unit, *quantity.conversions] if quantity.unit else ["1"]
-        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. Set "
-                         f"UNITS to {item.name}= and one of {', '.join(known)}.")
+        raise InputError(f"{item.name} declares the unit '{declared}', which is not known for {quantity.title}. "
+                         f"Check that it is the right layer. Set UNITS to {item.name}= and one of {', '.join(known)} "
+                         f"only if the layer is right and its unit is stated wrongly.")
     if quantity.looks_like(declared, low, high):
         return declared if quantity.unit else None
     progress.warn(f"{item.name} declares its unit as '{declared}', but its values run from {low:.4g} to "

@@ -50,7 +50,7 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
     steps = list(steps)
     report = Report(title, subtitle)
     report.section("Summary")
-    for sentence in _summary(area_rows, station_result, metrics_rows):
+    for sentence in _summary(area_rows, station_result, metrics_rows, steps):
         report.paragraph(sentence)
     for note in notes:
         report.paragraph(note)
@@ -79,7 +79,12 @@ def validation_report(*, map_png=None, area_rows=None, zone_rows=None, station_r
     return report
 
 
-def _summary(area_rows, station_result, metrics_rows):
+_QUOTE = ("Which of these to quote: for the map near the samples the out-of-bag vote, by area where that is given; "
+          "for places away from them the spatial-block cross-validation; each with its interval. The wall-to-wall "
+          "lines are agreement with the conceptual index, not with the ground.")
+
+
+def _summary(area_rows, station_result, metrics_rows, steps):
     """Return the sentences a reader should not miss, each made of the numbers shown further down."""
     sentences = []
     if area_rows:
@@ -89,12 +94,19 @@ def _summary(area_rows, station_result, metrics_rows):
         sentences.append(f"The map covers {total / 1e6:,.2f} million km² of permafrost: {shares['cold']:.1f} % cold, "
                          f"{shares['cool']:.1f} % cool, {shares['warm']:.1f} % warm and {shares['isolated']:.1f} % "
                          f"isolated patches.")
+    profiles = sorted({str(step["profile"]) for step in steps if step.get("profile")})
+    if profiles:
+        sentences.append(f"Profile: {', '.join(profiles)}. Every choice that is not the paper's stands under "
+                         f"'Departures from the paper'.")
+    accuracies = len(sentences)
     for row in metrics_rows or ():
         if not is_in_sample(row) and row.get("value") is not None:
             interval = interval_text(row)
             line = str(row["line"])
             sentences.append(f"{line[:1].upper()}{line[1:]}: {row['value']:.2f} %"
                              f"{interval and f' (95 % interval {interval} %)'}.")
+    if len(sentences) > accuracies + 1:
+        sentences.append(_QUOTE)
     if station_result is not None:
         sentences += list(dict.fromkeys([*station_result.sentences[:1], *station_result.sentences[-1:]]))
     return sentences or ["Neither areas, nor an accuracy, nor stations were given for this page."]
@@ -242,7 +254,8 @@ def _start_section(report, rows, sources):
                      f"{share_of(rows, 'higher in second map'):.2f} % a higher one, "
                      f"{share_of(rows, 'lower in second map'):.2f} % a lower one. The product that the trends are "
                      f"taken from may change its input data in between, as Permafrost_CCI does in 2003; where the rank "
-                     f"depends on that, it should be quoted with care. The layer of the difference shows where.")
+                     f"depends on that, it should be quoted with care. The layer of the difference shows where. In "
+                     f"the tables the first map has the trends of the full series, the second those {what}.")
     _comparison_tables(report, [row for row in rows if row["section"] != "transition"], "Trends from a later year",
                        sources.get("start_comparison"))
 

@@ -52,13 +52,13 @@ p{margin:.7rem 0;max-width:44rem}
 a{color:var(--link)}
 .subtitle{color:var(--muted);font-size:1.05rem;margin-top:0}
 nav{margin:1.4rem 0;padding:.8rem 1.1rem;background:var(--soft);border-radius:.5rem}
-nav ol{margin:.3rem 0;padding-left:1.3rem;columns:17rem;column-gap:2rem}
-nav li{padding:.12rem 0}
+nav ol{margin:.3rem 0;padding-left:0;columns:17rem;column-gap:2rem}
+nav li{margin-left:2rem;padding:.12rem 0}
 figure{margin:1.4rem 0}
 figcaption{color:var(--muted);font-size:.92rem;line-height:1.45;max-width:46rem}
 figcaption b{color:var(--ink)}
 .picture .card{background:#fff;border:1px solid var(--line);border-radius:.5rem;padding:.5rem;text-align:center}
-.picture img{display:block;max-width:min(100%,42rem);height:auto;margin:0 auto}
+.picture img{display:block;max-width:100%;max-width:min(100%,42rem);height:auto;margin:0 auto}
 .picture.tall img{max-width:100%}
 .picture figcaption{margin-top:.5rem}
 .numbers figcaption{margin-bottom:.45rem}

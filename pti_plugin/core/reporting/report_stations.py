@@ -65,8 +65,8 @@ def station_section(report, result, sources):
         compared.sort(key=lambda row: (-abs(row["rank_diff"]), str(row["site_magt"])))
         report.table(_filled(_STATION_COLUMNS, compared), [_station_row(row) for row in compared],
                      "Stations compared, largest misses first", source=source,
-                     note="Difference: map less station, in places of the order of ranks; above 0 the map says more "
-                          "vulnerable.")
+                     note="Difference: map less station, counted in ranks (11, 12, 13, 21, … 40); above 0 "
+                          "the map says more vulnerable.")
     _magt_figure(report, result, source)
     _side_by_side(report, getattr(result, "side_by_side", ()), sources.get("side_by_side"))
     others = [row for row in result.rows if row["site_magt"] and row["site_alt"]

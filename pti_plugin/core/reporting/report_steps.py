@@ -11,7 +11,7 @@ from .report_page import MOST_INPUTS, NUMBER, YEAR, Column, file_name
 TRENDS = "trendrasters"
 #: role under which a step reads a trend → what it is a trend of, where that is no predictor
 _INDEX_TRENDS = {"MAGT_TREND": "mean annual ground temperature (MAGT)", "ALT_TREND": "active layer thickness (ALT)"}
-_METHODS = {"original": "Mann-Kendall"}
+_METHODS = {"original": "Mann-Kendall", "hirsch_slack": "Mann-Kendall with the variance of Hirsch and Slack"}
 
 
 def trend_section(report, steps, sources):
@@ -77,7 +77,9 @@ def departure_section(report, steps):
         found = {}
         for departure in held.departures:
             paper = departure.choice
-            row = (paper.choice.replace("_", " "), departure.used, value_text(paper.value), paper.section,
+            # the name of a parameter stays as it is typed
+            choice = paper.choice if paper.choice.isupper() else paper.choice.replace("_", " ")
+            row = (choice, departure.used, value_text(paper.value), paper.section,
                    departure.reason or "Set by the user.")
             found.setdefault(row, []).append((departure.step, paper.tool))
         report.table(["Choice", "Here", "In the paper", "Stated in", "Reason", "Tools", "Steps"],

@@ -26,6 +26,7 @@ from ..rasters.time_axis import (
     dated,
     days_of_month,
     month_of,
+    named_stamps,
     stamp_text,
     steps_a_year,
     steps_of_year,
@@ -715,11 +716,11 @@ def _seasons(steps, period, first_month):
 
 def _tell_years(filled, missing, dropped, options, layers, progress):
     def named(steps):
-        texts = [stamp_text(step, options.steps) for step in steps]
-        return ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "")
+        return named_stamps(steps, options.steps)
 
     if filled:
-        which = (f"in {options.fill_years.strip()}" if options.donor_years()
+        years = options.fill_years.strip()
+        which = ("in all years" if years.lower() == "all" else f"in {years}" if options.donor_years()
                  else f"in the {FILL_YEARS} nearest years")
         progress.warn(f"Filled with the mean of the same season {which}: {named(filled)}.")
     outer = [step for step in missing if not layers[0].index < step < layers[-1].index]

@@ -388,7 +388,9 @@ class _Figures:
         row["polygon_km2"] = None
         for place, band in enumerate(self.bands):
             valid = self.area[zone, "band", place]
-            row[f"mean_{band.name}"] = float(total(self.sums.get((zone, place), {})) / valid) if valid else None
+            mean = float(total(self.sums.get((zone, place), {})) / valid) if valid else None
+            # a mean of 0 leaves the rounding of the offset behind
+            row[f"mean_{band.name}"] = 0.0 if mean is not None and abs(mean) < 1e-12 * abs(band.item.offset) else mean
         return row
 
     def agreement(self, zone):
