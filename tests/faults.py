@@ -52,7 +52,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SIZES = {
     "full": {"kills": 14, "real": 2, "chain": 4, "disk": 3, "temporary": 1, "readonly": 1, "inputs": 4, "races": 3,
              "clock": 2, "files": 1, "memory": 3},
-    "short": {"kills": 3, "real": 0, "chain": 0, "disk": 1, "temporary": 0, "readonly": 1, "inputs": 2, "races": 1,
+    "short": {"kills": 2, "real": 0, "chain": 0, "disk": 1, "temporary": 0, "readonly": 1, "inputs": 1, "races": 1,
               "clock": 1, "files": 1, "memory": 0},
 }
 #: tools that need no result of another one; the short form draws one of them

@@ -151,7 +151,7 @@ def multiplies_by_blas(module, source):
     """Products of matrices of real numbers, whose last digit depends on the process and on the machine."""
     found = [node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.BinOp)
              and isinstance(node.op, ast.MatMult) or isinstance(node, ast.Attribute)
-             and node.attr in ("dot", "vdot", "inner", "matmul", "einsum", "tensordot", "linalg")]
+             and node.attr in ("dot", "vdot", "matmul", "einsum", "tensordot", "linalg")]
     return [f"{module}:{line} multiplies by BLAS" for line in sorted(set(found)) if module not in ROUNDED]
 
 
@@ -279,7 +279,7 @@ def cycles(files):
 
 
 CORE_RULES = [core_reaches_out, reaches_up, undocumented]
-RULES = [heavy_at_import, qt_directly, dangerous, asserts, swallowed, reads_cells, reads_times]
+RULES = [heavy_at_import, qt_directly, dangerous, multiplies_by_blas, asserts, swallowed, reads_cells, reads_times]
 CORE = source_files(PLUGIN / "core")
 ALL = source_files()
 

@@ -109,10 +109,11 @@ def calibration_rows(probability, right, weights=None, section=CALIBRATION):
             # sums of NumPy's own: the last digit of a BLAS product depends on the process
             share, worth = float((own * right[here]).sum()), 1 / float((own ** 2).sum())
             low, high = wilson(min(share, 1.0) * worth, worth)
+            promised = float((own * probability[here]).sum())
             rows.append(row(section, f"probability {i / BINS:.1f} to {(i + 1) / BINS:.1f}", 100 * share,
-                            int(here.sum()), low=100 * low, high=100 * high, expected=100 * float(
-                                (own * probability[here]).sum()), meaning="Share of points that are right; expected is what "
-                            "their mean probability promises."))
+                            int(here.sum()), low=100 * low, high=100 * high, expected=100 * promised,
+                            meaning="Share of points that are right; expected is what their mean probability "
+                            "promises."))
     return rows
 
 
