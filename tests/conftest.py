@@ -13,6 +13,17 @@ if os.path.isfile("/usr/share/proj/proj.db"):
     os.environ.setdefault("PROJ_DATA", "/usr/share/proj")
 
 
+#: files of tests that take longest, which begin first, so that no worker is left with one of them at the end
+LONGEST = ("test_dataset.py", "test_chain.py", "test_model.py", "test_benchmarks.py", "test_bad_input.py",
+           "test_interrupted.py", "test_mann_kendall.py", "test_tools.py", "test_delivered.py", "test_zip.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real data beside the repository; tests that need it are skipped where it is absent."""

@@ -340,7 +340,7 @@ class Checks:
         paper = {(row["tool"], row["choice"]): row for row in reversed(PAPER_CHOICES)}
         reasons = {(row["tool"], row["choice"]): row["reason"] for row in PAPER_CHOICES if row["reason"]}
         for shown, used, published, section, reason, tools, steps in table["rows"]:
-            choice = next(name for _, name in paper if name.replace("_", " ") == shown)
+            choice = next(name for _, name in paper if shown == (name if name.isupper() else name.replace("_", " ")))
             numbers = [int(number) for number in steps.split(", ")]
             assert list(dict.fromkeys(self.steps[number - 1]["tool"] for number in numbers)) == tools.split(", ")
             for number in numbers:

@@ -116,8 +116,11 @@ def refuse_damaged_header(path):
                          f"damaged or cut; fetch it again.")
 
 
-def open_raster(path):
-    """Open a raster for reading; raises InputError saying what is wrong with ``path``."""
+def open_raster(path, with_crs=True):
+    """Open a raster for reading; raises InputError saying what is wrong with ``path``.
+
+    ``with_crs`` False: the CRS is not asked for, which takes longest of all.
+    """
     path = str(path)
     refuse_damaged_header(path)
     options = _open_options(path)
@@ -127,7 +130,7 @@ def open_raster(path):
                 and dataset.GetRasterBand(1).DataType == gdal.GDT_Byte:
             # GDAL before 3.7 reads unsigned bytes only so
             dataset, failure = call(gdal.OpenEx, path, gdal.OF_RASTER)
-        if dataset is not None:
+        if dataset is not None and with_crs:
             # formats look for it when it is first asked for, and keep it
             stated, _ = call(dataset.GetProjection)
             if not is_text(stated or ""):

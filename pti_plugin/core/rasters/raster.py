@@ -386,7 +386,7 @@ class SourceReader:
                 most = max(1, self._share // max(self._readers, len(_holding)))
             while len(self._datasets) >= most:
                 self._datasets.popitem(last=False)
-            dataset = open_raster(path)
+            dataset = open_raster(path, with_crs=False)
         self._datasets[path] = dataset
         return dataset
 

@@ -248,7 +248,7 @@ class _Facts:
 
     def __init__(self, path, names, tags):
         self._path, self._names, self._tags = path, names, tags
-        self._inner = None
+        self._inner, self._found = None, {}
 
     def show(self, key, pattern):
         """True where the file has ``key`` and its value fits."""
@@ -260,7 +260,11 @@ class _Facts:
                 self._inner = pattern
             return self._names
         if key in ("crs", "dtype", "size", "driver"):
-            return [self._of_raster(key)]
+            # several products ask for the same, and a CRS takes GDAL longest to tell
+            place = self._inner, key
+            if place not in self._found:
+                self._found[place] = self._of_raster(key)
+            return [self._found[place]]
         return [self._tags[key.lower()]] if key.lower() in self._tags else []
 
     def _of_raster(self, key):
