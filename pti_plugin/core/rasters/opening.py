@@ -35,6 +35,9 @@ def opened(path, product=None, progress=None, variable="", wkt="", extent=()):
     if exists(path):
         names = variables_in(dataset)
         inner = variable_of(path, variable, product.variables if product else (), names)
+    if not (wkt or extent or product and (product.crs or product.extent)):
+        # nothing to hold against what the file states
+        return read_info(inner)
     if inner != path:
         dataset = open_raster(inner)
     stated, located = dataset.GetProjection(), dataset.GetGeoTransform(can_return_null=True) is not None
