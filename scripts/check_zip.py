@@ -65,13 +65,13 @@ def file_problems(path):
             found.append(f"{entry.filename} is a binary.")
         if entry.filename.lower().endswith(SCRIPTS):
             found.append(f"{entry.filename} is a script of a shell.")
-        if entry.external_attr >> 16 & 0o111 and not stat.S_ISDIR(entry.external_attr >> 16) \
-                and not stat.S_ISLNK(entry.external_attr >> 16):
-            found.append(f"{entry.filename} is executable.")
         if entry.filename.endswith(".partial"):
             found.append(f"{entry.filename} is an unfinished file.")
-        if stat.S_ISLNK(entry.external_attr >> 16):
+        mode = entry.external_attr >> 16
+        if stat.S_ISLNK(mode):
             found.append(f"{entry.filename} is a link.")
+        elif mode & 0o111 and not stat.S_ISDIR(mode):
+            found.append(f"{entry.filename} is executable.")
     for name in REQUIRED_FILES:
         if f"{PLUGIN}/{name}" not in names:
             found.append(f"{PLUGIN}/{name} is missing.")

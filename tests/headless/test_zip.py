@@ -131,19 +131,13 @@ def test_gate_refuses_a_zip_over_25_megabytes(tmp_path, monkeypatch):
     assert "takes at most" in check_zip.problems(planted_zip(tmp_path))[0]
 
 
-def test_gate_refuses_a_link(tmp_path):
+@pytest.mark.parametrize(("name", "mode", "text", "said"), [
+    ("resources", 0o120777, "../resources", "is a link."), ("tool.py", 0o100755, "VALUE = 1\n", "is executable.")],
+    ids=["link", "executable"])
+def test_gate_refuses_a_link_and_an_executable_file(tmp_path, name, mode, text, said):
     path = planted_zip(tmp_path)
     with zipfile.ZipFile(path, "a") as archive:
-        link = zipfile.ZipInfo("pti_plugin/resources")
-        link.external_attr = 0o120777 << 16
-        archive.writestr(link, "../resources")
-    assert "pti_plugin/resources is a link." in check_zip.problems(path)
-
-
-def test_gate_refuses_an_executable_file(tmp_path):
-    path = planted_zip(tmp_path)
-    with zipfile.ZipFile(path, "a") as archive:
-        tool = zipfile.ZipInfo("pti_plugin/tool.py")
-        tool.external_attr = 0o100755 << 16
-        archive.writestr(tool, "VALUE = 1\n")
-    assert check_zip.problems(path) == ["pti_plugin/tool.py is executable."]
+        entry = zipfile.ZipInfo(f"pti_plugin/{name}")
+        entry.external_attr = mode << 16
+        archive.writestr(entry, text)
+    assert check_zip.problems(path) == [f"pti_plugin/{name} {said}"]

@@ -97,8 +97,8 @@ class PredictionKernel:
             left_out = count_left_out(arrays["EXCLUDE"][inner], self.exclusion, inside[inner], window, grid)
             inside &= ~self.exclusion.holds(arrays["EXCLUDE"])
         x, valid, unseen, absent = predictors_of(arrays["STACK"], inside, self.look)
-        votes, chances = loaded.voter.votes(x, check_stopped) if len(x) else (np.zeros((0, len(codes)), np.uint16),
-                                                               np.zeros((0, len(codes))))
+        votes, chances = loaded.voter.votes(x, check_stopped) if len(x) else (
+            np.zeros((0, len(codes)), np.uint16), np.zeros((0, len(codes))))
         place = np.full(shape, -1, dtype=np.int16)
         place[valid] = ensemble_class(votes.astype(np.int32), chances * model.factors) if len(x) else 0
         final = majority_filter(place, len(codes)) if self.smooth else place
